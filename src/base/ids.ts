@@ -1,0 +1,20 @@
+/**
+ * Identifiers: 25 characters of base36, as SwarmKit makes them (identity/randomid.go), from the
+ * system's secure randomness. The brands keep one kind from being passed for another.
+ */
+import { randomBytes } from "node:crypto";
+
+export type ClusterID = string & { readonly brand: "ClusterID" };
+export type NodeID = string & { readonly brand: "NodeID" };
+export type ServiceID = string & { readonly brand: "ServiceID" };
+export type TaskID = string & { readonly brand: "TaskID" };
+export type NetworkID = string & { readonly brand: "NetworkID" };
+
+/** 124.1 random bits: the most that always fit in 25 characters of base36. */
+const ID_LENGTH = 25;
+const ID_BASE = 36n;
+
+export function newID<Brand extends string>(): Brand {
+  const value = BigInt(`0x${randomBytes(16).toString("hex")}`) % ID_BASE ** BigInt(ID_LENGTH);
+  return value.toString(36).padStart(ID_LENGTH, "0") as Brand;
+}

@@ -1,0 +1,64 @@
+/** What runs until it is stopped. `stop()` resolves when nothing of it still runs; a second call is harmless. */
+export interface Startable {
+  start(): void | Promise<void>;
+  stop(): Promise<void>;
+}
+
+/**
+ * The loop every reconciler shares: events only mark it dirty; one pass runs at a time; marks that
+ * arrive during a pass cause exactly one more. A pass that throws is reported and tried again after
+ * `retryMs`, because desired state does not go away.
+ */
+export class Reconciler {
+  readonly #pass: () => Promise<void>;
+  readonly #onError: (error: unknown) => void;
+  readonly #retryMs: number;
+  #dirty = false;
+  #stopped = false;
+  #running: Promise<void> | undefined;
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(init: {
+    readonly pass: () => Promise<void>;
+    readonly onError: (error: unknown) => void;
+    readonly retryMs?: number;
+  }) {
+    this.#pass = init.pass;
+    this.#onError = init.onError;
+    this.#retryMs = init.retryMs ?? 1_000;
+  }
+
+  markDirty(): void {
+    if (this.#stopped) return;
+    this.#dirty = true;
+    this.#running ??= this.#run();
+  }
+
+  /** Resolves when no pass runs and none is due at once. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#retry);
+    await this.idle();
+  }
+
+  async #run(): Promise<void> {
+    // Start on the next turn, so that marks made in one burst of events are one pass.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    while (this.#dirty && !this.#stopped) {
+      this.#dirty = false;
+      try {
+        await this.#pass();
+      } catch (error) {
+        this.#onError(error);
+        clearTimeout(this.#retry);
+        this.#retry = setTimeout(() => this.markDirty(), this.#retryMs);
+        this.#retry.unref();
+      }
+    }
+    this.#running = undefined;
+  }
+}
