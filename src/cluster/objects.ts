@@ -1,0 +1,420 @@
+/**
+ * The cluster's objects, as the store holds them. Fields are Docker's, spelled as in its JSON with the
+ * first letter lowered (`NodeID` is `nodeID`), so that code, wire and docs grep alike. Durations are
+ * nanoseconds where Docker's JSON has them; times are RFC 3339 strings.
+ *
+ * Every field has one writer; docs/ARCHITECTURE.md has the table. Objects are never changed in place:
+ * a new version is put through a store transaction.
+ */
+import type { ClusterID, NetworkID, NodeID, ServiceID, TaskID } from "../base/ids.ts";
+
+/** `index` is the store's own counter at the object's last write; the API refuses writes that name an older one. */
+export interface Version {
+  readonly index: number;
+}
+
+/** What every object carries. The store sets `version` and `updatedAt` at each write, `createdAt` at the first. */
+export interface ObjectMeta {
+  readonly version: Version;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+}
+
+export type Labels = Readonly<Record<string, string>>;
+
+// ---- Cluster ---------------------------------------------------------------------------------
+
+export interface ClusterSpec {
+  readonly name: string;
+  readonly labels: Labels;
+  readonly orchestration: { readonly taskHistoryRetentionLimit: number };
+  readonly raft: {
+    readonly snapshotInterval: number;
+    readonly keepOldSnapshots: number;
+    readonly logEntriesForSlowFollowers: number;
+    readonly electionTick: number;
+    readonly heartbeatTick: number;
+  };
+  /** Nanoseconds. */
+  readonly dispatcher: { readonly heartbeatPeriod: number };
+  /** Nanoseconds. */
+  readonly caConfig: { readonly nodeCertExpiry: number };
+  readonly taskDefaults: Readonly<Record<string, unknown>>;
+  readonly encryptionConfig: { readonly autoLockManagers: boolean };
+}
+
+export interface Cluster extends ObjectMeta {
+  readonly id: ClusterID;
+  readonly spec: ClusterSpec;
+  /** PEM. The private key is never part of this object; it lives in the store's secret box. */
+  readonly rootCACertificate: string;
+  /** The whole tokens, `SWMTKN-1-…`. */
+  readonly joinTokens: { readonly worker: string; readonly manager: string };
+  /** CIDRs that overlay subnets are taken from. */
+  readonly defaultAddrPool: readonly string[];
+  readonly subnetSize: number;
+  /** UDP port of the VXLAN tunnel, 4789 unless told. */
+  readonly dataPathPort: number;
+}
+
+// ---- Node ------------------------------------------------------------------------------------
+
+export const NODE_AVAILABILITIES = ["active", "pause", "drain"] as const;
+export type NodeAvailability = (typeof NODE_AVAILABILITIES)[number];
+export type NodeState = "unknown" | "down" | "ready" | "disconnected";
+export type NodeRole = "worker" | "manager";
+
+export interface NodeSpec {
+  readonly name?: string;
+  readonly labels: Labels;
+  readonly role: NodeRole;
+  readonly availability: NodeAvailability;
+}
+
+export interface Resources {
+  readonly nanoCPUs?: number;
+  readonly memoryBytes?: number;
+  readonly pids?: number;
+}
+
+/** What a node says of itself when its session begins, and again when it changes. */
+export interface NodeDescription {
+  readonly hostname: string;
+  readonly platform: { readonly architecture: string; readonly os: string };
+  readonly resources: Resources;
+  readonly engine: {
+    readonly engineVersion: string;
+    readonly labels: Labels;
+    readonly plugins: readonly { readonly type: string; readonly name: string }[];
+  };
+  /** Every IPv4 address of the host but loopback's and Weft's own, so that the mesh knows members as clients. */
+  readonly addresses: readonly string[];
+}
+
+/** A published port that a node could not bind, in plain words. */
+export interface PortProblem {
+  readonly protocol: PortProtocol;
+  readonly publishedPort: number;
+  /** As "address already in use". */
+  readonly reason: string;
+}
+
+export interface NodeStatus {
+  readonly state: NodeState;
+  readonly message?: string;
+  /** Where its session came from, or its advertised address; VXLAN packets to it are sent there. */
+  readonly addr: string;
+}
+
+export interface Node extends ObjectMeta {
+  readonly id: NodeID;
+  /** Written by the API. */
+  readonly spec: NodeSpec;
+  /** Written by the dispatcher from the node's own words. */
+  readonly description?: NodeDescription;
+  /** Written by the dispatcher. */
+  readonly status: NodeStatus;
+  /** Written by the dispatcher from the node's reports. */
+  readonly portProblems?: readonly PortProblem[];
+  readonly managerStatus?: {
+    readonly leader: boolean;
+    readonly reachability: "unknown" | "unreachable" | "reachable";
+    readonly addr: string;
+  };
+  /** The node's number in the mesh, 1 to 16383: conntrack zone and mark of what came in through it. Written by the allocator. */
+  readonly index?: number;
+  /** The node's own address in the ingress network, without prefix length. Written by the allocator. */
+  readonly ingressAddress?: string;
+}
+
+// ---- Service ---------------------------------------------------------------------------------
+
+export const PORT_PROTOCOLS = ["tcp", "udp", "sctp"] as const;
+export type PortProtocol = (typeof PORT_PROTOCOLS)[number];
+export type PublishMode = "ingress" | "host";
+
+export interface PortConfig {
+  readonly name?: string;
+  readonly protocol: PortProtocol;
+  readonly targetPort: number;
+  /** Absent in a spec where the user asked for none; in `endpoint.ports` the allocator has filled it in. */
+  readonly publishedPort?: number;
+  readonly publishMode: PublishMode;
+}
+
+export interface EndpointSpec {
+  readonly mode: "vip" | "dnsrr";
+  readonly ports: readonly PortConfig[];
+}
+
+export interface Mount {
+  readonly type: "bind" | "volume" | "tmpfs" | "npipe" | "cluster" | "image";
+  readonly source?: string;
+  readonly target: string;
+  readonly readOnly?: boolean;
+  readonly consistency?: string;
+  readonly bindOptions?: Readonly<Record<string, unknown>>;
+  readonly volumeOptions?: Readonly<Record<string, unknown>>;
+  readonly tmpfsOptions?: Readonly<Record<string, unknown>>;
+}
+
+/** Durations in nanoseconds. */
+export interface HealthConfig {
+  readonly test?: readonly string[];
+  readonly interval?: number;
+  readonly timeout?: number;
+  readonly retries?: number;
+  readonly startPeriod?: number;
+  readonly startInterval?: number;
+}
+
+export interface Ulimit {
+  readonly name: string;
+  readonly soft: number;
+  readonly hard: number;
+}
+
+export interface DNSConfig {
+  readonly nameservers?: readonly string[];
+  readonly search?: readonly string[];
+  readonly options?: readonly string[];
+}
+
+export interface ContainerSpec {
+  readonly image: string;
+  readonly labels?: Labels;
+  readonly command?: readonly string[];
+  readonly args?: readonly string[];
+  readonly hostname?: string;
+  readonly env?: readonly string[];
+  readonly dir?: string;
+  readonly user?: string;
+  readonly groups?: readonly string[];
+  readonly stopSignal?: string;
+  readonly tty?: boolean;
+  readonly openStdin?: boolean;
+  readonly readOnly?: boolean;
+  readonly mounts?: readonly Mount[];
+  /** Nanoseconds; 10 s when absent. */
+  readonly stopGracePeriod?: number;
+  readonly healthcheck?: HealthConfig;
+  readonly hosts?: readonly string[];
+  readonly dnsConfig?: DNSConfig;
+  readonly init?: boolean;
+  readonly isolation?: string;
+  readonly sysctls?: Labels;
+  readonly capabilityAdd?: readonly string[];
+  readonly capabilityDrop?: readonly string[];
+  readonly ulimits?: readonly Ulimit[];
+}
+
+export const RESTART_CONDITIONS = ["none", "on-failure", "any"] as const;
+
+/** Durations in nanoseconds. Absent fields have Docker's defaults: any, 5 s, no limit. */
+export interface RestartPolicy {
+  readonly condition?: (typeof RESTART_CONDITIONS)[number];
+  readonly delay?: number;
+  readonly maxAttempts?: number;
+  readonly window?: number;
+}
+
+export interface Placement {
+  readonly constraints?: readonly string[];
+  readonly preferences?: readonly { readonly spread: { readonly spreadDescriptor: string } }[];
+  readonly maxReplicas?: number;
+  readonly platforms?: readonly { readonly architecture?: string; readonly os?: string }[];
+}
+
+export interface NetworkAttachmentConfig {
+  readonly target: string;
+  readonly aliases?: readonly string[];
+  readonly driverOpts?: Labels;
+}
+
+export interface TaskSpec {
+  readonly containerSpec: ContainerSpec;
+  readonly resources?: { readonly limits?: Resources; readonly reservations?: Resources };
+  readonly restartPolicy?: RestartPolicy;
+  readonly placement?: Placement;
+  readonly networks?: readonly NetworkAttachmentConfig[];
+  readonly logDriver?: { readonly name?: string; readonly options?: Labels };
+  /** Counted up by `service update --force`. */
+  readonly forceUpdate: number;
+  readonly runtime?: string;
+}
+
+/** Durations in nanoseconds. Absent fields have Docker's defaults. */
+export interface UpdateConfig {
+  readonly parallelism: number;
+  readonly delay?: number;
+  readonly failureAction?: "pause" | "continue" | "rollback";
+  readonly monitor?: number;
+  readonly maxFailureRatio?: number;
+  readonly order?: "stop-first" | "start-first";
+}
+
+/** Exactly one of the fields is there. */
+export interface ServiceMode {
+  readonly replicated?: { readonly replicas: number };
+  readonly global?: Readonly<Record<string, never>>;
+}
+
+export interface ServiceSpec {
+  readonly name: string;
+  readonly labels: Labels;
+  readonly taskTemplate: TaskSpec;
+  readonly mode: ServiceMode;
+  readonly updateConfig?: UpdateConfig;
+  readonly rollbackConfig?: UpdateConfig;
+  readonly networks?: readonly NetworkAttachmentConfig[];
+  readonly endpointSpec?: EndpointSpec;
+}
+
+export interface VirtualIP {
+  readonly networkID: NetworkID;
+  /** With prefix length, as "10.255.0.7/16". */
+  readonly addr: string;
+}
+
+/** What the allocator made of `spec.endpointSpec`. */
+export interface Endpoint {
+  readonly spec: EndpointSpec;
+  readonly ports: readonly PortConfig[];
+  readonly virtualIPs: readonly VirtualIP[];
+}
+
+export const UPDATE_STATES = [
+  "updating",
+  "paused",
+  "completed",
+  "rollback_started",
+  "rollback_paused",
+  "rollback_completed",
+] as const;
+
+export interface UpdateStatus {
+  readonly state: (typeof UPDATE_STATES)[number];
+  readonly startedAt?: string;
+  readonly completedAt?: string;
+  readonly message: string;
+}
+
+export interface Service extends ObjectMeta {
+  readonly id: ServiceID;
+  /** Written by the API; by the updater in an automatic rollback. */
+  readonly spec: ServiceSpec;
+  readonly previousSpec?: ServiceSpec;
+  /** Store index at the last change of `spec`; written with it. Tasks carry the one they were made from. */
+  readonly specVersion: Version;
+  /** Written by the allocator. */
+  readonly endpoint?: Endpoint;
+  /** Written by the updater. */
+  readonly updateStatus?: UpdateStatus;
+  /**
+   * The user's registry credentials as the CLI sent them (X-Registry-Auth). They go to the agents that
+   * pull the image, never out of the API and never into a log.
+   */
+  readonly registryAuth?: string;
+}
+
+// ---- Task ------------------------------------------------------------------------------------
+
+/** In order: a task's state only moves to the right (SwarmKit: design/task_model.md). `remove` is only ever desired. */
+export const TASK_STATES = [
+  "new",
+  "pending",
+  "assigned",
+  "accepted",
+  "preparing",
+  "ready",
+  "starting",
+  "running",
+  "complete",
+  "shutdown",
+  "failed",
+  "rejected",
+  "remove",
+  "orphaned",
+] as const;
+export type TaskState = (typeof TASK_STATES)[number];
+
+export function isTaskStateAtLeast(state: TaskState, bound: TaskState): boolean {
+  return TASK_STATES.indexOf(state) >= TASK_STATES.indexOf(bound);
+}
+
+/** Whether the task has ended: it will never run again. */
+export function isTerminal(state: TaskState): boolean {
+  return isTaskStateAtLeast(state, "complete");
+}
+
+export interface ContainerStatus {
+  readonly containerID?: string;
+  readonly pid?: number;
+  readonly exitCode?: number;
+}
+
+export interface TaskStatus {
+  readonly timestamp: string;
+  readonly state: TaskState;
+  /** Docker's words: "started", "preparing", "pending task scheduling", … */
+  readonly message: string;
+  readonly err?: string;
+  readonly containerStatus?: ContainerStatus;
+  /** Host-mode ports as the node really published them. */
+  readonly portStatus?: { readonly ports: readonly PortConfig[] };
+}
+
+export interface NetworkAttachment {
+  readonly network: { readonly id: NetworkID; readonly name: string };
+  /** With prefix length, as "10.255.0.9/16". */
+  readonly addresses: readonly string[];
+}
+
+export interface Task extends ObjectMeta {
+  readonly id: TaskID;
+  readonly serviceID: ServiceID;
+  /** 1, 2, … in a replicated service; absent in a global one, whose slot is the node. */
+  readonly slot?: number;
+  /** Written by the scheduler; by the orchestrator when it makes a task of a global service. */
+  readonly nodeID?: NodeID;
+  readonly spec: TaskSpec;
+  /** The service's `specVersion` that it was made from. */
+  readonly specVersion: Version;
+  /** The service's name and labels when the task was made, so that a task can be read without its service. */
+  readonly serviceAnnotations: { readonly name: string; readonly labels: Labels };
+  /** Written by the orchestrator. */
+  readonly desiredState: TaskState;
+  /** Up to `assigned` written by allocator and scheduler; from then on by the agent, through the dispatcher. */
+  readonly status: TaskStatus;
+  /** A copy of the service's endpoint, written by the allocator. */
+  readonly endpoint?: Endpoint;
+  /** Written by the allocator. */
+  readonly networksAttachments: readonly NetworkAttachment[];
+}
+
+// ---- Network ---------------------------------------------------------------------------------
+
+export interface IPAMConfig {
+  readonly subnet: string;
+  readonly ipRange?: string;
+  readonly gateway?: string;
+}
+
+export interface NetworkSpec {
+  readonly name: string;
+  readonly labels: Labels;
+  readonly driver: string;
+  readonly driverOptions: Labels;
+  readonly internal: boolean;
+  readonly attachable: boolean;
+  readonly ingress: boolean;
+  readonly ipv6Enabled: boolean;
+}
+
+export interface Network extends ObjectMeta {
+  readonly id: NetworkID;
+  readonly spec: NetworkSpec;
+  readonly ipam: { readonly driver: string; readonly config: readonly IPAMConfig[] };
+  /** VXLAN network identifier; 4096 is the ingress network's. */
+  readonly vni: number;
+}

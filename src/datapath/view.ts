@@ -1,0 +1,77 @@
+/**
+ * The one input of the datapath: what this node's kernel should do, as a value. The agent makes it from
+ * what the manager assigned and what the keeper holds; `desired` turns it into rules, links and routes.
+ */
+
+/** A member of the mesh. Its VXLAN MAC address is derived from its overlay address: 02:42 and the four bytes. */
+export interface MeshNode {
+  readonly nodeID: string;
+  /** 1 to 16383: the conntrack zone, and the mark of replies that go back through it. */
+  readonly index: number;
+  /** Where VXLAN packets for it go: its address on the underlay. */
+  readonly underlayAddress: string;
+  /** Its own address in the ingress network. */
+  readonly overlayAddress: string;
+  /** All IPv4 addresses that it may be a client with. */
+  readonly addresses: readonly string[];
+}
+
+/** A task's address in the ingress network, and where it is. */
+export interface MeshEndpoint {
+  readonly taskID: string;
+  readonly address: string;
+  /** The index of the node that runs it. */
+  readonly nodeIndex: number;
+  /** Live endpoints are given new connections; draining ones only keep those they have. Both are routed to. */
+  readonly state: "live" | "draining";
+}
+
+export type MeshProtocol = "tcp" | "udp";
+
+/** A port of a service, answered on every node that holds it. */
+export interface MeshPort {
+  readonly protocol: MeshProtocol;
+  readonly publishedPort: number;
+  readonly targetPort: number;
+}
+
+export interface MeshService {
+  readonly serviceID: string;
+  readonly serviceName: string;
+  readonly ports: readonly MeshPort[];
+  readonly endpoints: readonly MeshEndpoint[];
+}
+
+/** A host-mode port: this node's own, led to one local task. */
+export interface HostPort extends MeshPort {
+  readonly taskID: string;
+  readonly address: string;
+}
+
+/** The host's end of a local task's veth pair; made by the keeper. */
+export interface LocalLink {
+  readonly address: string;
+  readonly link: string;
+}
+
+export interface MeshView {
+  /** The endpoint revision that this view was made from; reported to the manager once applied. */
+  readonly revision: number;
+  readonly self: MeshNode;
+  readonly peers: readonly MeshNode[];
+  /** CIDR of the ingress network. */
+  readonly subnet: string;
+  readonly vni: number;
+  /** UDP port of the VXLAN tunnel. */
+  readonly dataPathPort: number;
+  readonly services: readonly MeshService[];
+  readonly hostPorts: readonly HostPort[];
+  readonly localLinks: readonly LocalLink[];
+  /** Keys of the published ports that the keeper has really bound. Only these are answered; any other belongs to some process. */
+  readonly heldPorts: ReadonlySet<string>;
+}
+
+/** As "tcp/8080". */
+export function portKey(protocol: string, port: number): string {
+  return `${protocol}/${port}`;
+}

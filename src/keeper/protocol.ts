@@ -1,0 +1,52 @@
+/**
+ * What the daemon and the keeper say to each other: HTTP with JSON on the keeper's own unix socket.
+ * The keeper is told a whole desired set each time, never a change, so that telling it twice is harmless.
+ */
+
+export const KEEPER_SOCKET = "/run/weft/keeper.sock";
+export const PLUGIN_SOCKET = "/run/docker/plugins/weft.sock";
+/** Weft's network driver and IPAM driver on the local Engine. The plugin socket is named for it. */
+export const PLUGIN_NAME = "weft";
+
+export interface PortRequest {
+  readonly protocol: "tcp" | "udp";
+  readonly port: number;
+}
+
+/** `held`: bound by the keeper. `busy`: some process has it; the keeper tries again every second and says so when it got it. */
+export type PortHold =
+  | (PortRequest & { readonly state: "held" })
+  | (PortRequest & { readonly state: "busy"; readonly reason: string });
+
+/** An endpoint that the Engine made through the plugin. */
+export interface KeeperEndpoint {
+  readonly networkID: string;
+  readonly endpointID: string;
+  /** Without prefix length. */
+  readonly address: string;
+  /** The host's end of the veth pair. */
+  readonly link: string;
+  readonly state: "created" | "joined";
+}
+
+export interface KeeperStatus {
+  readonly version: string;
+  readonly pid: number;
+  readonly ports: readonly PortHold[];
+  readonly endpoints: readonly KeeperEndpoint[];
+}
+
+export type KeeperEvent =
+  | { readonly kind: "ports"; readonly ports: readonly PortHold[] }
+  | { readonly kind: "endpoints"; readonly endpoints: readonly KeeperEndpoint[] };
+
+/** The daemon's side of the keeper. */
+export interface KeeperClient {
+  status(): Promise<KeeperStatus>;
+  /** Holds exactly these ports; resolves with how each one went, after the attempt to bind. */
+  holdPorts(ports: readonly PortRequest[]): Promise<readonly PortHold[]>;
+  /** The whole state at once, then at each change, until the signal or the keeper's end. */
+  events(signal: AbortSignal): AsyncIterable<KeeperEvent>;
+  /** Ends the keeper, which lets go of all ports. */
+  stop(): Promise<void>;
+}
