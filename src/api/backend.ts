@@ -1,0 +1,59 @@
+/**
+ * What the Engine API needs of the node behind it. The composition root implements it; on a node that is
+ * no manager `manager()` is undefined and the manager paths answer Docker's own refusal.
+ */
+
+import type { ClusterSpec, NodeAvailability, NodeRole } from "../cluster/objects.ts";
+import type { Store } from "../cluster/store.ts";
+import type { LogSubscription, TaskLogMessage } from "../dispatcher/assignment.ts";
+
+export type LocalNodeState = "inactive" | "pending" | "active" | "error" | "locked";
+
+/** The node's own part of `docker info`'s Swarm section. */
+export interface LocalNodeStatus {
+  readonly state: LocalNodeState;
+  readonly nodeID: string;
+  readonly nodeAddr: string;
+  readonly controlAvailable: boolean;
+  readonly error: string;
+  readonly remoteManagers: readonly { readonly nodeID: string; readonly addr: string }[];
+}
+
+export interface InitRequest {
+  readonly listenAddr: string;
+  /** Address or interface name, with or without a port; empty to find it. */
+  readonly advertiseAddr: string;
+  readonly dataPathAddr: string;
+  readonly dataPathPort: number;
+  readonly defaultAddrPool: readonly string[];
+  readonly subnetSize: number;
+  readonly forceNewCluster: boolean;
+  readonly availability: NodeAvailability;
+  readonly spec: ClusterSpec;
+}
+
+export interface JoinRequest {
+  readonly listenAddr: string;
+  readonly advertiseAddr: string;
+  readonly dataPathAddr: string;
+  readonly remoteAddrs: readonly string[];
+  readonly joinToken: string;
+  readonly availability: NodeAvailability;
+}
+
+/** What only a manager has. */
+export interface ManagerBackend {
+  readonly store: Store;
+  rotateJoinToken(role: NodeRole): Promise<void>;
+  /** Lines of the tasks, from whichever nodes run them, until the signal. */
+  logs(subscription: LogSubscription, signal: AbortSignal): AsyncIterable<TaskLogMessage>;
+}
+
+export interface NodeBackend {
+  status(): LocalNodeStatus;
+  /** Makes a cluster with this node as its manager; resolves with the node's id. */
+  init(request: InitRequest): Promise<string>;
+  join(request: JoinRequest): Promise<void>;
+  leave(force: boolean): Promise<void>;
+  manager(): ManagerBackend | undefined;
+}

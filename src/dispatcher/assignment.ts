@@ -1,0 +1,94 @@
+/**
+ * What a manager tells a node, and what the node tells back: the meaning of the messages in weft.proto,
+ * free of their encoding. The dispatcher makes these from store snapshots; the agent lives by them.
+ */
+import type {
+  NodeDescription,
+  NodeRole,
+  PortProblem,
+  Task,
+  TaskState,
+  TaskStatus,
+} from "../cluster/objects.ts";
+import type { MeshNode, MeshService } from "../datapath/view.ts";
+
+/** A task that this node must run, or must end. */
+export interface TaskAssignment {
+  /**
+   * The store's task, but `desiredState` is what the agent may do now: a task that has to stop keeps its
+   * old one until every reachable node has confirmed that it sends no new connection there.
+   */
+  readonly task: Task;
+  readonly registryAuth?: string;
+}
+
+/** The mesh as managers' state has it: the only authority on which endpoints exist and where. */
+export interface MeshConfig {
+  /** The endpoint revision: the store's at the last change of anything in here. Confirmed once the kernel has it. */
+  readonly revision: number;
+  /** The ingress network; absent until it is made. */
+  readonly network?: {
+    readonly name: string;
+    readonly subnet: string;
+    readonly vni: number;
+    readonly dataPathPort: number;
+  };
+  /** All members that have an index and an address, this node among them. */
+  readonly nodes: readonly MeshNode[];
+  readonly services: readonly MeshService[];
+}
+
+/** How a node answers: one status per task, newest wins. */
+export interface TaskStatusUpdate {
+  readonly taskID: string;
+  readonly status: TaskStatus;
+}
+
+/** Which lines of which tasks somebody reads. */
+export interface LogSubscription {
+  readonly id: string;
+  readonly taskIDs: readonly string[];
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  readonly follow: boolean;
+  readonly tail?: number;
+  readonly since?: string;
+  readonly until?: string;
+}
+
+export interface TaskLogMessage {
+  readonly taskID: string;
+  readonly nodeID: string;
+  readonly stream: "stdout" | "stderr";
+  /** RFC 3339 with nanoseconds, as the runtime stamped it. */
+  readonly timestamp: string;
+  /** One line with its newline, or what a TTY wrote. */
+  readonly data: Uint8Array;
+}
+
+/** What the agent gives its session: called by the session, in order, never after `stop`. */
+export interface SessionHandler {
+  /** The whole set of this node's tasks, after each change. */
+  onTasks(assignments: readonly TaskAssignment[]): void;
+  /** The whole mesh, after each change. */
+  onMesh(mesh: MeshConfig): void;
+  /** Lines for one reader; ends when all is said or the signal says that nobody reads any more. */
+  onLogs(subscription: LogSubscription, signal: AbortSignal): AsyncIterable<TaskLogMessage>;
+  /** The cluster no longer knows this node, or gave it another role. */
+  onRemoved(reason: string): void;
+  onRole(role: NodeRole): void;
+}
+
+/** The agent's hand on its session. Every report is kept until a manager has acknowledged it, over reconnects too. */
+export interface SessionReporter {
+  reportStatus(update: TaskStatusUpdate): void;
+  /** The endpoint revision that this node's kernel has applied. */
+  reportApplied(revision: number): void;
+  reportPortProblems(problems: readonly PortProblem[]): void;
+  reportDescription(description: NodeDescription): void;
+}
+
+/** Whether an agent given this desired state has to end the task. */
+export function mustStop(desiredState: TaskState): boolean {
+  return desiredState === "shutdown" || desiredState === "remove" || desiredState === "complete";
+}
