@@ -1,0 +1,53 @@
+/**
+ * The one way tests and the lab wait for a process that cannot tell us when it is ready: look,
+ * pause shortly, look again, and give up at a deadline with the reason.
+ */
+import { setTimeout as pause } from "node:timers/promises";
+import { messageOf, UnavailableError } from "../base/errors.ts";
+
+export interface UntilOptions {
+  /** What is waited for, to finish the sentence "timed out waiting for …". */
+  readonly what: string;
+  readonly timeoutMs?: number;
+  readonly intervalMs?: number;
+}
+
+/**
+ * Resolves with the first truthy value of `look`; a look that throws counts as "not yet". The
+ * error at the deadline shows the last value or error seen.
+ */
+export async function until<Value>(
+  look: () => Value | Promise<Value>,
+  { what, timeoutMs = 10_000, intervalMs = 20 }: UntilOptions,
+): Promise<Exclude<Value, false | undefined | null | 0 | "">> {
+  const deadline = performance.now() + timeoutMs;
+  let last: string;
+  for (;;) {
+    try {
+      const value = await look();
+      if (value) return value as Exclude<Value, false | undefined | null | 0 | "">;
+      last = `last seen: ${JSON.stringify(value)}`;
+    } catch (error) {
+      last = `last error: ${messageOf(error)}`;
+    }
+    if (performance.now() >= deadline) {
+      throw new UnavailableError(`timed out after ${timeoutMs} ms waiting for ${what} (${last})`);
+    }
+    await pause(intervalMs);
+  }
+}
+
+const BLOCKING_PAUSE_MS = 5;
+const BLOCKING_WAIT_MS = 10_000;
+
+/** As `until`, blocking the process: only for cleaning up, which must also work while it exits. */
+export function untilBlocking(look: () => boolean, what: string): void {
+  const cell = new Int32Array(new SharedArrayBuffer(4));
+  const deadline = performance.now() + BLOCKING_WAIT_MS;
+  while (!look()) {
+    if (performance.now() >= deadline) {
+      throw new UnavailableError(`timed out after ${BLOCKING_WAIT_MS} ms waiting for ${what}`);
+    }
+    Atomics.wait(cell, 0, 0, BLOCKING_PAUSE_MS);
+  }
+}
