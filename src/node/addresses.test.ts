@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import type { NetworkInterfaceInfo } from "node:os";
+import { test } from "node:test";
+import { type Interfaces, resolveAdvertiseAddr } from "./addresses.ts";
+
+function ipv4(address: string, internal = false): NetworkInterfaceInfo {
+  return {
+    address,
+    netmask: "255.255.255.0",
+    family: "IPv4",
+    mac: "00:00:00:00:00:00",
+    internal,
+    cidr: `${address}/24`,
+  };
+}
+
+const lo = [ipv4("127.0.0.1", true)];
+const one: Interfaces = { lo, eth0: [ipv4("192.168.99.100")], docker0: [ipv4("172.17.0.1")] };
+const two: Interfaces = { lo, eth0: [ipv4("10.0.2.15")], eth1: [ipv4("192.168.99.100")] };
+
+const chosen: [string, string, string, Interfaces, string][] = [
+  [
+    "an address with the default port",
+    "192.168.99.100",
+    "0.0.0.0:2377",
+    two,
+    "192.168.99.100:2377",
+  ],
+  [
+    "an address with its own port",
+    "192.168.99.100:4000",
+    "0.0.0.0:2377",
+    two,
+    "192.168.99.100:4000",
+  ],
+  ["an interface", "eth1", "0.0.0.0:2377", two, "192.168.99.100:2377"],
+  ["an address behind NAT, on no interface", "203.0.113.7", "", one, "203.0.113.7:2377"],
+  ["the listen address when it is one", "", "192.168.99.100:2378", two, "192.168.99.100:2378"],
+  ["the only address; bridges do not count", "", "0.0.0.0:2377", one, "192.168.99.100:2377"],
+];
+for (const [name, advertise, listen, interfaces, expected] of chosen)
+  test(`advertises ${name}`, () => {
+    assert.equal(resolveAdvertiseAddr(advertise, listen, interfaces), expected);
+  });
+
+const refused: [string, string, Interfaces, RegExp][] = [
+  [
+    "several candidates",
+    "",
+    two,
+    /multiple addresses on different interfaces \(10\.0\.2\.15 on eth0 and 192/,
+  ],
+  ["no candidate", "", { lo }, /could not find the system's IP address/],
+  ["an unknown interface", "eth7", one, /non-zero IP address or network interface/],
+  ["0.0.0.0", "0.0.0.0", one, /non-zero IP address/],
+  [
+    "an interface with two",
+    "eth0",
+    { eth0: [ipv4("10.0.0.1"), ipv4("10.0.0.2")] },
+    /more than one IPv4/,
+  ],
+  ["a port that is none", "192.168.99.100:99999", one, /invalid address/],
+];
+for (const [name, advertise, interfaces, expected] of refused)
+  test(`refuses ${name}`, () => {
+    assert.throws(() => resolveAdvertiseAddr(advertise, "0.0.0.0:2377", interfaces), expected);
+  });

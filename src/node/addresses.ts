@@ -1,0 +1,98 @@
+/**
+ * Which address a node is reached at: what the user said (an address or an interface, with or without a
+ * port), else the only candidate there is. Pure; texts as Docker's daemon words them (moby:
+ * daemon/cluster/listen_addr.go).
+ */
+import { isIPv4 } from "node:net";
+import type { NetworkInterfaceInfo } from "node:os";
+import { InvalidParameterError } from "../base/errors.ts";
+
+export const DEFAULT_MANAGER_PORT = 2377;
+
+export type Interfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
+
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Splits "address", "address:port" or "interface:port". */
+export function parseHostPort(text: string, defaultPort: number): HostPort {
+  const match = /^(?<host>[^:]*)(?::(?<port>\d+))?$/.exec(text);
+  const port = match?.groups?.["port"];
+  if (match === null || (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)))
+    throw new InvalidParameterError(`invalid address "${text}": expected ADDRESS[:PORT]`);
+  return {
+    host: match.groups?.["host"] ?? "",
+    port: port === undefined ? defaultPort : Number(port),
+  };
+}
+
+/** `address:port` to advertise for a request's AdvertiseAddr. */
+export function resolveAdvertiseAddr(
+  advertiseAddr: string,
+  listenAddr: string,
+  interfaces: Interfaces,
+): string {
+  const listen = parseHostPort(listenAddr, DEFAULT_MANAGER_PORT);
+  if (advertiseAddr !== "") {
+    const { host, port } = parseHostPort(advertiseAddr, listen.port);
+    return `${resolveAddress(host, interfaces)}:${port}`;
+  }
+  if (listen.host !== "" && listen.host !== "0.0.0.0")
+    return `${resolveAddress(listen.host, interfaces)}:${listen.port}`;
+  return `${onlyAddress(interfaces)}:${listen.port}`;
+}
+
+/** An address as it is, or the one IPv4 address of an interface. */
+export function resolveAddress(host: string, interfaces: Interfaces): string {
+  if (host === "0.0.0.0")
+    throw new InvalidParameterError(
+      "advertise address must be a non-zero IP address or network interface (with optional port number)",
+    );
+  if (isIPv4(host)) return host;
+  const addresses = ipv4Of(interfaces[host] ?? []);
+  const [first, second] = addresses;
+  if (first === undefined)
+    throw new InvalidParameterError(
+      interfaces[host] === undefined
+        ? "advertise address must be a non-zero IP address or network interface (with optional port number)"
+        : `interface ${host} has no IPv4 address`,
+    );
+  if (second !== undefined)
+    throw new InvalidParameterError(
+      `interface ${host} has more than one IPv4 address (${first} and ${second})`,
+    );
+  return first;
+}
+
+function onlyAddress(interfaces: Interfaces): string {
+  const candidates = Object.entries(interfaces)
+    .filter(([name]) => !isVirtual(name))
+    .flatMap(([name, infos]) => ipv4Of(infos ?? []).map((address) => ({ name, address })));
+  const [first, second] = candidates;
+  if (first === undefined)
+    throw new InvalidParameterError(
+      "could not find the system's IP address - specify one with --advertise-addr",
+    );
+  if (second !== undefined)
+    throw new InvalidParameterError(
+      "could not choose an IP address to advertise since this system has multiple addresses " +
+        (first.name === second.name
+          ? `on interface ${first.name} (${first.address} and ${second.address})`
+          : `on different interfaces (${first.address} on ${first.name} and ${second.address} on ${second.name})`) +
+        " - specify one with --advertise-addr",
+    );
+  return first.address;
+}
+
+/** Bridges and tunnels that containers hang on; nobody reaches a node by these. */
+function isVirtual(name: string): boolean {
+  return name === "lo" || /^(docker|br-|veth|weft|wv)/.test(name);
+}
+
+function ipv4Of(infos: readonly NetworkInterfaceInfo[]): string[] {
+  return infos
+    .filter((info) => info.family === "IPv4" && !info.internal)
+    .map((info) => info.address);
+}
