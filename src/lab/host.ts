@@ -8,6 +8,7 @@ import { ConflictError } from "../base/errors.ts";
 import { CommandError, LabError } from "./errors.ts";
 import { type ImageName, imageArchive } from "./images.ts";
 import { Machine } from "./machine.ts";
+import { NetworkOf, type Place } from "./place.ts";
 import { REPOSITORY } from "./places.ts";
 import type { RunOptions, RunResult, Service } from "./process.ts";
 import { traced } from "./trace.ts";
@@ -145,6 +146,12 @@ export class Host extends Machine {
     if (response.status !== 200 || response.body.includes("errorDetail")) {
       throw new LabError(`${this.name}: cannot load ${file}: ${response.body.trim()}`);
     }
+  }
+
+  /** A container of the Engine as a client: this machine's programs in its network. */
+  async container(idOrName: string): Promise<Place> {
+    const format = ["inspect", "--format", "{{.State.Pid}}", idOrName];
+    return new NetworkOf(this, idOrName, Number(await this.engineOk(format)));
   }
 
   get daemonRunning(): boolean {

@@ -127,7 +127,7 @@ export class Lan {
 }
 
 function lossRules(machine: string, { percent, direction }: Loss): string[] {
-  const drop = `"${portOf(machine)}" numgen random mod 100 < ${percent} drop`;
+  const drop = `"${portOf(machine)}" numgen random mod 100 <= ${percent - 1} drop`;
   const from = direction === "to" ? [] : [`iifname ${drop}`];
   const to = direction === "from" ? [] : [`oifname ${drop}`];
   return [...from, ...to];

@@ -8,6 +8,7 @@ import { ConflictError } from "../base/errors.ts";
 import { makeCgroups, removeCgroups } from "./cgroup.ts";
 import type { Lan, LanAddress, LossDirection } from "./lan.ts";
 import { Namespaces } from "./namespaces.ts";
+import type { Place, SpawnOptions } from "./place.ts";
 import { HOLDER_FILE, markOf } from "./places.ts";
 import { type RunOptions, type RunResult, run, runOk, Service } from "./process.ts";
 import { traced } from "./trace.ts";
@@ -30,13 +31,7 @@ export interface Neighbour {
   readonly address: LanAddress;
 }
 
-export interface SpawnOptions {
-  readonly env?: Readonly<Record<string, string>>;
-  /** Names the log file; the program's own name when absent. */
-  readonly name?: string;
-}
-
-export class Machine {
+export class Machine implements Place {
   readonly name: string;
   readonly address: LanAddress;
   readonly runDir: string;
