@@ -32,6 +32,10 @@ export interface KeeperEndpoint {
 export interface KeeperStatus {
   readonly version: string;
   readonly pid: number;
+  /** Which network namespace it serves, as /proc/self/ns/net names it: a daemon of another one must not use it. */
+  readonly networkNamespace: string;
+  /** Where its state is: a daemon with another data directory must not use it. */
+  readonly dataDir: string;
   readonly ports: readonly PortHold[];
   readonly endpoints: readonly KeeperEndpoint[];
 }

@@ -1,0 +1,164 @@
+/** The keeper as the daemon sees it, over its control socket. */
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { createInterface } from "node:readline";
+import { SystemError, UnavailableError, WeftError } from "../base/errors.ts";
+import {
+  BODY_BYTES_MAX,
+  type JSONObject,
+  listOf,
+  objectOf,
+  parseObject,
+  stringField,
+} from "./decode.ts";
+import type {
+  KeeperClient,
+  KeeperEndpoint,
+  KeeperEvent,
+  KeeperStatus,
+  PortHold,
+  PortRequest,
+} from "./protocol.ts";
+import { KEEPER_SOCKET } from "./protocol.ts";
+
+/** The keeper answers in milliseconds; one that takes this long hangs, and the call fails. */
+const CALL_TIMEOUT_MS = 10_000;
+
+export interface KeeperClientInit {
+  readonly socketPath?: string;
+}
+
+interface Call {
+  readonly method: "GET" | "PUT" | "POST";
+  readonly path: string;
+  readonly body?: unknown;
+  readonly signal?: AbortSignal;
+}
+
+/** Each call is a connection of its own, so that a keeper that was replaced is met without a stale one. */
+export class HTTPKeeperClient implements KeeperClient {
+  readonly #socketPath: string;
+
+  constructor(init: KeeperClientInit = {}) {
+    this.#socketPath = init.socketPath ?? KEEPER_SOCKET;
+  }
+
+  async status(): Promise<KeeperStatus> {
+    return decodeStatus(await this.#call({ method: "GET", path: "/status" }));
+  }
+
+  async holdPorts(ports: readonly PortRequest[]): Promise<readonly PortHold[]> {
+    const answer = await this.#call({ method: "PUT", path: "/ports", body: { ports } });
+    return listOf(answer["ports"], "ports").map(decodeHold);
+  }
+
+  async stop(): Promise<void> {
+    await this.#call({ method: "POST", path: "/stop" });
+  }
+
+  async *events(signal: AbortSignal): AsyncGenerator<KeeperEvent> {
+    if (signal.aborted) return;
+    try {
+      const stream = await this.#open({ method: "GET", path: "/events", signal });
+      for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) {
+        yield decodeEvent(parseObject(line, "an event"));
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  async #call(call: Call): Promise<JSONObject> {
+    const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
+    const response = await this.#open({ ...call, signal });
+    return parseObject(await textOf(response), "the keeper's answer");
+  }
+
+  /** Resolves with a response that is no refusal. */
+  async #open({ method, path, body, signal }: Call): Promise<IncomingMessage> {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const request = httpRequest({
+        socketPath: this.#socketPath,
+        method,
+        path,
+        agent: false,
+        ...(signal === undefined ? {} : { signal }),
+      });
+      request.on("response", resolve);
+      request.on("error", (cause) => {
+        const text = `the keeper at ${this.#socketPath} does not answer: ${cause.message}`;
+        reject(new UnavailableError(text, { cause }));
+      });
+      request.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+    if (response.statusCode === 200) return response;
+    throw refusal(await textOf(response));
+  }
+}
+
+async function textOf(response: IncomingMessage): Promise<string> {
+  let text = "";
+  response.setEncoding("utf8");
+  for await (const chunk of response as AsyncIterable<string>) {
+    text += chunk;
+    if (text.length > BODY_BYTES_MAX) throw new SystemError("the keeper's answer is too long");
+  }
+  return text;
+}
+
+function refusal(text: string): WeftError {
+  const body = parseObject(text, "the keeper's answer");
+  const { code } = body;
+  const message = stringField(body, "message");
+  switch (code) {
+    case "not_found":
+    case "invalid_parameter":
+    case "conflict":
+    case "unavailable":
+      return new WeftError(code, message);
+    default:
+      return new SystemError(message);
+  }
+}
+
+function decodeStatus(object: JSONObject): KeeperStatus {
+  return {
+    version: stringField(object, "version"),
+    pid: Number(object["pid"]),
+    networkNamespace: stringField(object, "networkNamespace"),
+    dataDir: stringField(object, "dataDir"),
+    ports: listOf(object["ports"], "ports").map(decodeHold),
+    endpoints: listOf(object["endpoints"], "endpoints").map(decodeEndpoint),
+  };
+}
+
+function decodeEvent(object: JSONObject): KeeperEvent {
+  switch (object["kind"]) {
+    case "ports":
+      return { kind: "ports", ports: listOf(object["ports"], "ports").map(decodeHold) };
+    case "endpoints": {
+      const endpoints = listOf(object["endpoints"], "endpoints").map(decodeEndpoint);
+      return { kind: "endpoints", endpoints };
+    }
+    default:
+      throw new SystemError(`the keeper sent an event of kind ${String(object["kind"])}`);
+  }
+}
+
+function decodeHold(value: unknown): PortHold {
+  const object = objectOf(value, "a port");
+  const protocol = object["protocol"] === "udp" ? "udp" : "tcp";
+  const port = Number(object["port"]);
+  if (object["state"] === "held") return { protocol, port, state: "held" };
+  return { protocol, port, state: "busy", reason: stringField(object, "reason") };
+}
+
+function decodeEndpoint(value: unknown): KeeperEndpoint {
+  const object = objectOf(value, "an endpoint");
+  return {
+    networkID: stringField(object, "networkID"),
+    endpointID: stringField(object, "endpointID"),
+    address: stringField(object, "address"),
+    link: stringField(object, "link"),
+    state: object["state"] === "joined" ? "joined" : "created",
+  };
+}

@@ -1,0 +1,164 @@
+/**
+ * The keeper: what must go on when the daemon does not. It answers the Engine's plugin calls, holds the
+ * published ports and tells the daemon about both. Its own state on disk is all it needs to start.
+ */
+import { mkdir, readlink, unlink } from "node:fs/promises";
+import type { Server } from "node:http";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { ConflictError } from "../base/errors.ts";
+import type { Startable } from "../base/lifecycle.ts";
+import type { Logger } from "../base/logger.ts";
+import { ControlServer } from "./control-server.ts";
+import { cleanLinks } from "./links.ts";
+import { Plugin } from "./plugin/plugin.ts";
+import { createPluginServer } from "./plugin/plugin-server.ts";
+import { PortHolder } from "./ports/port-holder.ts";
+import { systemBinder } from "./ports/system-binder.ts";
+import { Splices } from "./ports/tcp-port.ts";
+import {
+  KEEPER_SOCKET,
+  type KeeperEndpoint,
+  type KeeperStatus,
+  PLUGIN_SOCKET,
+  type PortHold,
+  type PortRequest,
+} from "./protocol.ts";
+import type { KeeperState } from "./state.ts";
+import { StateKeeper } from "./state-keeper.ts";
+import { closeServer, listenUnix } from "./unix-listener.ts";
+
+export interface KeeperInit {
+  readonly dataDir: string;
+  readonly version: string;
+  readonly keeperSocket?: string;
+  readonly pluginSocket?: string;
+}
+
+export interface KeeperComponents {
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** An abstract address exists once in a network namespace and goes with its process: a lock that cannot go stale. */
+const LOCK_ADDRESS = "\0weft-keeper";
+
+export class Keeper implements Startable {
+  /** Resolves when it was told to stop, by whomever. */
+  readonly stopRequested: Promise<void>;
+  readonly #init: Required<KeeperInit>;
+  readonly #log: Logger;
+  readonly #states: StateKeeper;
+  readonly #splices = new Splices();
+  readonly #ports: PortHolder;
+  readonly #control: ControlServer;
+  readonly #plugin: Server;
+  readonly #lock = createServer((socket) => socket.destroy());
+  #networkNamespace = "";
+
+  constructor({ clock, log }: KeeperComponents, init: KeeperInit) {
+    this.#init = { keeperSocket: KEEPER_SOCKET, pluginSocket: PLUGIN_SOCKET, ...init };
+    this.#log = log;
+    this.#states = new StateKeeper({
+      path: join(init.dataDir, "keeper", "state.json"),
+      log,
+      onChange: (before, after) => this.#onState(before, after),
+    });
+    const onChange = (ports: readonly PortHold[]) =>
+      this.#control.publish({ kind: "ports", ports });
+    const binder = systemBinder(clock, this.#splices);
+    this.#ports = new PortHolder({ clock, log, binder, onChange });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.stopRequested = promise;
+    this.#control = new ControlServer({
+      log,
+      status: () => this.#status(),
+      holdPorts: (ports) => this.#holdPorts(ports),
+      stop: resolve,
+    });
+    const plugin = new Plugin(this.#states);
+    this.#plugin = createPluginServer({ log, answer: (request) => plugin.answer(request) });
+  }
+
+  /** Ports first, because they are free to take until they are held; the daemon last, because it is told about the rest. */
+  async start(): Promise<void> {
+    const { dataDir, pluginSocket, keeperSocket } = this.#init;
+    await this.#takeLock();
+    this.#networkNamespace = await readlink("/proc/self/ns/net");
+    await mkdir(join(dataDir, "keeper"), { recursive: true, mode: 0o700 });
+    await this.#states.load();
+    await this.#ports.hold(this.#states.current.ports);
+    await this.#forgetLostEndpoints();
+    const what = "the keeper";
+    await listenUnix(this.#plugin, { path: pluginSocket, what, directoryMode: 0o755 });
+    await listenUnix(this.#control.server, { path: keeperSocket, what, directoryMode: 0o700 });
+    this.#log.info("the keeper is up", { pid: process.pid, version: this.#init.version });
+  }
+
+  async stop(): Promise<void> {
+    this.#splices.reset();
+    await this.#ports.stop();
+    await this.#states.idle();
+    for (const server of [this.#control.server, this.#plugin]) server.closeAllConnections();
+    const { pluginSocket, keeperSocket } = this.#init;
+    for (const path of [pluginSocket, keeperSocket]) await unlink(path).catch(() => {});
+    await Promise.all([this.#control.server, this.#plugin, this.#lock].map(closeServer));
+    this.#log.info("the keeper has stopped");
+  }
+
+  async #takeLock(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#lock.once("error", (cause) => {
+        const text = "a keeper runs in this network namespace already; a host has one";
+        reject(new ConflictError(text, { cause }));
+      });
+      this.#lock.listen(LOCK_ADDRESS, resolve);
+    });
+  }
+
+  async #forgetLostEndpoints(): Promise<void> {
+    await this.#states.change(async (state) => {
+      const lost = await cleanLinks(state.endpoints, this.#log);
+      if (lost.length === 0) return { state, value: undefined };
+      const endpoints = new Map(state.endpoints);
+      for (const { endpointID } of lost) endpoints.delete(endpointID);
+      return { state: { ...state, endpoints }, value: undefined };
+    });
+  }
+
+  /** Persisted before they are bound: what the daemon was told is held is held again after a crash. */
+  async #holdPorts(ports: readonly PortRequest[]): Promise<readonly PortHold[]> {
+    await this.#states.change(async (state) => ({
+      state: JSON.stringify(state.ports) === JSON.stringify(ports) ? state : { ...state, ports },
+      value: undefined,
+    }));
+    return this.#ports.hold(ports);
+  }
+
+  #onState(before: KeeperState, after: KeeperState): void {
+    if (before.endpoints === after.endpoints) return;
+    this.#control.publish({ kind: "endpoints", endpoints: endpointsOf(after) });
+  }
+
+  #status(): KeeperStatus {
+    return {
+      version: this.#init.version,
+      pid: process.pid,
+      networkNamespace: this.#networkNamespace,
+      dataDir: this.#init.dataDir,
+      ports: this.#ports.holds(),
+      endpoints: endpointsOf(this.#states.current),
+    };
+  }
+}
+
+function endpointsOf(state: KeeperState): readonly KeeperEndpoint[] {
+  return [...state.endpoints.values()].map(({ networkID, endpointID, address, link, state }) => ({
+    networkID,
+    endpointID,
+    address,
+    link,
+    state,
+  }));
+}

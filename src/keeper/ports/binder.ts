@@ -1,0 +1,25 @@
+/** Binds one port for real; tests hold ports with another. */
+import type { PortRequest } from "../protocol.ts";
+
+export interface BoundPort {
+  close(): Promise<void>;
+}
+
+export interface Binder {
+  /** Rejects with the system's error (`code` EADDRINUSE …) when some process of the host has the port. */
+  bind(request: PortRequest): Promise<BoundPort>;
+}
+
+/** The system has no IPv6: then IPv4 alone is all there is to hold. */
+export function lacksIPv6(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "EAFNOSUPPORT" || code === "EADDRNOTAVAIL";
+}
+
+/** Where a relayed client is led to: the kernel's rules balance what the host sends there. */
+export const SPLICE_HOST = "127.0.0.1";
+
+/** IPv4 clients are the kernel's. One that arrives here found no rule. */
+export function isIPv4Client(address: string | undefined): boolean {
+  return address === undefined || !address.includes(":") || address.startsWith("::ffff:");
+}

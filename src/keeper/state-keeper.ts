@@ -1,0 +1,50 @@
+/** Holds the current state: changes go through it one at a time, are on disk before they are believed, and are told to whoever listens. */
+import type { Logger } from "../base/logger.ts";
+import { Serial } from "./serial.ts";
+import { EMPTY_STATE, type KeeperState } from "./state.ts";
+import { loadState, saveState } from "./state-file.ts";
+
+export interface StateKeeperComponents {
+  readonly path: string;
+  readonly log: Logger;
+  readonly onChange: (before: KeeperState, after: KeeperState) => void;
+}
+
+export class StateKeeper {
+  readonly #components: StateKeeperComponents;
+  readonly #serial = new Serial();
+  #state = EMPTY_STATE;
+
+  constructor(components: StateKeeperComponents) {
+    this.#components = components;
+  }
+
+  get current(): KeeperState {
+    return this.#state;
+  }
+
+  async load(): Promise<void> {
+    const { path, log } = this.#components;
+    this.#state = await loadState(path, log);
+  }
+
+  /** The work sees the state as it is when its turn comes; a state returned unchanged is not written again. */
+  change<T>(
+    work: (state: KeeperState) => Promise<{ readonly state: KeeperState; readonly value: T }>,
+  ): Promise<T> {
+    return this.#serial.run(async () => {
+      const { state, value } = await work(this.#state);
+      if (state !== this.#state) {
+        await saveState(this.#components.path, state);
+        const before = this.#state;
+        this.#state = state;
+        this.#components.onChange(before, state);
+      }
+      return value;
+    });
+  }
+
+  idle(): Promise<void> {
+    return this.#serial.idle();
+  }
+}
