@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import type { ContainerConfig } from "../runtime.ts";
+import { createBody } from "./container-create.ts";
+
+const PLAIN: ContainerConfig = {
+  name: "web.1.abc",
+  taskID: "abc",
+  image: "nginx:latest",
+  labels: { colour: "blue" },
+  env: [],
+  mounts: [],
+  stopGraceMs: 10_000,
+};
+
+it("a plain task asks for nothing that its spec does not have", () => {
+  assert.deepEqual(createBody(PLAIN), {
+    Image: "nginx:latest",
+    Labels: { colour: "blue", "weft.task.id": "abc" },
+    Env: [],
+    StopTimeout: 10,
+    HostConfig: { RestartPolicy: { Name: "no" }, Mounts: [] },
+  });
+});
+
+it("a task on a Weft network has the address that the manager gave", () => {
+  const body = createBody({ ...PLAIN, network: { name: "ingress", address: "10.0.0.9" } });
+  assert.deepEqual(body["NetworkingConfig"], {
+    EndpointsConfig: { ingress: { IPAMConfig: { IPv4Address: "10.0.0.9" } } },
+  });
+  assert.equal((body["HostConfig"] as Record<string, unknown>)["NetworkMode"], "ingress");
+});
+
+it("no label of a user's hides whose container it is", () => {
+  const body = createBody({ ...PLAIN, labels: { "weft.task.id": "other" } });
+  assert.deepEqual(body["Labels"], { "weft.task.id": "abc" });
+});
+
+it("options of mounts are spelled as Docker spells them, users' own keys are not touched", () => {
+  const volumeOptions = {
+    noCopy: true,
+    labels: { colour: "blue" },
+    driverConfig: { name: "nfs", options: { addr: "lan" } },
+  };
+  const mounts = [{ type: "volume", source: "data", target: "/d", volumeOptions }] as const;
+  const { Mounts } = createBody({ ...PLAIN, mounts })["HostConfig"] as { Mounts: unknown };
+  assert.deepEqual(Mounts, [
+    {
+      Type: "volume",
+      Source: "data",
+      Target: "/d",
+      VolumeOptions: {
+        NoCopy: true,
+        Labels: { colour: "blue" },
+        DriverConfig: { Name: "nfs", Options: { addr: "lan" } },
+      },
+    },
+  ]);
+});

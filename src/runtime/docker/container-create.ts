@@ -1,0 +1,105 @@
+/** A task's container as the Engine's `POST /containers/create` wants it. Pure: the same config, the same body. */
+import type { HealthConfig, Mount } from "../../cluster/objects.ts";
+import type { ContainerConfig } from "../runtime.ts";
+import { definedOf, type Json, recordOf } from "./decode.ts";
+
+/** Carried by every container of Weft's; its value is the task's id. What is without it is never touched. */
+export const TASK_LABEL = "weft.task.id";
+
+export function createBody(config: ContainerConfig): Json {
+  return definedOf({
+    Image: config.image,
+    Labels: { ...config.labels, [TASK_LABEL]: config.taskID },
+    Entrypoint: config.entrypoint,
+    Cmd: config.args,
+    Env: config.env,
+    Hostname: config.hostname,
+    WorkingDir: config.workingDir,
+    User: config.user,
+    Tty: config.tty,
+    OpenStdin: config.openStdin,
+    StopSignal: config.stopSignal,
+    // For whoever stops it by hand; Weft's own stops name their grace.
+    StopTimeout: Math.ceil(config.stopGraceMs / 1000),
+    Healthcheck: config.healthcheck && healthcheckOf(config.healthcheck),
+    HostConfig: hostConfigOf(config),
+    NetworkingConfig: config.network && {
+      EndpointsConfig: {
+        [config.network.name]: { IPAMConfig: { IPv4Address: config.network.address } },
+      },
+    },
+  });
+}
+
+function hostConfigOf(config: ContainerConfig): Json {
+  return definedOf({
+    // An ended task is replaced by another one, never started again.
+    RestartPolicy: { Name: "no" },
+    NetworkMode: config.network?.name,
+    GroupAdd: config.groups,
+    ReadonlyRootfs: config.readOnly,
+    Init: config.init,
+    ExtraHosts: config.extraHosts,
+    Dns: config.dns?.nameservers,
+    DnsSearch: config.dns?.search,
+    DnsOptions: config.dns?.options,
+    Sysctls: config.sysctls,
+    CapAdd: config.capabilityAdd,
+    CapDrop: config.capabilityDrop,
+    Ulimits: config.ulimits?.map(({ name, soft, hard }) => ({
+      Name: name,
+      Soft: soft,
+      Hard: hard,
+    })),
+    NanoCpus: config.limits?.nanoCPUs,
+    Memory: config.limits?.memoryBytes,
+    PidsLimit: config.limits?.pids,
+    MemoryReservation: config.reservations?.memoryBytes,
+    LogConfig: config.logDriver?.name && {
+      Type: config.logDriver.name,
+      Config: config.logDriver.options ?? {},
+    },
+    Mounts: config.mounts.map(mountOf),
+  });
+}
+
+function healthcheckOf(health: HealthConfig): Json {
+  return definedOf({
+    Test: health.test,
+    Interval: health.interval,
+    Timeout: health.timeout,
+    Retries: health.retries,
+    StartPeriod: health.startPeriod,
+    StartInterval: health.startInterval,
+  });
+}
+
+function mountOf(mount: Mount): Json {
+  return definedOf({
+    Type: mount.type,
+    Source: mount.source,
+    Target: mount.target,
+    ReadOnly: mount.readOnly,
+    Consistency: mount.consistency,
+    BindOptions: mount.bindOptions && optionsOf(mount.bindOptions),
+    VolumeOptions: mount.volumeOptions && volumeOptionsOf(mount.volumeOptions),
+    TmpfsOptions: mount.tmpfsOptions && optionsOf(mount.tmpfsOptions),
+  });
+}
+
+function volumeOptionsOf(options: Json): Json {
+  const wire = optionsOf(options);
+  return definedOf({
+    ...wire,
+    DriverConfig: wire["DriverConfig"] && optionsOf(recordOf(wire["DriverConfig"])),
+  });
+}
+
+/** Docker's names begin with a capital, ours do not; only the options' own names change, never users' keys below. */
+function optionsOf(options: Json): Json {
+  const wire = Object.entries(options).map(([name, value]) => [
+    `${name.charAt(0).toUpperCase()}${name.slice(1)}`,
+    value,
+  ]);
+  return Object.fromEntries(wire) as Json;
+}

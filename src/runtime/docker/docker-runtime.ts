@@ -1,0 +1,182 @@
+/** The local Docker Engine as the runtime of tasks. Only containers and networks that carry Weft's labels are touched. */
+import type { Clock } from "../../base/clock.ts";
+import { ConflictError, NotFoundError, SystemError, UnavailableError } from "../../base/errors.ts";
+import type { NodeDescription } from "../../cluster/objects.ts";
+import type {
+  ContainerConfig,
+  ContainerState,
+  EnsureImageInit,
+  LogFrame,
+  LogOptions,
+  Runtime,
+  RuntimeEvent,
+  RuntimeNetwork,
+} from "../runtime.ts";
+import { createBody, TASK_LABEL } from "./container-create.ts";
+import { ContainerEvents } from "./container-events.ts";
+import { containerStateOf } from "./container-state.ts";
+import { listOf, recordOf, stringOf } from "./decode.ts";
+import { EngineClient } from "./engine-client.ts";
+import { descriptionOf } from "./engine-description.ts";
+import { ensureImage } from "./images.ts";
+import { demultiplex, terminalLines } from "./log-frames.ts";
+import { EngineNetworks } from "./networks.ts";
+
+/** Beyond its grace a stop may take this long: with the network driver away the Engine waits 15 s on each of its calls. */
+const STOP_MARGIN_MS = 120_000;
+
+export interface DockerRuntimeComponents {
+  readonly clock: Clock;
+}
+
+export interface DockerRuntimeInit {
+  /** Path of the Engine's unix socket. */
+  readonly socketPath: string;
+}
+
+export class DockerRuntime implements Runtime {
+  readonly #client: EngineClient;
+  readonly #networks: EngineNetworks;
+  readonly #events: ContainerEvents;
+  /** By task: asked twice at once, the Engine would answer with a conflict before it shows the container. */
+  readonly #creating = new Map<string, Promise<string>>();
+
+  constructor({ clock }: DockerRuntimeComponents, init: DockerRuntimeInit) {
+    this.#client = new EngineClient(init);
+    this.#networks = new EngineNetworks(this.#client);
+    this.#events = new ContainerEvents(this.#client, clock);
+  }
+
+  async describe(): Promise<Omit<NodeDescription, "addresses">> {
+    return descriptionOf(await this.#client.call("GET", "/info"));
+  }
+
+  ensureImage(image: string, init: EnsureImageInit = {}): Promise<void> {
+    return ensureImage(this.#client, image, init);
+  }
+
+  ensureNetwork(network: RuntimeNetwork): Promise<void> {
+    return this.#networks.ensure(network);
+  }
+
+  removeNetwork(name: string): Promise<void> {
+    return this.#networks.remove(name);
+  }
+
+  create(config: ContainerConfig): Promise<string> {
+    const underWay = this.#creating.get(config.taskID);
+    if (underWay !== undefined) return underWay;
+    const created = this.#create(config).finally(() => this.#creating.delete(config.taskID));
+    this.#creating.set(config.taskID, created);
+    return created;
+  }
+
+  async start(containerID: string): Promise<void> {
+    await this.#client.call("POST", `/containers/${containerID}/start`, { harmless: [304] });
+  }
+
+  async stop(containerID: string, init: { readonly graceMs: number }): Promise<void> {
+    await this.#client.call("POST", `/containers/${containerID}/stop`, {
+      query: { t: Math.ceil(init.graceMs / 1000) },
+      harmless: [304, 404],
+      timeoutMs: init.graceMs + STOP_MARGIN_MS,
+      ownConnection: true,
+    });
+  }
+
+  async remove(containerID: string): Promise<void> {
+    await this.#client.call("DELETE", `/containers/${containerID}`, {
+      query: { force: true, v: true },
+      // 409: another removal of it is under way.
+      harmless: [404, 409],
+      timeoutMs: STOP_MARGIN_MS,
+      ownConnection: true,
+    });
+  }
+
+  async inspect(containerID: string): Promise<ContainerState | undefined> {
+    return containerStateOf(await this.#inspect(containerID));
+  }
+
+  async list(): Promise<readonly ContainerState[]> {
+    const ids = await this.#ids({ label: [TASK_LABEL] });
+    const states = await Promise.all(ids.map((id) => this.inspect(id)));
+    return states.filter((state) => state !== undefined);
+  }
+
+  events(signal: AbortSignal): AsyncIterable<RuntimeEvent> {
+    return this.#events.read(signal);
+  }
+
+  async *logs(
+    containerID: string,
+    options: LogOptions,
+    signal: AbortSignal,
+  ): AsyncIterable<LogFrame> {
+    const inspected = recordOf(await this.#inspect(containerID));
+    const chunks = await this.#client.stream("GET", `/containers/${containerID}/logs`, {
+      query: { ...options, tail: options.tail ?? "all" },
+      signal,
+    });
+    const isTerminal = recordOf(inspected["Config"])["Tty"] === true;
+    yield* isTerminal ? terminalLines(chunks) : demultiplex(chunks);
+  }
+
+  /** Closes the connections to the Engine. */
+  close(): void {
+    this.#client.close();
+  }
+
+  async #create(config: ContainerConfig): Promise<string> {
+    const adopted = await this.#find(config.taskID);
+    if (adopted !== undefined) return adopted;
+    try {
+      const created = await this.#client.call("POST", "/containers/create", {
+        query: { name: config.name },
+        body: createBody(config),
+      });
+      return containerIDOf(created);
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error;
+      return await this.#adoptNamed(config, error);
+    }
+  }
+
+  /** An earlier try whose answer was lost may have taken the name between the look and the call. */
+  async #adoptNamed(config: ContainerConfig, conflict: ConflictError): Promise<string> {
+    const holder = await this.#inspect(config.name);
+    if (holder === undefined) {
+      throw new UnavailableError(`the Docker Engine is still at ${config.name}`, {
+        cause: conflict,
+      });
+    }
+    if (containerStateOf(holder)?.taskID !== config.taskID) throw conflict;
+    return containerIDOf(holder);
+  }
+
+  async #inspect(containerID: string): Promise<unknown> {
+    try {
+      return await this.#client.call("GET", `/containers/${containerID}/json`);
+    } catch (error) {
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    }
+  }
+
+  async #find(taskID: string): Promise<string | undefined> {
+    return (await this.#ids({ label: [`${TASK_LABEL}=${taskID}`] }))[0];
+  }
+
+  async #ids(filters: { readonly label: readonly string[] }): Promise<readonly string[]> {
+    const containers = await this.#client.call("GET", "/containers/json", {
+      query: { all: true, filters: JSON.stringify(filters) },
+    });
+    return listOf(containers).flatMap((container) => stringOf(recordOf(container)["Id"]) ?? []);
+  }
+}
+
+function containerIDOf(answer: unknown): string {
+  const containerID = stringOf(recordOf(answer)["Id"]);
+  if (containerID === undefined) throw new SystemError("the Docker Engine named no container");
+  return containerID;
+}

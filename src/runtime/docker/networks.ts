@@ -1,0 +1,109 @@
+/**
+ * Weft's networks on the local Engine: network driver and IPAM driver both `weft`, with the subnet that the
+ * managers gave. `docker network prune` takes an idle one away, so it is looked for before each task.
+ */
+import { ConflictError, NotFoundError } from "../../base/errors.ts";
+import { PLUGIN_NAME } from "../../keeper/protocol.ts";
+import type { RuntimeNetwork } from "../runtime.ts";
+import { listOf, recordOf, stringOf } from "./decode.ts";
+import type { EngineClient } from "./engine-client.ts";
+
+/** Carried by the networks that Weft made; a network without it is a user's own. */
+export const NETWORK_LABEL = "weft.network";
+
+interface EngineNetwork {
+  readonly id: string;
+  readonly driver: string;
+  readonly ours: boolean;
+  readonly ipamDriver: string;
+  readonly subnets: readonly string[];
+}
+
+export class EngineNetworks {
+  readonly #client: EngineClient;
+  /** One at a time, or two tasks would make the same network twice: the Engine's names are not unique. */
+  #tail: Promise<unknown> = Promise.resolve();
+
+  constructor(client: EngineClient) {
+    this.#client = client;
+  }
+
+  ensure(network: RuntimeNetwork): Promise<void> {
+    return this.#serially(async () => {
+      const found = await this.#find(network.name);
+      if (found !== undefined) {
+        if (!found.ours) throw foreignNetworkError(network.name, found.driver);
+        if (isAsWanted(found, network)) return;
+        await this.#delete(found.id);
+      }
+      await this.#client.call("POST", "/networks/create", { body: networkBody(network) });
+    });
+  }
+
+  remove(name: string): Promise<void> {
+    return this.#serially(async () => {
+      const found = await this.#find(name);
+      if (found?.ours === true) await this.#delete(found.id);
+    });
+  }
+
+  async #delete(id: string): Promise<void> {
+    await this.#client.call("DELETE", `/networks/${id}`, { harmless: [404] });
+  }
+
+  async #find(name: string): Promise<EngineNetwork | undefined> {
+    try {
+      const answer = recordOf(
+        await this.#client.call("GET", `/networks/${encodeURIComponent(name)}`),
+      );
+      // The Engine takes the beginning of an id for a name too.
+      return answer["Name"] === name ? networkOf(answer) : undefined;
+    } catch (error) {
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    }
+  }
+
+  #serially(work: () => Promise<void>): Promise<void> {
+    const done = this.#tail.then(work);
+    this.#tail = done.catch(() => {});
+    return done;
+  }
+}
+
+function networkOf(answer: unknown): EngineNetwork {
+  const network = recordOf(answer);
+  const ipam = recordOf(network["IPAM"]);
+  return {
+    id: stringOf(network["Id"]) ?? "",
+    driver: stringOf(network["Driver"]) ?? "",
+    ours: recordOf(network["Labels"])[NETWORK_LABEL] !== undefined,
+    ipamDriver: stringOf(ipam["Driver"]) ?? "",
+    subnets: listOf(ipam["Config"]).map((config) => stringOf(recordOf(config)["Subnet"]) ?? ""),
+  };
+}
+
+function isAsWanted(found: EngineNetwork, wanted: RuntimeNetwork): boolean {
+  return (
+    found.driver === PLUGIN_NAME &&
+    found.ipamDriver === PLUGIN_NAME &&
+    found.subnets.length === 1 &&
+    found.subnets[0] === wanted.subnet
+  );
+}
+
+function networkBody({ name, subnet }: RuntimeNetwork) {
+  return {
+    Name: name,
+    CheckDuplicate: true,
+    Driver: PLUGIN_NAME,
+    IPAM: { Driver: PLUGIN_NAME, Config: [{ Subnet: subnet }] },
+    Labels: { [NETWORK_LABEL]: name },
+  };
+}
+
+function foreignNetworkError(name: string, driver: string): ConflictError {
+  return new ConflictError(
+    `network ${name} on this host's Docker Engine is not Weft's (driver ${driver}); remove it there so that Weft can make its own`,
+  );
+}
