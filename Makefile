@@ -1,0 +1,39 @@
+# `make demo` and `make test` do their own set-up; everything else is in docs/HACKING.md.
+.DEFAULT_GOAL := help
+.PHONY: help setup deps build demo test check lab bench clean
+
+# The Node.js that the project pins, and its tools.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: Debian packages, npm packages; build; check the kernel (root)
+	@scripts/setup.sh
+
+deps:
+	@scripts/setup.sh deps
+
+build: deps ## compile to dist/
+	@npm run -s build
+
+demo: setup ## three hosts form a cluster, publish a service, and every host answers (root)
+	@bin/weft demo
+
+test: setup ## everything: format, lint, types, unit tests, kernel tests, real hosts (root)
+	@npm run -s lint
+	@npm run -s types
+	@node test/run.ts unit netns e2e
+
+check: deps ## what needs no root: format, lint, types, unit tests
+	@npm run -s check
+
+lab: setup ## three hosts to play with, until Ctrl-C (root)
+	@node src/lab/main.ts
+
+bench: ## the packet path beside its limits and HAProxy (root)
+	@scripts/setup.sh bench
+	@npm run -s bench
+
+clean: ## remove what was built here
+	rm -rf dist .weft-lab
