@@ -33,6 +33,8 @@ export interface Snapshot {
 export type Draft<T> = Omit<T, "version" | "createdAt" | "updatedAt">;
 
 export interface Transaction extends Snapshot {
+  /** The version index that whatever this transaction writes will have; `revision` is the one it reads. */
+  readonly nextRevision: Revision;
   /** Creates, or replaces whole. */
   put<K extends Kind>(kind: K, object: Draft<ObjectsByKind[K]>): void;
   /** Harmless when it is not there. */

@@ -1,0 +1,62 @@
+/**
+ * What users type for an object, resolved as Docker does it: the full id first, then the full name (its
+ * letters' case does not matter), then an id prefix; a prefix that fits several is refused.
+ */
+import { InvalidParameterError, NotFoundError } from "../base/errors.ts";
+import { taskName } from "./names.ts";
+import type { Cluster, Network, Node, Service, Task } from "./objects.ts";
+import type { Kind, ObjectsByKind, Snapshot } from "./store.ts";
+
+export function findService(snapshot: Snapshot, reference: string): Service {
+  return find(snapshot, "service", reference, (service) => [service.spec.name]);
+}
+
+export function findNode(snapshot: Snapshot, reference: string): Node {
+  return find(snapshot, "node", reference, (node) => [
+    node.description?.hostname ?? "",
+    node.spec.name ?? "",
+  ]);
+}
+
+export function findTask(snapshot: Snapshot, reference: string): Task {
+  return find(snapshot, "task", reference, (task) => [taskName(task)]);
+}
+
+export function findNetwork(snapshot: Snapshot, reference: string): Network {
+  return find(snapshot, "network", reference, (network) => [network.spec.name]);
+}
+
+/** The one cluster of the store; undefined before there is one. */
+export function findCluster(snapshot: Snapshot): Cluster | undefined {
+  return snapshot.list("cluster")[0];
+}
+
+/** The network that published ports are reached through; undefined when it was removed. */
+export function findIngressNetwork(snapshot: Snapshot): Network | undefined {
+  return snapshot.list("network").find((network) => network.spec.ingress);
+}
+
+function find<K extends Exclude<Kind, "cluster">>(
+  snapshot: Snapshot,
+  kind: K,
+  reference: string,
+  namesOf: (object: ObjectsByKind[K]) => readonly string[],
+): ObjectsByKind[K] {
+  const byID = snapshot.get(kind, reference);
+  if (byID !== undefined) return byID;
+  if (reference === "") throw new NotFoundError(`${kind} ${reference} not found`);
+  const wanted = reference.toLowerCase();
+  const objects = snapshot.list(kind);
+  const named = objects.filter((object) =>
+    namesOf(object).some((name) => name.toLowerCase() === wanted),
+  );
+  const matches = named.length > 0 ? named : objects.filter(({ id }) => id.startsWith(reference));
+  const [match] = matches;
+  if (match === undefined) throw new NotFoundError(`${kind} ${reference} not found`);
+  if (matches.length > 1) {
+    throw new InvalidParameterError(
+      `${kind} ${reference} is ambiguous (${matches.length} matches found)`,
+    );
+  }
+  return match;
+}

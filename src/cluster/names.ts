@@ -1,0 +1,8 @@
+/** How tasks are called: `web.1.<task id>` in a replicated service, `web.<node id>.<task id>` in a global one. */
+import type { Task } from "./objects.ts";
+
+/** The task's full name, unique in the cluster; its container has the same. */
+export function taskName(task: Task): string {
+  const place = task.slot === undefined ? (task.nodeID ?? "0") : String(task.slot);
+  return `${task.serviceAnnotations.name}.${place}.${task.id}`;
+}

@@ -1,0 +1,227 @@
+/**
+ * The driver for one manager: node:sqlite in WAL mode with synchronous FULL, so that a commit that
+ * returned is on the disk whatever happens to the process or the machine. The file is locked for as long
+ * as it is open: the kernel drops the lock with the process, so nothing stale is ever left.
+ */
+import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { ConflictError, messageOf, SystemError, UnavailableError } from "../base/errors.ts";
+import type { Change, Revision, StoreEvent } from "./store.ts";
+import {
+  CHANGELOG_REVISIONS,
+  RevisionConflict,
+  type StoreDriver,
+  type StoredObject,
+  type StoredState,
+} from "./store-driver.ts";
+
+/** Counted up when older code could no longer read what is written. */
+const SCHEMA_VERSION = 1;
+/** Revisions between two compactions: each deletes this many rows' worth of log. */
+const COMPACTION_INTERVAL = 1_000;
+/** SQLite's primary result codes, in the low byte of the extended ones. */
+const SQLITE_BUSY = 5;
+const SQLITE_FULL = 13;
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS objects (
+    kind TEXT NOT NULL, id TEXT NOT NULL, json TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS changes (
+    revision INTEGER NOT NULL, position INTEGER NOT NULL, json TEXT NOT NULL,
+    PRIMARY KEY (revision, position)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+  INSERT OR IGNORE INTO meta VALUES ('schema', ${SCHEMA_VERSION}), ('revision', 0), ('compacted', 0);
+`;
+
+export interface SqliteDriverInit {
+  readonly changelogRevisions?: number;
+  readonly compactionInterval?: number;
+}
+
+export class SqliteDriver implements StoreDriver {
+  readonly #database: DatabaseSync;
+  readonly #statements: ReturnType<typeof prepareAll>;
+  readonly #changelogRevisions: number;
+  readonly #compactionInterval: number;
+  readonly #path: string;
+  #revision: Revision;
+  #compacted: Revision;
+  #open = true;
+
+  /** Opens or makes the store in `directory`, which becomes root's alone. */
+  constructor(directory: string, init: SqliteDriverInit = {}) {
+    this.#changelogRevisions = init.changelogRevisions ?? CHANGELOG_REVISIONS;
+    this.#compactionInterval = init.compactionInterval ?? COMPACTION_INTERVAL;
+    this.#path = join(directory, "cluster.sqlite");
+    makePrivate(directory, this.#path);
+    this.#database = openLocked(this.#path);
+    try {
+      this.#statements = prepareAll(this.#database);
+      checkSchema(this.#meta("schema"), this.#path);
+      this.#revision = this.#meta("revision");
+      this.#compacted = this.#meta("compacted");
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
+  }
+
+  async load(): Promise<StoredState> {
+    const rows = this.#statements.objects.all();
+    // Our own file, written by `commit` alone: its JSON is believed.
+    const objects = rows.map(
+      (row) => ({ kind: row["kind"], object: JSON.parse(String(row["json"])) }) as StoredObject,
+    );
+    return { revision: this.#revision, objects };
+  }
+
+  async commit(transactions: readonly StoreEvent[], base: Revision): Promise<void> {
+    if (base !== this.#revision) throw new RevisionConflict();
+    const last = transactions.at(-1);
+    if (last === undefined) return;
+    const compactTo = this.#compactionDue(last.revision);
+    this.#durably(() => {
+      for (const event of transactions) this.#append(event);
+      this.#statements.setMeta.run("revision", last.revision);
+      if (compactTo === undefined) return;
+      this.#statements.compact.run(compactTo);
+      this.#statements.setMeta.run("compacted", compactTo);
+    });
+    this.#revision = last.revision;
+    this.#compacted = compactTo ?? this.#compacted;
+  }
+
+  async history(revision: Revision): Promise<readonly StoreEvent[] | undefined> {
+    if (revision < this.#compacted) return undefined;
+    const events: { revision: Revision; changes: Change[] }[] = [];
+    for (const row of this.#statements.history.iterate(revision)) {
+      const at = Number(row["revision"]);
+      if (events.at(-1)?.revision !== at) events.push({ revision: at, changes: [] });
+      events.at(-1)?.changes.push(JSON.parse(String(row["json"])) as Change);
+    }
+    return events;
+  }
+
+  /** Nobody else writes: the file is locked. */
+  watch(_listener: () => void): () => void {
+    return () => {};
+  }
+
+  async readSecrets(): Promise<ReadonlyMap<string, string>> {
+    const rows = this.#statements.secrets.all();
+    return new Map(rows.map((row) => [String(row["name"]), String(row["value"])]));
+  }
+
+  async writeSecret(name: string, value: string): Promise<void> {
+    this.#durably(() => void this.#statements.setSecret.run(name, value));
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#database.close();
+  }
+
+  #append(event: StoreEvent): void {
+    event.changes.forEach((change, position) => {
+      if (change.action === "remove") this.#statements.remove.run(change.kind, change.object.id);
+      else {
+        const json = JSON.stringify(change.object);
+        this.#statements.put.run(change.kind, change.object.id, json);
+      }
+      this.#statements.log.run(event.revision, position, JSON.stringify(change));
+    });
+  }
+
+  #compactionDue(revision: Revision): Revision | undefined {
+    const target = revision - this.#changelogRevisions;
+    return target - this.#compacted >= this.#compactionInterval ? target : undefined;
+  }
+
+  #durably(write: () => void): void {
+    try {
+      this.#database.exec("BEGIN");
+      write();
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      throw writeError(this.#path, error);
+    }
+  }
+
+  #meta(name: string): number {
+    return Number(this.#statements.meta.get(name)?.["value"]);
+  }
+}
+
+function prepareAll(database: DatabaseSync) {
+  database.exec(SCHEMA);
+  const prepare = (sql: string): StatementSync => database.prepare(sql);
+  return {
+    objects: prepare("SELECT kind, json FROM objects"),
+    put: prepare("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)"),
+    remove: prepare("DELETE FROM objects WHERE kind = ? AND id = ?"),
+    log: prepare("INSERT INTO changes VALUES (?, ?, ?)"),
+    history: prepare(
+      "SELECT revision, json FROM changes WHERE revision > ? ORDER BY revision, position",
+    ),
+    compact: prepare("DELETE FROM changes WHERE revision <= ?"),
+    meta: prepare("SELECT value FROM meta WHERE name = ?"),
+    setMeta: prepare("INSERT OR REPLACE INTO meta VALUES (?, ?)"),
+    secrets: prepare("SELECT name, value FROM secrets"),
+    setSecret: prepare("INSERT OR REPLACE INTO secrets VALUES (?, ?)"),
+  };
+}
+
+/** The file holds the CA's key: it is readable by its owner alone before the first byte is in it. */
+function makePrivate(directory: string, path: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  chmodSync(directory, 0o700);
+  closeSync(openSync(path, "a", 0o600));
+  chmodSync(path, 0o600);
+}
+
+function openLocked(path: string): DatabaseSync {
+  const database = new DatabaseSync(path, { timeout: 0 });
+  try {
+    // Exclusive before WAL: the lock is then held until close, and the WAL index needs no shared memory.
+    database.exec(
+      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL",
+    );
+    database.exec("BEGIN IMMEDIATE; COMMIT");
+    return database;
+  } catch (error) {
+    database.close();
+    if (resultCode(error) === SQLITE_BUSY) {
+      throw new ConflictError(
+        `the cluster store ${path} is in use by another process: stop the other weft daemon, or give this one its own --data-dir`,
+        { cause: error },
+      );
+    }
+    throw new SystemError(`cannot open the cluster store ${path}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function checkSchema(found: number, path: string): void {
+  if (found === SCHEMA_VERSION) return;
+  throw new SystemError(
+    `the cluster store ${path} has format ${found}, this weft reads format ${SCHEMA_VERSION}: install the version that wrote it`,
+  );
+}
+
+function writeError(path: string, error: unknown): Error {
+  const reason =
+    resultCode(error) === SQLITE_FULL ? "the disk is full, make room" : messageOf(error);
+  return new UnavailableError(`cannot write the cluster store ${path}: ${reason}`, {
+    cause: error,
+  });
+}
+
+function resultCode(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !("errcode" in error)) return undefined;
+  return typeof error.errcode === "number" ? error.errcode & 0xff : undefined;
+}
