@@ -1,5 +1,5 @@
 /** The keeper as the daemon sees it, over its control socket. */
-import { request as httpRequest, type IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { createInterface } from "node:readline";
 import { SystemError, UnavailableError, WeftError } from "../base/errors.ts";
 import {
@@ -10,6 +10,7 @@ import {
   parseObject,
   stringField,
 } from "./decode.ts";
+import { request as httpRequest } from "./node-http.ts";
 import type {
   KeeperClient,
   KeeperEndpoint,

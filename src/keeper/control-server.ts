@@ -1,9 +1,10 @@
 /** The daemon's side of the keeper: HTTP with JSON on the keeper's own unix socket, as protocol.ts has it. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { NotFoundError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { type JSONObject, parseObject } from "./decode.ts";
 import { errorBody, readBody, sendJSON, statusOf } from "./http-body.ts";
+import { createServer } from "./node-http.ts";
 import type { KeeperEvent, KeeperStatus, PortHold, PortRequest } from "./protocol.ts";
 import { decodePorts } from "./state.ts";
 

@@ -1,9 +1,10 @@
 /** The Engine's side of the keeper: the plugin socket. Each call is answered from the keeper's own state. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import { parseObject } from "../decode.ts";
 import { readBody, sendJSON } from "../http-body.ts";
+import { createServer } from "../node-http.ts";
 import { decodeRequest, type PluginRequest } from "./requests.ts";
 
 const MEDIA_TYPE = "application/vnd.docker.plugins.v1.2+json";

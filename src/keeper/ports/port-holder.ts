@@ -79,7 +79,7 @@ export class PortHolder {
     const before = this.#entries.get(key);
     try {
       this.#entries.set(key, { request, bound: await binder.bind(request) });
-      log.info("holds a port", { port: key });
+      log.debug("holds a port", { port: key });
       return true;
     } catch (error) {
       const reason = reasonOf(error);

@@ -1,0 +1,262 @@
+/** The keeper with a real Docker Engine on a lab host. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { dnsQuery } from "../../src/lab/dns-query.ts";
+import { httpGet, tryGet } from "../../src/lab/http-get.ts";
+import { parseAnswer } from "../../src/lab/images.ts";
+import { Lab } from "../../src/lab/lab.ts";
+import { labUnavailable } from "../../src/lab/requirements.ts";
+import { until } from "../../src/lab/until.ts";
+import { KeeperHost } from "./keeper-host.ts";
+
+const skip = (await labUnavailable()) ?? false;
+
+const SUBNET = ["--subnet", "10.255.0.0/16"];
+const at = (address: string, network = "ingress") => ["--network", network, "--ip", address];
+
+test("a container on Weft's network, from its first instruction to its end", { skip }, async () => {
+  await using lab = await Lab.create({ hosts: 1, clients: 0, images: ["busybox", "nginx"] });
+  const host = lab.host(1);
+  const keeper = new KeeperHost(host);
+  await keeper.start();
+  await keeper.createNetwork("ingress", ...SUBNET);
+
+  for (let number = 1; number <= 5; number++) {
+    const ping = ["busybox", "ping", "-c", "1", "-W", "1", host.ip];
+    await host.engineOk(["run", "--rm", ...at(`10.255.1.${number}`), ...ping]);
+  }
+
+  const id = (
+    await host.engineOk(["run", "-d", "--name", "web", ...at("10.255.0.5"), "nginx"])
+  ).trim();
+  const answer = parseAnswer((await httpGet(host, "http://10.255.0.5/")).body);
+  assert.equal(answer.task, id.slice(0, 12));
+  assert.equal(answer.client, host.ip, "the host speaks to its tasks from an address of its own");
+  const format = "{{json .NetworkSettings.Networks.ingress}}";
+  assert.partialDeepStrictEqual(await host.engineJson(["inspect", "--format", format, "web"]), {
+    IPAddress: "10.255.0.5",
+    Gateway: "169.254.1.1",
+    MacAddress: "02:42:0a:ff:00:05",
+  });
+
+  const { endpoints } = await keeper.client.status();
+  const link = endpoints[0]?.link ?? "";
+  assert.partialDeepStrictEqual(endpoints, [{ address: "10.255.0.5", state: "joined" }]);
+  assert.deepEqual(await keeper.links(), [link]);
+  assert.equal(await keeper.route("10.255.0.5"), `10.255.0.5 dev ${link}`);
+  const sysctls = ["rp_filter", "route_localnet"].map((name) => `net.ipv4.conf.${link}.${name}`);
+  assert.equal(await host.execOk(["sysctl", "-n", ...sysctls]), "2\n1\n");
+  assert.equal(await host.execOk(["sysctl", "-n", "net.ipv4.conf.all.route_localnet"]), "0\n");
+  const show = await host.execOk(["ip", "addr", "show", "dev", link]);
+  assert.match(show, /mtu 1450 /);
+  assert.match(show, /inet 169\.254\.1\.1\/32 scope link/);
+
+  await host.engineOk(["rm", "-f", "web"]);
+  assert.deepEqual(await keeper.links(), []);
+  assert.equal(await keeper.route("10.255.0.5"), "");
+  assert.deepEqual((await keeper.client.status()).endpoints, []);
+  await host.engineOk(["network", "rm", "ingress"]);
+});
+
+test("networks: overlapping subnets, an MTU of their own, two on one container", {
+  skip,
+}, async () => {
+  await using lab = await Lab.create({ hosts: 1, clients: 0, images: ["busybox"] });
+  const host = lab.host(1);
+  const keeper = new KeeperHost(host);
+  await keeper.start();
+  await keeper.createNetwork("ingress", ...SUBNET);
+  await keeper.createNetwork("other", ...SUBNET, "-o", "com.docker.network.driver.mtu=1300");
+  const run = ["run", "-d", "--name", "both", ...at("10.255.0.5"), "busybox", "sleep", "1000"];
+  await host.engineOk(run);
+  await host.engineOk(["network", "connect", "--ip", "10.255.0.6", "other", "both"]);
+  const inside = await host.container("both");
+  const routes = (await inside.exec(["ip", "route"])).stdout;
+  assert.match(routes, /^default via 169\.254\.1\.1 dev eth0/m);
+  const links = (await inside.exec(["ip", "-o", "link"])).stdout;
+  assert.match(links, /eth0@.* mtu 1450 /);
+  assert.match(links, /eth1@.* mtu 1300 /);
+  await host.engineOk(["network", "disconnect", "other", "both"]);
+  assert.equal((await keeper.links()).length, 1);
+  await host.execOk(["busybox", "ping", "-c", "1", "-W", "1", "10.255.0.5"]);
+  // A container that starts with both: the Engine refuses two gateways.
+  await host.engineOk(["network", "connect", "--ip", "10.255.0.6", "other", "both"]);
+  await host.engineOk(["restart", "-t", "0", "both"]);
+});
+
+test("what cannot be is refused in plain words", { skip }, async () => {
+  await using lab = await Lab.create({ hosts: 1, clients: 0, images: ["busybox"] });
+  const host = lab.host(1);
+  const keeper = new KeeperHost(host);
+  await keeper.start();
+  await keeper.createNetwork("ingress", ...SUBNET);
+  const refusals: readonly (readonly [string[], RegExp])[] = [
+    [["run", "--rm", "--network", "ingress", "busybox", "true"], /given by its managers/],
+    [["network", "create", "-d", "weft", "x"], /--ipam-driver weft/],
+    [["network", "create", "-d", "weft", "--ipam-driver", "weft", "x"], /--subnet/],
+  ];
+  for (const [args, message] of refusals) {
+    const { code, stderr } = await host.engine(args);
+    assert.notEqual(code, 0);
+    assert.match(stderr, message);
+  }
+  const second = await host.exec(keeper.argv);
+  assert.notEqual(second.code, 0);
+  assert.match(second.stderr, /a keeper runs in this network namespace already/);
+});
+
+test("containers neither notice the keeper's death nor the Engine's restart", {
+  skip,
+}, async () => {
+  await using lab = await Lab.create({ hosts: 1, clients: 0, images: ["busybox", "nginx"] });
+  const host = lab.host(1);
+  const keeper = new KeeperHost(host);
+  await keeper.start();
+  await keeper.createNetwork("ingress", ...SUBNET);
+  await host.engineOk(["run", "-d", "--name", "web", ...at("10.255.0.5"), "nginx"]);
+  await host.engineOk([
+    "run",
+    "-d",
+    "--name",
+    "always",
+    "--restart",
+    "always",
+    ...at("10.255.0.6"),
+    "nginx",
+  ]);
+  await keeper.client.holdPorts([{ protocol: "tcp", port: 8080 }]);
+
+  await keeper.end("SIGKILL");
+  await httpGet(host, "http://10.255.0.5/");
+  await keeper.start();
+  const status = await keeper.client.status();
+  assert.deepEqual(status.ports, [{ protocol: "tcp", port: 8080, state: "held" }]);
+  assert.equal(status.endpoints.length, 2);
+  await httpGet(host, "http://10.255.0.5/");
+  assert.ok((await elapsed(() => host.engineOk(["stop", "-t", "0", "web"]))) < 5_000);
+  assert.equal((await keeper.links()).length, 1);
+
+  // With the plugin's socket dead this takes most of a minute.
+  assert.ok((await elapsed(() => host.restartEngine())) < 10_000);
+  await until(async () => (await tryGet(host, "http://10.255.0.6/")).status === 200, {
+    what: "the container that always restarts",
+  });
+  assert.equal((await keeper.links()).length, 1);
+  assert.deepEqual(
+    (await keeper.client.status()).endpoints.map(({ address }) => address),
+    ["10.255.0.6"],
+  );
+});
+
+test("a port that a process of the host has is left to it, and held when it is free", {
+  skip,
+}, async () => {
+  await using lab = await Lab.create({ hosts: 1, clients: 1, engine: false });
+  const host = lab.host(1);
+  const keeper = new KeeperHost(host);
+  await keeper.start();
+  const busy = { state: "busy", reason: "address already in use" };
+  for (const address of ["127.0.0.1", host.ip, "[::1]"]) {
+    const program = ["busybox", "httpd", "-f", "-p", `${address}:8080`, "-h", "/etc"];
+    const process = await host.spawn(program);
+    const hostname = `http://${address}:8080/hostname`;
+    await until(async () => (await tryGet(host, hostname)).status === 200, { what: "httpd" });
+    const holds = await keeper.client.holdPorts([
+      { protocol: "tcp", port: 8080 },
+      { protocol: "udp", port: 8080 },
+    ]);
+    assert.partialDeepStrictEqual(holds, [{ ...busy, protocol: "tcp" }, { state: "held" }]);
+    await httpGet(host, hostname);
+
+    const abort = new AbortController();
+    const seen = keeper.client.events(abort.signal)[Symbol.asyncIterator]();
+    await seen.next();
+    await seen.next();
+    await process.end("SIGKILL");
+    const change = await seen.next();
+    abort.abort();
+    assert.partialDeepStrictEqual(change.value, {
+      kind: "ports",
+      ports: [{ protocol: "tcp", port: 8080, state: "held" }],
+    });
+    const taken = await host.exec([...program]);
+    assert.match(taken.stderr, /in use/);
+    await keeper.client.holdPorts([]);
+  }
+});
+
+test("IPv6 clients of a held port are led to where the kernel leads 127.0.0.1", {
+  skip,
+}, async () => {
+  await using lab = await Lab.create({ hosts: 1, clients: 1, images: ["nginx", "dns-cache"] });
+  const [host, client] = [lab.host(1), lab.client()];
+  const keeper = new KeeperHost(host);
+  await keeper.start();
+  await keeper.createNetwork("ingress", ...SUBNET);
+  await host.engineOk(["run", "-d", ...at("10.255.0.5"), "nginx"]);
+  const dns = (await host.engineOk(["run", "-d", ...at("10.255.0.6"), "dns-cache"])).trim();
+  await keeper.client.holdPorts([
+    { protocol: "tcp", port: 8080 },
+    { protocol: "udp", port: 53 },
+    { protocol: "tcp", port: 53 },
+  ]);
+
+  // Without a rule nobody waits: IPv4 is reset, and so is IPv6 through it.
+  for (const name of [host.ip, "127.0.0.1", "[::1]"]) {
+    assert.equal((await tryGet(host, `http://${name}:8080/`)).failure, "reset", name);
+  }
+
+  await host.execOk(["nft", "-f", "-"], { stdin: RULES });
+  for (const [from, name] of [
+    [host, "127.0.0.1"],
+    [host, "[::1]"],
+    [host, `[${host.ipv6}]`],
+    [client, `[${host.ipv6}]`],
+  ] as const) {
+    await httpGet(from, `http://${name}:8080/`);
+  }
+  for (const protocol of ["udp", "tcp"] as const) {
+    for (const [from, server] of [
+      [host, "::1"],
+      [client, host.ipv6],
+    ] as const) {
+      const asked = { server, protocol, name: "task.test", type: "TXT", times: 3 } as const;
+      const answers = await dnsQuery(from, asked);
+      assert.deepEqual(
+        answers.map(({ records }) => records),
+        [1, 2, 3].map(() => [dns.slice(0, 12)]),
+      );
+    }
+  }
+
+  // The rule refuses: so is the client, at once.
+  await host.execOk(["nft", "-f", "-"], { stdin: REFUSE });
+  assert.equal((await tryGet(host, "http://[::1]:8080/")).failure, "reset");
+});
+
+const RULES = `table ip keepertest {
+  chain output {
+    type nat hook output priority -100;
+    ip daddr 127.0.0.1 tcp dport 8080 dnat to 10.255.0.5:80
+    ip daddr 127.0.0.1 meta l4proto { tcp, udp } th dport 53 dnat to 10.255.0.6
+  }
+  chain postrouting {
+    type nat hook postrouting priority 100;
+    ip saddr 127.0.0.0/8 oifname "wv*" masquerade
+  }
+}
+`;
+
+const REFUSE = `table ip keepertest {
+  chain refuse {
+    type filter hook output priority -150;
+    ip daddr 127.0.0.1 tcp dport 8080 reject with tcp reset
+  }
+}
+`;
+
+async function elapsed(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
