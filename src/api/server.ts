@@ -1,0 +1,228 @@
+/**
+ * The Engine API as Weft answers it: the table in routes.ts says which paths are its own and which are merged
+ * with the local Engine's answer; everything else, upgraded connections included, passes to that Engine.
+ */
+import { readFileSync } from "node:fs";
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+} from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { Duplex } from "node:stream";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { Clock } from "../base/clock.ts";
+import { InvalidParameterError, NotFoundError } from "../base/errors.ts";
+import type { Startable } from "../base/lifecycle.ts";
+import type { Logger } from "../base/logger.ts";
+import { parseHost } from "./address.ts";
+import type { NodeBackend } from "./backend.ts";
+import type { ApiContext } from "./call.ts";
+import { ClusterEvents } from "./cluster-events.ts";
+import { Engine } from "./engine.ts";
+import { checkClientVersion, EngineVersionCache } from "./engine-version.ts";
+import { MAX_HEADER_BYTES, sendError, sendJson } from "./http.ts";
+import { listenTcp, listenUnix } from "./listeners.ts";
+import { API_ROUTES, type ApiRoute, isClusterPath, isPassedThrough } from "./routes.ts";
+
+/** Path variables longer than this match no route; no id or name is. */
+const MAX_PARAM_LENGTH = 1_024;
+
+/** Clients keep a connection for their next request this long; Docker's own never closes one. */
+const KEEP_ALIVE_TIMEOUT_MS = 10 * 60_000;
+
+export interface ApiServerInit {
+  /** As `unix:///run/weft.sock`, `tcp://address:port`. */
+  readonly hosts: readonly string[];
+  /** Files in PEM, as dockerd's flags of the same names; TCP hosts need all three. */
+  readonly tls?: {
+    readonly tlscacert: string;
+    readonly tlscert: string;
+    readonly tlskey: string;
+  };
+  /** The local Engine, as `unix:///var/run/docker.sock`. */
+  readonly dockerHost: string;
+  readonly backend: NodeBackend;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Weft's own version. */
+  readonly version: string;
+}
+
+export class ApiServer implements Startable {
+  readonly #init: ApiServerInit;
+  readonly #log: Logger;
+  readonly #engine: Engine;
+  readonly #engineVersion: EngineVersionCache;
+  readonly #context: ApiContext;
+  readonly #app: FastifyInstance;
+  readonly #servers: Server[] = [];
+
+  constructor(init: ApiServerInit) {
+    this.#init = init;
+    this.#log = init.log.child("api");
+    this.#engine = new Engine(init.dockerHost, this.#log);
+    this.#engineVersion = new EngineVersionCache(this.#engine, init.clock);
+    this.#context = {
+      backend: init.backend,
+      engine: this.#engine,
+      events: new ClusterEvents(init.backend),
+      clock: init.clock,
+      log: this.#log,
+    };
+    this.#app = this.#router();
+  }
+
+  async start(): Promise<void> {
+    await this.#app.ready();
+    this.#context.events.follow();
+    try {
+      for (const host of this.#init.hosts) await this.#listen(host);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#context.events.stop();
+    this.#engine.close();
+    const servers = this.#servers.splice(0);
+    await Promise.all(
+      servers.map(
+        (server) =>
+          new Promise<void>((resolve) => {
+            server.close(() => resolve());
+            server.closeAllConnections();
+          }),
+      ),
+    );
+    await this.#app.close();
+  }
+
+  async #listen(host: string): Promise<void> {
+    const address = parseHost(host);
+    const server = address.kind === "unix" ? this.#httpServer() : this.#tlsServer(host);
+    this.#servers.push(server);
+    if (address.kind === "unix") await listenUnix(server, address.path, this.#log);
+    else await listenTcp(server, address);
+    this.#log.info("the API answers", { host });
+  }
+
+  #httpServer(): Server {
+    return this.#wire(createHttpServer(this.#serverOptions()));
+  }
+
+  #tlsServer(host: string): Server {
+    const { tls } = this.#init;
+    if (tls === undefined) {
+      throw new InvalidParameterError(
+        `${host} needs TLS with client certificates (--tlscacert, --tlscert, --tlskey): whoever reaches the API is root on this host`,
+      );
+    }
+    const server = createTlsServer({
+      ...this.#serverOptions(),
+      ca: readFileSync(tls.tlscacert),
+      cert: readFileSync(tls.tlscert),
+      key: readFileSync(tls.tlskey),
+      requestCert: true,
+      rejectUnauthorized: true,
+      minVersion: "TLSv1.2",
+    });
+    return this.#wire(server);
+  }
+
+  #serverOptions(): ServerOptions {
+    return {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // An image that is loaded, a log that is followed: requests and answers last as long as they last.
+      requestTimeout: 0,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      shouldUpgradeCallback: (request) => isPassedThrough(unversioned(request.url ?? "/").path),
+    };
+  }
+
+  #wire(server: Server): Server {
+    const listener: RequestListener = (request, response) => this.#app.routing(request, response);
+    server.on("request", listener);
+    server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+      this.#engine.splice(request, socket, head),
+    );
+    return server;
+  }
+
+  #router(): FastifyInstance {
+    const app = fastify({
+      exposeHeadRoutes: false,
+      routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+      rewriteUrl: (request) => unversioned(request.url ?? "/").path,
+      frameworkErrors: (_error, request, reply) => void this.#passThrough(request, reply),
+    });
+    for (const route of API_ROUTES) {
+      app.route({
+        method: route.method,
+        url: route.path,
+        // Here, before the framework looks at content types and bodies: those stay streams, whatever they claim.
+        onRequest: (request, reply) => this.#answer(route, request, reply),
+        handler: () => undefined,
+      });
+    }
+    app.setNotFoundHandler({ preValidation: () => undefined }, () => undefined);
+    app.addHook("onRequest", async (request, reply) => {
+      if (request.is404) await this.#passThrough(request, reply);
+    });
+    return app;
+  }
+
+  async #passThrough(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    reply.hijack();
+    const { path } = unversioned(request.originalUrl);
+    if (isClusterPath(path)) sendError(reply.raw, new NotFoundError("page not found"));
+    else await this.#engine.forward(request.raw, reply.raw, request.originalUrl);
+  }
+
+  async #answer(route: ApiRoute, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    reply.hijack();
+    const gone = new AbortController();
+    reply.raw.once("close", () => gone.abort());
+    this.#context.events.follow();
+    try {
+      await this.#checkVersion(request.originalUrl, reply);
+      const url = new URL(request.originalUrl, "http://weft");
+      const answer = await route.handle({
+        context: this.#context,
+        params: request.params as Readonly<Record<string, string>>,
+        query: url.searchParams,
+        url: request.originalUrl,
+        request: request.raw,
+        response: reply.raw,
+        signal: gone.signal,
+      });
+      if (answer !== undefined) sendJson(reply.raw, answer.status, answer.body);
+    } catch (error) {
+      if (gone.signal.aborted) return;
+      this.#log.debug("refused", { method: route.method, path: route.path, error });
+      if (reply.raw.headersSent) reply.raw.destroy();
+      else sendError(reply.raw, error);
+    }
+  }
+
+  async #checkVersion(url: string, reply: FastifyReply): Promise<void> {
+    const engine = await this.#engineVersion.current();
+    reply.raw.setHeader("Server", `Weft/${this.#init.version} (linux)`);
+    reply.raw.setHeader("Ostype", "linux");
+    if (engine === undefined) return;
+    reply.raw.setHeader("Api-Version", engine.apiVersion);
+    const { version } = unversioned(url);
+    if (version !== undefined) checkClientVersion(version, engine);
+  }
+}
+
+/** Takes the version off a path: `/v1.41/services` is `/services`, asked for by a client of 1.41. */
+export function unversioned(url: string): { readonly path: string; readonly version?: string } {
+  const match = /^\/v([0-9.]+)(\/.*)$/.exec(url);
+  if (match?.[1] === undefined || match[2] === undefined) return { path: url };
+  return { path: match[2], version: match[1] };
+}
