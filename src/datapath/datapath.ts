@@ -1,0 +1,228 @@
+/**
+ * The effectful shell: reads the kernel's state back, plans, applies. The kernel forwards whether this
+ * runs or not; when it starts again it adopts what is there and changes nothing that is right.
+ */
+import { SystemError } from "../base/errors.ts";
+import type { Logger } from "../base/logger.ts";
+import { forgetConnections } from "./conntrack/conntrack.ts";
+import type { Drift } from "./describe.ts";
+import { driftsOf } from "./describe.ts";
+import type { KernelState } from "./desired.ts";
+import { desired, EMPTY_STATE } from "./desired.ts";
+import type { EngineFirewall } from "./engine-firewall.ts";
+import { acceptLinks, missingRules, readEngineFirewall, removeAccepts } from "./engine-firewall.ts";
+import type { HostFacts } from "./facts.ts";
+import { SYSCTL_IP_FORWARD } from "./facts.ts";
+import { ForwardingMemo } from "./forwarding-memo.ts";
+import type { NetworkCommand } from "./ip/command.ts";
+import { execute, executeRemovals, writeSysctl } from "./ip/execute.ts";
+import { linkNames } from "./ip/links.ts";
+import type { MarkLayout } from "./mark.ts";
+import { markLayout } from "./mark.ts";
+import { TASK_LINK_PREFIX, VXLAN_OVERHEAD } from "./names.ts";
+import type { Nft } from "./nft/nft.ts";
+import { renderTransaction } from "./nft/transaction.ts";
+import type { Plan } from "./plan.ts";
+import { isEmpty, plan, sizeOf } from "./plan.ts";
+import type { KernelReading } from "./read-back.ts";
+import { readKernel, readSysctls } from "./read-back.ts";
+import type { RunTool } from "./run.ts";
+import type { MeshView } from "./view.ts";
+
+export interface DatapathComponents {
+  readonly log: Logger;
+  readonly nft: Nft;
+  readonly run: RunTool;
+}
+
+export interface DatapathInit {
+  /** The lowest of Weft's fifteen mark bits. */
+  readonly markShift?: number;
+  /** A file that lives as long as the host is up: remembers what reset must take back. */
+  readonly memoPath?: string;
+}
+
+export interface AppliedReport {
+  readonly revision: number;
+  /** Commands that it took; 0 when the kernel had it already. */
+  readonly changes: number;
+  /** MTU of the overlay, for tasks' links. */
+  readonly mtu: number;
+  /** What keeps the mesh from working on this host and is not Weft's to change, in plain words. */
+  readonly problems: readonly string[];
+}
+
+const DEFAULT_MEMO_PATH = "/run/weft/datapath.json";
+
+export class Datapath {
+  readonly #log: Logger;
+  readonly #nft: Nft;
+  readonly #run: RunTool;
+  readonly #mark: MarkLayout;
+  readonly #memo: ForwardingMemo;
+  /** What the kernel is believed to hold; undefined when it must be read back. */
+  #actual: KernelState | undefined;
+  #view: MeshView | undefined;
+  #mtuByAddress: ReadonlyMap<string, number> = new Map();
+  #firewall: EngineFirewall = { kind: "none" };
+  #isFirewallMended = false;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor({ log, nft, run }: DatapathComponents, init: DatapathInit = {}) {
+    this.#log = log.child("datapath");
+    this.#nft = nft;
+    this.#run = run;
+    this.#mark = markLayout(init.markShift);
+    this.#memo = new ForwardingMemo(init.memoPath ?? DEFAULT_MEMO_PATH);
+  }
+
+  /** Reads what the kernel holds of Weft's, so that the first `apply` changes only what differs. */
+  async adopt(): Promise<void> {
+    await this.#exclusively(() => this.#readBack());
+  }
+
+  /** Resolves when the kernel has it: the rules all or none of them, and no packet lost on the way. */
+  async apply(view: MeshView): Promise<AppliedReport> {
+    return await this.#exclusively(async () => {
+      this.#view = view;
+      if (this.#actual === undefined) await this.#readBack();
+      if (!this.#isFirewallMended) await this.#mendFirewall();
+      try {
+        return await this.#applyOnce(view);
+      } catch (error) {
+        // Somebody changed what is ours, or a link went while we worked: look again, once.
+        this.#log.warn("could not apply, reading back", { error, revision: view.revision });
+        await this.#readBack();
+        return await this.#applyOnce(view);
+      }
+    });
+  }
+
+  /** Compares the kernel with the view applied last, mends what differs, and says what it was. */
+  async audit(): Promise<Drift[]> {
+    return await this.#exclusively(async () => {
+      const view = this.#view;
+      if (view === undefined) return [];
+      const endpoints = this.#actual?.endpoints;
+      const reading = await this.#readBack();
+      const actual = endpoints === undefined ? reading.state : { ...reading.state, endpoints };
+      const wanted = desired(view, this.#facts(view, reading.links), this.#mark);
+      const sysctls = await readSysctls(wanted.network.sysctls.keys());
+      const network = { ...actual.network, sysctls };
+      const mending = plan({ ...actual, network }, wanted);
+      const drifts = [...driftsOf(mending), ...(await this.#mendFirewall())];
+      await this.#execute(mending, wanted);
+      for (const { text } of drifts) this.#log.warn("kernel state had drifted", { drift: text });
+      return drifts;
+    });
+  }
+
+  /** Takes every trace of Weft's off the host: tables, links, routes, rules, and settings that it made. */
+  async reset(): Promise<void> {
+    await this.#exclusively(async () => {
+      const { state, links } = await this.#readBack();
+      const removing = plan(state, EMPTY_STATE);
+      const taskLinks = [...links].filter((name) => name.startsWith(TASK_LINK_PREFIX));
+      const deletions = taskLinks.map((name): NetworkCommand => ({ kind: "link.delete", name }));
+      await this.#commit(removing);
+      await executeRemovals(this.#run, [...removing.removals, ...deletions]);
+      const addresses = [...state.endpoints.keys()];
+      await this.#forget(addresses.map((address) => ({ kind: "all-to", address })));
+      await removeAccepts(this.#run, this.#firewall);
+      if (await this.#memo.take()) await writeSysctl(SYSCTL_IP_FORWARD, "0");
+      this.#actual = undefined;
+      this.#view = undefined;
+    });
+  }
+
+  async #applyOnce(view: MeshView): Promise<AppliedReport> {
+    const actual = this.#actual ?? EMPTY_STATE;
+    const facts = this.#facts(view, await linkNames());
+    const wanted = desired(view, facts, this.#mark);
+    const changing = plan(actual, wanted);
+    await this.#execute(changing, wanted);
+    const changes = sizeOf(changing);
+    if (changes > 0) this.#log.debug("applied", { revision: view.revision, changes });
+    return {
+      revision: view.revision,
+      changes,
+      mtu: facts.uplinkMTU - VXLAN_OVERHEAD,
+      problems: this.#problems(view, facts),
+    };
+  }
+
+  async #execute(changing: Plan, wanted: KernelState): Promise<void> {
+    // Until all of it is done, nobody knows what the kernel holds.
+    this.#actual = undefined;
+    if (!isEmpty(changing)) {
+      await this.#rememberForwarding(changing);
+      await execute(this.#run, changing.additions);
+      await this.#commit(changing);
+      await this.#forget(changing.forget);
+      await executeRemovals(this.#run, changing.removals);
+    }
+    this.#actual = wanted;
+  }
+
+  async #commit({ transaction }: Plan): Promise<void> {
+    if (transaction.length > 0) await this.#nft.run(renderTransaction(transaction));
+  }
+
+  /** A connection that is not forgotten is only slower: the change itself stands. */
+  async #forget(forget: Plan["forget"]): Promise<void> {
+    try {
+      await forgetConnections(this.#run, forget);
+    } catch (error) {
+      this.#log.warn("could not forget connections", { error });
+    }
+  }
+
+  async #rememberForwarding({ additions }: Plan): Promise<void> {
+    const turnsOn = additions.some(
+      (one) => one.kind === "sysctl.set" && one.path === SYSCTL_IP_FORWARD,
+    );
+    if (turnsOn) await this.#memo.leave();
+  }
+
+  async #readBack(): Promise<KernelReading> {
+    const reading = await readKernel(this.#nft, this.#run);
+    this.#actual = reading.state;
+    this.#mtuByAddress = reading.mtuByAddress;
+    this.#firewall = await readEngineFirewall(this.#run);
+    this.#isFirewallMended = false;
+    return reading;
+  }
+
+  async #mendFirewall(): Promise<Drift[]> {
+    const missing = missingRules(this.#firewall);
+    await acceptLinks(this.#run, this.#firewall, missing);
+    this.#isFirewallMended = true;
+    return missing.map((rule) => ({ text: `DOCKER-USER lacked ${rule}` }));
+  }
+
+  #facts(view: MeshView, links: ReadonlySet<string>): HostFacts {
+    const address = view.self.underlayAddress;
+    const uplinkMTU = this.#mtuByAddress.get(address);
+    if (uplinkMTU === undefined) throw new SystemError(`no link of this host has ${address}`);
+    return { uplinkMTU, links };
+  }
+
+  #problems(view: MeshView, facts: HostFacts): string[] {
+    const absent = view.localLinks.filter((local) => !facts.links.has(local.link));
+    const problems = absent.map(
+      (local) => `link ${local.link} of task address ${local.address} is not there`,
+    );
+    if (this.#firewall.kind !== "drops") return problems;
+    return [
+      ...problems,
+      "the host's firewall drops forwarded packets (FORWARD policy DROP), and there is no DOCKER-USER chain to accept the mesh's in: accept packets from and to weft0 and wv+ there",
+    ];
+  }
+
+  /** One at a time; callers wait their turn. */
+  async #exclusively<T>(action: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(action);
+    this.#turn = turn.catch(() => {});
+    return await turn;
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * The rules this node should have. README.md walks a packet through them; the order of the chains here is
+ * the order in which a packet meets them.
+ */
+import type { MarkLayout } from "./mark.ts";
+import { hex, INDEX_BITS, replyMark } from "./mark.ts";
+import type { Ways } from "./mesh.ts";
+import { answeredPorts, endpointsByAddress } from "./mesh.ts";
+import { LINK, overlayMAC, TASK_LINKS } from "./names.ts";
+import type { BaseChain, Chain, ElementSet, Ruleset, Table } from "./nft/ruleset.ts";
+import { chain } from "./nft/ruleset.ts";
+import type { MeshView } from "./view.ts";
+
+export const TABLE = "inet weft";
+export const EGRESS_TABLE = "netdev weft";
+
+/** A little before Docker's and the user's own NAT chains: a published port of the mesh is the mesh's. */
+const PRIORITY_DSTNAT = -110;
+const PRIORITY_SRCNAT = 90;
+const PRIORITY_RAW = -300;
+const PRIORITY_MANGLE = -150;
+const PRIORITY_FILTER = 0;
+
+/** The rules this node should have. Same view, same ruleset, in the same order. */
+export function desiredRuleset(view: MeshView, ways: Ways, mark: MarkLayout): Ruleset {
+  const ports = servicePorts(view, ways);
+  const main: Table = {
+    sets: new Map([...sets(view, mark), ["services", ports.services]]),
+    chains: new Map([...chains(view, mark), ...ports.chains]),
+  };
+  return new Map([
+    [TABLE, main],
+    [EGRESS_TABLE, egressTable(view, mark)],
+  ]);
+}
+
+function sets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
+  const { peers } = view;
+  return [
+    ["held", set("type inet_proto . inet_service", heldKeys(view))],
+    [
+      "peers",
+      set(
+        "type ipv4_addr",
+        peers.map((peer) => peer.underlayAddress),
+      ),
+    ],
+    [
+      "peer_zone",
+      map(
+        "typeof ether saddr : ct zone",
+        peers.map((peer) => [overlayMAC(peer.overlayAddress), `${peer.index}`]),
+      ),
+    ],
+    [
+      "zone_mark",
+      map(
+        "typeof ct zone : meta mark",
+        peers.map((peer) => [`${peer.index}`, `${replyMark(mark, peer.index)}`]),
+      ),
+    ],
+    ["own_hosts", set("type ipv4_addr . ipv4_addr", ownHosts(view))],
+    ["hairpin", set("type ipv4_addr . ipv4_addr", hairpins(view))],
+  ];
+}
+
+function chains(view: MeshView, mark: MarkLayout): [string, Chain][] {
+  return [
+    ["raw_prerouting", base("filter", "prerouting", PRIORITY_RAW, rawPrerouting(view))],
+    ["from_mesh", chain(["ip daddr 127.0.0.0/8 drop", "ip saddr 127.0.0.0/8 drop"])],
+    ["mark_prerouting", base("filter", "prerouting", PRIORITY_MANGLE, markPrerouting())],
+    ["mark_reply", chain(markReply(mark))],
+    ["mark_bits", chain(markBits(mark))],
+    ["nat_prerouting", base("nat", "prerouting", PRIORITY_DSTNAT, [TO_SERVICE])],
+    ["nat_output", base("nat", "output", PRIORITY_DSTNAT, [TO_SERVICE])],
+    ["refuse_input", base("filter", "input", PRIORITY_FILTER, refuseInput())],
+    [
+      "refuse",
+      chain(["meta l4proto tcp reject with tcp reset", "reject with icmp port-unreachable"]),
+    ],
+    ["guard_forward", base("filter", "forward", PRIORITY_FILTER, guardForward(view))],
+    ["into_mesh", chain(intoMesh())],
+    ["guard_output", base("filter", "output", PRIORITY_FILTER, guardOutput(view))],
+    ["clamp_postrouting", base("filter", "postrouting", PRIORITY_MANGLE, clampPostrouting())],
+    ["nat_postrouting", base("nat", "postrouting", PRIORITY_SRCNAT, natPostrouting(view))],
+  ];
+}
+
+/** Before conntrack: what must never be let in, and the zone that says who sent it. */
+function rawPrerouting(view: MeshView): string[] {
+  return [
+    // route_localnet lets 127.0.0.0/8 in on these links (CVE-2020-8558); only conntrack may bring it about.
+    `iifname "${LINK}" jump from_mesh`,
+    `iifname "${TASK_LINKS}" jump from_mesh`,
+    // One client port through two nodes to one task is one tuple here: the zone tells the flows apart.
+    `iifname "${LINK}" ct original zone set ether saddr map @peer_zone`,
+    // The tunnel's packets are believed, so only members may send them. Other tunnels' VNIs are not Weft's.
+    `udp dport ${view.dataPathPort} fib daddr type local @th,96,24 ${view.vni} ip saddr != @peers drop`,
+  ];
+}
+
+/** A task's reply goes back through the node that the request came by: that node must undo its DNAT. */
+function markPrerouting(): string[] {
+  return [`iifname "${TASK_LINKS}" ct direction reply ct original zone != 0 jump mark_reply`];
+}
+
+/** One lookup when nobody else has marked the packet; else bit by bit, as nft cannot merge a map's value into a mark. */
+function markReply(mark: MarkLayout): string[] {
+  return [
+    `meta mark & ${hex(mark.others)} == 0 meta mark set ct original zone map @zone_mark accept`,
+    `meta mark set meta mark & ${hex(mark.others)} | ${hex(mark.flag)} goto mark_bits`,
+  ];
+}
+
+function markBits(mark: MarkLayout): string[] {
+  return Array.from({ length: INDEX_BITS }, (_, bit) => {
+    const inZone = 1 << bit;
+    const inMark = hex((1 << (bit + mark.shift)) >>> 0);
+    return `ct original zone & ${inZone} == ${inZone} meta mark set meta mark | ${inMark}`;
+  });
+}
+
+const TO_SERVICE = "meta nfproto ipv4 fib daddr type local meta l4proto . th dport vmap @services";
+
+/**
+ * What reaches a held port without having been led anywhere finds no live endpoint. The keeper's
+ * listener would accept it, so it is refused before.
+ */
+function refuseInput(): string[] {
+  return ["meta nfproto ipv4 ct direction original meta l4proto . th dport @held jump refuse"];
+}
+
+/** Nobody routes straight to a task's unpublished port, and nothing for a task that is gone leaks to the LAN. */
+function guardForward(view: MeshView): string[] {
+  return [
+    `oifname "${LINK}" jump into_mesh`,
+    `oifname "${TASK_LINKS}" jump into_mesh`,
+    `ip daddr ${view.subnet} reject with icmp type host-unreachable`,
+  ];
+}
+
+function intoMesh(): string[] {
+  return [
+    "ct state established,related accept",
+    "ct status dnat accept",
+    `iifname "${LINK}" accept`,
+    `iifname "${TASK_LINKS}" accept`,
+    "drop",
+  ];
+}
+
+function guardOutput(view: MeshView): string[] {
+  return [
+    // A packet that leaves by the link it came by is no detour here: it was led there.
+    ...[LINK, TASK_LINKS].map((name) => `oifname "${name}" icmp type redirect drop`),
+    `ip daddr ${view.subnet} ${leavesMesh()} oifname != "lo" reject with icmp type host-unreachable`,
+  ];
+}
+
+function clampPostrouting(): string[] {
+  return [LINK, TASK_LINKS].map(
+    (name) => `oifname "${name}" tcp flags syn tcp option maxseg size set rt mtu`,
+  );
+}
+
+/** The client's address is kept, save where its own host would take the packet for a forged one. */
+function natPostrouting(view: MeshView): string[] {
+  const asThisNode = `snat ip to ${view.self.overlayAddress}`;
+  return [
+    // A member's own address coming back to it through the tunnel has a local source.
+    `oifname "${LINK}" ip saddr . rt ip nexthop @own_hosts ${asThisNode}`,
+    `oifname "${LINK}" ip saddr 127.0.0.0/8 ${asThisNode}`,
+    `oifname "${TASK_LINKS}" ip saddr 127.0.0.0/8 ${asThisNode}`,
+    // A task that is led to itself.
+    `ip saddr . ip daddr @hairpin ${asThisNode}`,
+    // What tasks open to the world outside.
+    `ip saddr ${view.subnet} ${leavesMesh()} oifname != "lo" ct status & dnat == 0 masquerade`,
+  ];
+}
+
+function leavesMesh(): string {
+  return `oifname != "${LINK}" oifname != "${TASK_LINKS}"`;
+}
+
+/** A chain and a verdict for each port that is answered: a change of one service touches those alone. */
+function servicePorts(view: MeshView, ways: Ways) {
+  const chains: [string, Chain][] = [];
+  const verdicts: [string, string][] = [];
+  for (const { port, targets } of answeredPorts(view, ways)) {
+    const name = `${port.protocol}_${port.publishedPort}`;
+    chains.push([name, chain([toOneOf(port.protocol, targets)])]);
+    verdicts.push([`${port.protocol} . ${port.publishedPort}`, `goto ${name}`]);
+  }
+  return { chains, services: map("type inet_proto . inet_service : verdict", verdicts) };
+}
+
+function toOneOf(protocol: string, targets: readonly string[]): string {
+  const numbered = targets.map((target, index) => `${index} : ${target}`).join(", ");
+  return `meta l4proto ${protocol} dnat ip to numgen random mod ${targets.length} map { ${numbered} }`;
+}
+
+/** Last before the tunnel: the reply gets the MAC address of the node that its mark names, and the mark is taken off. */
+function egressTable(view: MeshView, mark: MarkLayout): Table {
+  const macs = view.peers.map((peer): [string, string] => [
+    `${(peer.index << mark.shift) >>> 0}`,
+    overlayMAC(peer.overlayAddress),
+  ]);
+  const sendBack = [
+    `ether daddr set meta mark & ${hex(mark.indexMask)} map @peer_mac`,
+    // The encapsulated packet inherits the mark and would be routed into the tunnel again.
+    `meta mark set meta mark & ${hex(mark.others)}`,
+  ];
+  const toReplies = `meta mark & ${hex(mark.flag)} == ${hex(mark.flag)} jump send_back`;
+  return {
+    sets: new Map([["peer_mac", map("typeof meta mark : ether daddr", macs)]]),
+    chains: new Map([
+      [
+        "egress",
+        chain([toReplies], {
+          type: "filter",
+          hook: "egress",
+          priority: PRIORITY_FILTER,
+          device: LINK,
+        }),
+      ],
+      ["send_back", chain(sendBack)],
+    ]),
+  };
+}
+
+/** `heldPorts` keys are as "tcp/8080". */
+function heldKeys(view: MeshView): string[] {
+  return [...view.heldPorts].map((key) => key.replace("/", " . "));
+}
+
+/** Each member's own addresses beside the next hop that leads to it. */
+function ownHosts(view: MeshView): string[] {
+  return view.peers.flatMap((peer) =>
+    [...new Set([...peer.addresses, peer.underlayAddress, peer.overlayAddress])].map(
+      (address) => `${address} . ${peer.overlayAddress}`,
+    ),
+  );
+}
+
+function hairpins(view: MeshView): string[] {
+  return [...endpointsByAddress(view).keys()].map((address) => `${address} . ${address}`);
+}
+
+function base(
+  type: BaseChain["type"],
+  hook: BaseChain["hook"],
+  priority: number,
+  rules: readonly string[],
+): Chain {
+  return chain(rules, { type, hook, priority });
+}
+
+function set(type: string, keys: readonly string[]): ElementSet {
+  return { type, kind: "set", elements: new Map(keys.map((key) => [key, ""])) };
+}
+
+function map(type: string, entries: readonly [string, string][]): ElementSet {
+  return { type, kind: "map", elements: new Map(entries) };
+}

@@ -1,0 +1,66 @@
+/** Runs network commands: one `ip -batch` or `bridge -batch` for each run of consecutive commands of a tool. */
+import { readFile, writeFile } from "node:fs/promises";
+import { SystemError } from "../../base/errors.ts";
+import type { RunTool } from "../run.ts";
+import type { Batch, NetworkCommand } from "./command.ts";
+import { batches } from "./command.ts";
+
+const SYSCTL_ROOT = "/proc/sys";
+
+/** Runs all commands, or throws at the first that the kernel refuses. */
+export async function execute(run: RunTool, commands: readonly NetworkCommand[]): Promise<void> {
+  for (const batch of batches(commands)) {
+    if (batch.tool === "sysctl") await writeSysctl(batch.path, batch.value);
+    else await runBatch(run, batch, []);
+  }
+}
+
+/** Takes away what is there of the named things; what is gone already is as wanted. */
+export async function executeRemovals(
+  run: RunTool,
+  commands: readonly NetworkCommand[],
+): Promise<void> {
+  for (const batch of batches(commands)) {
+    if (batch.tool !== "sysctl") await runBatch(run, batch, ["-force"]);
+  }
+}
+
+const IS_GONE =
+  /No such (process|file or directory|device)|Cannot find device|Cannot assign requested/;
+
+async function runBatch(
+  run: RunTool,
+  batch: Batch & { tool: "ip" | "bridge" },
+  flags: readonly string[],
+): Promise<void> {
+  const input = `${batch.lines.join("\n")}\n`;
+  const { status, stderr } = await run(batch.tool, [...flags, "-batch", "-"], input);
+  if (status === 0) return;
+  if (flags.length > 0 && failures(stderr).every((line) => IS_GONE.test(line))) return;
+  throw new SystemError(`${batch.tool} refused: ${stderr.trim().replaceAll("\n", "; ")}`, {
+    cause: input,
+  });
+}
+
+/** Each failure is two lines: what the kernel said, and which line of the batch it was. */
+function failures(stderr: string): string[] {
+  return stderr.split("\n").filter((line) => line !== "" && !line.startsWith("Command failed"));
+}
+
+/** Undefined when there is no such setting. */
+export async function readSysctl(path: string): Promise<string | undefined> {
+  try {
+    return (await readFile(`${SYSCTL_ROOT}/${path}`, "utf8")).trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+export async function writeSysctl(path: string, value: string): Promise<void> {
+  try {
+    await writeFile(`${SYSCTL_ROOT}/${path}`, value);
+  } catch (cause) {
+    throw new SystemError(`cannot set ${path.replaceAll("/", ".")} to ${value}`, { cause });
+  }
+}

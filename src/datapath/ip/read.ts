@@ -1,0 +1,137 @@
+/** Reads back what `ip` and `bridge` show of Weft's own, and the facts of the host that the desired state needs. */
+import { SystemError } from "../../base/errors.ts";
+import type { JsonObject } from "../json.ts";
+import { numberOf, objectOf, objectsOf, stringOf } from "../json.ts";
+import { LINK, ROUTE_PROTOCOL } from "../names.ts";
+import type { RunTool } from "../run.ts";
+import type { NetworkState, Route, RoutingRule, VxlanLink } from "./state.ts";
+import { routeKey } from "./state.ts";
+
+/** Everything of the network but the settings, which are files. */
+export type LinkState = Omit<NetworkState, "sysctls">;
+
+export interface NetworkReading {
+  readonly state: LinkState;
+  readonly links: ReadonlySet<string>;
+  /** MTU of the link that holds an address, by address. */
+  readonly mtuByAddress: ReadonlyMap<string, number>;
+}
+
+export async function readNetwork(run: RunTool): Promise<NetworkReading> {
+  const proto = `${ROUTE_PROTOCOL}`;
+  const [links, routes, rules] = await Promise.all([
+    listing(run, "ip", ["-details", "-json", "address", "show"]),
+    listing(run, "ip", ["-4", "-json", "route", "show", "table", "all", "proto", proto]),
+    listing(run, "ip", ["-4", "-json", "rule", "show"]),
+  ]);
+  const tunnel = links.find((link) => stringOf(link, "ifname") === LINK);
+  const [neighbours, fdb] = tunnel === undefined ? [[], []] : await readTunnel(run);
+  const state: LinkState = {
+    links: new Map(tunnel === undefined ? [] : [[LINK, decodeLink(tunnel)]]),
+    addresses: new Map(addressesOf(tunnel).map((address) => [`${LINK} ${address}`, true])),
+    routes: new Map(routes.map(decodeRoute).map((route) => [routeKey(route), route])),
+    rules: new Map(
+      rules
+        .filter(isOurs)
+        .map(decodeRule)
+        .map((rule) => [`${rule.priority}`, rule]),
+    ),
+    neighbours: new Map(neighbours.filter(isPermanent).map(decodeNeighbour)),
+    fdb: new Map(fdb.filter((entry) => stringOf(entry, "dst") !== undefined).map(decodeEntry)),
+  };
+  return { state, links: new Set(links.map(nameOf)), mtuByAddress: mtus(links) };
+}
+
+async function readTunnel(run: RunTool): Promise<[JsonObject[], JsonObject[]]> {
+  return await Promise.all([
+    listing(run, "ip", ["-4", "-json", "neighbour", "show", "dev", LINK]),
+    listing(run, "bridge", ["-json", "fdb", "show", "dev", LINK]),
+  ]);
+}
+
+async function listing(run: RunTool, tool: string, args: readonly string[]): Promise<JsonObject[]> {
+  const { status, stdout, stderr } = await run(tool, args);
+  const what = `${tool} ${args.join(" ")}`;
+  if (status !== 0) throw new SystemError(`${what} failed: ${stderr.trim()}`);
+  // With nothing to show, some listings print nothing at all instead of [].
+  return stdout.trim() === "" ? [] : objectsOf(JSON.parse(stdout), what).filter(isNotEmpty);
+}
+
+/** `ip -json` prints {} for what its filter leaves out. */
+function isNotEmpty(object: JsonObject): boolean {
+  return Object.keys(object).length > 0;
+}
+
+function nameOf(link: JsonObject): string {
+  return stringOf(link, "ifname") ?? "";
+}
+
+function decodeLink(link: JsonObject): VxlanLink {
+  const data = objectOf(objectOf(link, "linkinfo") ?? {}, "info_data") ?? {};
+  const flags = link["flags"];
+  return {
+    vni: numberOf(data, "id") ?? 0,
+    port: numberOf(data, "port") ?? 0,
+    local: stringOf(data, "local") ?? "",
+    learning: data["learning"] !== false,
+    mac: stringOf(link, "address") ?? "",
+    mtu: numberOf(link, "mtu") ?? 0,
+    up: Array.isArray(flags) && flags.includes("UP"),
+  };
+}
+
+/** IPv4 addresses with their prefix length. */
+function addressesOf(link: JsonObject | undefined): string[] {
+  const addresses = objectsOf(link?.["addr_info"] ?? [], "a link's addresses");
+  return addresses
+    .filter((one) => stringOf(one, "family") === "inet")
+    .map((one) => `${stringOf(one, "local")}/${numberOf(one, "prefixlen")}`);
+}
+
+function mtus(links: readonly JsonObject[]): Map<string, number> {
+  return new Map(
+    links.flatMap((link) =>
+      addressesOf(link).map((address): [string, number] => [
+        address.split("/")[0] ?? "",
+        numberOf(link, "mtu") ?? 0,
+      ]),
+    ),
+  );
+}
+
+function decodeRoute(route: JsonObject): Route {
+  const via = stringOf(route, "gateway");
+  return {
+    table: stringOf(route, "table") ?? "main",
+    destination: stringOf(route, "dst") ?? "",
+    device: stringOf(route, "dev") ?? "",
+    ...(via === undefined ? {} : { via }),
+  };
+}
+
+function isOurs(rule: JsonObject): boolean {
+  return stringOf(rule, "protocol") === `${ROUTE_PROTOCOL}`;
+}
+
+function decodeRule(rule: JsonObject): RoutingRule {
+  return {
+    priority: numberOf(rule, "priority") ?? 0,
+    from: `${stringOf(rule, "src")}/${numberOf(rule, "srclen") ?? 32}`,
+    mark: Number(stringOf(rule, "fwmark") ?? 0),
+    mask: Number(stringOf(rule, "fwmask") ?? 0xffffffff),
+    table: stringOf(rule, "table") ?? "",
+  };
+}
+
+function isPermanent(neighbour: JsonObject): boolean {
+  const state = neighbour["state"];
+  return Array.isArray(state) && state.includes("PERMANENT");
+}
+
+function decodeNeighbour(neighbour: JsonObject): [string, string] {
+  return [stringOf(neighbour, "dst") ?? "", stringOf(neighbour, "lladdr") ?? ""];
+}
+
+function decodeEntry(entry: JsonObject): [string, string] {
+  return [stringOf(entry, "mac") ?? "", stringOf(entry, "dst") ?? ""];
+}

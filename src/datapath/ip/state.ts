@@ -1,0 +1,60 @@
+/** Links, addresses, routes and what else `ip` and `bridge` show, as data: wanted, or read back, in one shape. */
+
+export interface VxlanLink {
+  readonly vni: number;
+  readonly port: number;
+  readonly local: string;
+  readonly learning: boolean;
+  readonly mac: string;
+  readonly mtu: number;
+  readonly up: boolean;
+}
+
+export interface Route {
+  /** "main" or a number. */
+  readonly table: string;
+  /** As `ip` prints it: "10.255.0.9" for a /32, or "default". */
+  readonly destination: string;
+  readonly device: string;
+  /** The next hop; taken to be on the link without asking the table. */
+  readonly via?: string;
+}
+
+/** A rule for marked packets from one subnet. */
+export interface RoutingRule {
+  readonly priority: number;
+  /** CIDR. */
+  readonly from: string;
+  readonly mark: number;
+  readonly mask: number;
+  readonly table: string;
+}
+
+/**
+ * Keys: link, its name; address, "DEVICE ADDRESS/32"; route, "TABLE DESTINATION"; rule, its priority;
+ * neighbour, its address; fdb, its MAC address; sysctl, its path below /proc/sys.
+ * Neighbours and forwarding entries are those of Weft's own device.
+ */
+export interface NetworkState {
+  readonly links: ReadonlyMap<string, VxlanLink>;
+  readonly addresses: ReadonlyMap<string, true>;
+  readonly routes: ReadonlyMap<string, Route>;
+  readonly rules: ReadonlyMap<string, RoutingRule>;
+  readonly neighbours: ReadonlyMap<string, string>;
+  readonly fdb: ReadonlyMap<string, string>;
+  readonly sysctls: ReadonlyMap<string, string>;
+}
+
+export const EMPTY_NETWORK: NetworkState = {
+  links: new Map(),
+  addresses: new Map(),
+  routes: new Map(),
+  rules: new Map(),
+  neighbours: new Map(),
+  fdb: new Map(),
+  sysctls: new Map(),
+};
+
+export function routeKey(route: Route): string {
+  return `${route.table} ${route.destination}`;
+}

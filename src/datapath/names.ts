@@ -1,0 +1,28 @@
+/** What Weft calls its own things in the kernel. Reset removes exactly what carries these names. */
+
+/** The VXLAN device of the ingress network. */
+export const LINK = "weft0";
+/** The host's ends of tasks' veth pairs begin so; the keeper makes them. */
+export const TASK_LINK_PREFIX = "wv";
+/** As `iifname` and `oifname` read it. */
+export const TASK_LINKS = `${TASK_LINK_PREFIX}*`;
+
+/** Routes and rules of Weft's carry this protocol number (free in /etc/iproute2/rt_protos), and are found again by it. */
+export const ROUTE_PROTOCOL = 147;
+/** The routing table with the one route that sends replies back through the node they came by. */
+export const REPLY_TABLE = 9338;
+/** Before the main table and other programs' rules; the rule concerns nothing but Weft's own mark on packets of tasks. */
+export const REPLY_RULE_PRIORITY = 1000;
+/** The next hop of that route: nobody's address, with a permanent neighbour; the egress hook puts the true MAC address. */
+export const REPLY_NEXT_HOP = "169.254.147.1";
+export const REPLY_NEXT_HOP_MAC = "02:42:00:00:00:00";
+
+/** VXLAN over IPv4: outer Ethernet-less IPv4 (20), UDP (8), VXLAN (8) and the inner Ethernet header (14). */
+export const VXLAN_OVERHEAD = 50;
+export const VXLAN_TTL = 64;
+
+/** The MAC address of a member on the VXLAN: 02:42 and the four bytes of its overlay address, as Docker makes them. */
+export function overlayMAC(overlayAddress: string): string {
+  const bytes = overlayAddress.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
+  return ["02", "42", ...bytes].join(":");
+}

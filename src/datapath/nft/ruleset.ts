@@ -1,0 +1,66 @@
+/**
+ * A ruleset as data: what is wanted, what was read back, and what the in-memory nft holds are the same
+ * shape, so that they can be compared. A rule is known by its id, a digest of its text that travels as
+ * the rule's comment: nft may print a rule differently than it was written, but never its comment.
+ */
+import { createHash } from "node:crypto";
+
+export type Family = "inet" | "netdev";
+
+export interface BaseChain {
+  readonly type: "filter" | "nat";
+  readonly hook: "prerouting" | "input" | "forward" | "output" | "postrouting" | "egress";
+  readonly priority: number;
+  /** The device of a netdev chain. */
+  readonly device?: string;
+}
+
+export interface Rule {
+  readonly id: string;
+  /** Empty when the rule was read back: the id says which it is. */
+  readonly text: string;
+}
+
+export interface Chain {
+  readonly base?: BaseChain;
+  readonly rules: readonly Rule[];
+}
+
+export interface ElementSet {
+  /** As in nft: `type ipv4_addr` or `typeof ct zone : meta mark`. Empty when read back. To change it, choose a new name. */
+  readonly type: string;
+  readonly kind: "set" | "map";
+  /** Key to value; the value of a set's element is empty. Spelled as `decode` spells them. */
+  readonly elements: ReadonlyMap<string, string>;
+}
+
+export interface Table {
+  readonly chains: ReadonlyMap<string, Chain>;
+  readonly sets: ReadonlyMap<string, ElementSet>;
+}
+
+/** Keyed by family and name, as "inet weft". */
+export type Ruleset = ReadonlyMap<string, Table>;
+
+const RULE_ID_LENGTH = 12;
+const RULE_ID_PREFIX = "weft:";
+
+export function rule(text: string): Rule {
+  const digest = createHash("sha256").update(text).digest("hex").slice(0, RULE_ID_LENGTH);
+  return { id: `${RULE_ID_PREFIX}${digest}`, text };
+}
+
+export function chain(rules: readonly string[], base?: BaseChain): Chain {
+  const made = { rules: rules.map(rule) };
+  return base === undefined ? made : { ...made, base };
+}
+
+/** The device counts only where both know it: nft's JSON listing (1.0.6) leaves it out. */
+export function sameBase(a: BaseChain | undefined, b: BaseChain | undefined): boolean {
+  if (a?.device !== undefined && b?.device !== undefined && a.device !== b.device) return false;
+  return a?.type === b?.type && a?.hook === b?.hook && a?.priority === b?.priority;
+}
+
+export function sameRules(a: readonly Rule[], b: readonly Rule[]): boolean {
+  return a.length === b.length && a.every((one, index) => one.id === b[index]?.id);
+}

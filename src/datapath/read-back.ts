@@ -1,0 +1,62 @@
+/** Reads everything of Weft's back from the kernel, in the shape that plans compare. */
+import type { KernelState } from "./desired.ts";
+import { EGRESS_TABLE, TABLE } from "./desired-ruleset.ts";
+import { SYSCTL_IP_FORWARD } from "./facts.ts";
+import { readSysctl } from "./ip/execute.ts";
+import type { NetworkReading } from "./ip/read.ts";
+import { readNetwork } from "./ip/read.ts";
+import type { NetworkState } from "./ip/state.ts";
+import { LINK, TASK_LINK_PREFIX } from "./names.ts";
+import { decodeTable } from "./nft/decode.ts";
+import type { Nft } from "./nft/nft.ts";
+import type { Ruleset, Table } from "./nft/ruleset.ts";
+import type { RunTool } from "./run.ts";
+
+export interface KernelReading extends Omit<NetworkReading, "state"> {
+  readonly state: KernelState;
+}
+
+export async function readKernel(nft: Nft, run: RunTool): Promise<KernelReading> {
+  const [{ state, ...host }, ruleset] = await Promise.all([readNetwork(run), readRuleset(nft)]);
+  const sysctls = await readSysctls([
+    SYSCTL_IP_FORWARD,
+    ...[...host.links].filter(isOurs).flatMap(settingsOf),
+  ]);
+  const network = { ...state, sysctls };
+  return { ...host, state: { ruleset, network, endpoints: endpointsOf(network) } };
+}
+
+/** The settings that exist, of those asked for. */
+export async function readSysctls(paths: Iterable<string>): Promise<Map<string, string>> {
+  const read = await Promise.all(
+    [...paths].map(async (path) => [path, await readSysctl(path)] as const),
+  );
+  return new Map(read.filter((one): one is [string, string] => one[1] !== undefined));
+}
+
+async function readRuleset(nft: Nft): Promise<Ruleset> {
+  const tables = new Map<string, Table>();
+  for (const name of [TABLE, EGRESS_TABLE]) {
+    const listing = await nft.list(`table ${name}`);
+    if (listing !== undefined) tables.set(name, decodeTable(listing));
+  }
+  return tables;
+}
+
+function isOurs(link: string): boolean {
+  return link === LINK || link.startsWith(TASK_LINK_PREFIX);
+}
+
+function settingsOf(link: string): string[] {
+  return ["rp_filter", "route_localnet"].map((name) => `net/ipv4/conf/${link}/${name}`);
+}
+
+/** What is routed to is an endpoint; whether it was draining, the kernel does not know. */
+function endpointsOf(network: NetworkState): KernelState["endpoints"] {
+  const routes = [...network.routes.values()].filter(
+    (route) =>
+      route.table === "main" &&
+      (route.via !== undefined || route.device.startsWith(TASK_LINK_PREFIX)),
+  );
+  return new Map(routes.map((route) => [route.destination, "live"]));
+}

@@ -1,0 +1,183 @@
+/**
+ * What a test does inside a namespace: serves, asks, holds ports, keeps connections open, makes load.
+ * One request a line on stdin, one answer a line on stdout, matched by id.
+ */
+import { createSocket } from "node:dgram";
+import { connect, createServer, type Socket } from "node:net";
+import { createInterface } from "node:readline";
+
+export interface Ask {
+  readonly protocol: "tcp" | "udp";
+  readonly address: string;
+  readonly port: number;
+  /** The client's own port; any when left out. */
+  readonly from?: number;
+}
+
+export type AgentCall =
+  | ({ readonly call: "ask" } & Ask)
+  /** Answers every line or datagram with the name and the client's address and port. */
+  | { readonly call: "serve"; readonly name: string; readonly port: number }
+  /** As the keeper does: dual-stack listeners that never mean to answer. */
+  | { readonly call: "hold"; readonly ports: readonly string[] }
+  | ({ readonly call: "open"; readonly name: string } & Ask)
+  | { readonly call: "say"; readonly name: string }
+  | ({ readonly call: "load" } & Ask)
+  | { readonly call: "endLoad" };
+
+const ANSWER_DEADLINE_MS = 2_000;
+const kept = new Map<string, Socket>();
+let load: { stop: boolean; done: Promise<{ answered: number; failures: string[] }> } | undefined;
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { id, ...request } = JSON.parse(line) as AgentCall & { id: number };
+  void perform(request as AgentCall).then(
+    (result) => reply({ id, result }),
+    (error: NodeJS.ErrnoException) => reply({ id, error: error.code ?? error.message }),
+  );
+}
+process.exit(0);
+
+function reply(answer: unknown): void {
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
+
+async function perform(request: AgentCall): Promise<unknown> {
+  switch (request.call) {
+    case "ask":
+      return request.protocol === "tcp" ? await askTCP(request) : await askUDP(request);
+    case "serve":
+      return await Promise.all([serveTCP(request), serveUDP(request)]);
+    case "hold":
+      return await Promise.all(request.ports.map(hold));
+    case "open":
+      kept.set(request.name, await open(request));
+      return await say(request.name);
+    case "say":
+      return await say(request.name);
+    case "load":
+      load = startLoad(request);
+      return {};
+    case "endLoad":
+      if (load === undefined) throw new Error("no load");
+      load.stop = true;
+      return await load.done;
+  }
+}
+
+function open(ask: Ask): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const local = ask.from === undefined ? {} : { localPort: ask.from };
+    const socket = connect({ host: ask.address, port: ask.port, ...local });
+    socket.setTimeout(ANSWER_DEADLINE_MS, () => socket.destroy(new Error("no answer")));
+    socket.once("error", reject);
+    socket.once("connect", () => resolve(socket));
+  });
+}
+
+function exchange(socket: Socket): Promise<string> {
+  return new Promise((resolve, reject) => {
+    socket.once("error", reject);
+    socket.once("close", () => reject(new Error("closed without an answer")));
+    socket.once("data", (data) => resolve(data.toString().trim()));
+    socket.write("?\n");
+  });
+}
+
+async function askTCP(ask: Ask): Promise<string> {
+  const socket = await open(ask);
+  try {
+    return await exchange(socket);
+  } finally {
+    // A reset leaves nothing in TIME_WAIT, so that a test can use the same port again.
+    socket.removeAllListeners("close");
+    socket.on("error", () => {});
+    socket.resetAndDestroy();
+  }
+}
+
+async function say(name: string): Promise<string> {
+  const socket = kept.get(name);
+  if (socket === undefined) throw new Error(`no connection ${name}`);
+  return await exchange(socket);
+}
+
+function askUDP(ask: Ask): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = createSocket("udp4");
+    const deadline = setTimeout(() => finish(new Error("no answer")), ANSWER_DEADLINE_MS);
+    function finish(outcome: Error | string): void {
+      clearTimeout(deadline);
+      socket.close();
+      if (typeof outcome === "string") resolve(outcome);
+      else reject(outcome);
+    }
+    socket.once("error", finish);
+    socket.once("message", (data) => finish(data.toString().trim()));
+    // Connected, so that "port unreachable" comes back as an error.
+    socket.bind(ask.from ?? 0, () =>
+      socket.connect(ask.port, ask.address, () => socket.send("?\n")),
+    );
+  });
+}
+
+function serveTCP({ name, port }: { name: string; port: number }): Promise<void> {
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    const who = `${name} ${socket.remoteAddress} ${socket.remotePort}\n`;
+    socket.on("data", () => socket.write(who));
+  });
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, "0.0.0.0", 128, resolve);
+  });
+}
+
+function serveUDP({ name, port }: { name: string; port: number }): Promise<void> {
+  const socket = createSocket("udp4");
+  socket.on("message", (_, from) =>
+    socket.send(`${name} ${from.address} ${from.port}\n`, from.port, from.address),
+  );
+  return new Promise((resolve, reject) => {
+    socket.once("error", reject);
+    socket.bind(port, resolve);
+  });
+}
+
+function hold(key: string): Promise<void> {
+  const [protocol, port] = key.split("/");
+  return new Promise((resolve, reject) => {
+    if (protocol === "udp") {
+      const socket = createSocket("udp6");
+      socket.once("error", reject);
+      socket.bind(Number(port), resolve);
+      return;
+    }
+    const server = createServer((socket) => socket.end("the keeper accepted\n"));
+    server.once("error", reject);
+    server.listen(Number(port), "::", resolve);
+  });
+}
+
+/** Fresh connections one after the other, and one kept that speaks between them. */
+function startLoad(ask: Ask) {
+  const state = { stop: false, done: Promise.resolve({ answered: 0, failures: [] as string[] }) };
+  state.done = run();
+  return state;
+
+  async function run() {
+    const failures: string[] = [];
+    let answered = 0;
+    const keptOpen = await open(ask);
+    while (!state.stop) {
+      for (const attempt of [() => askTCP(ask), () => exchange(keptOpen)]) {
+        await attempt().then(
+          () => answered++,
+          (error: NodeJS.ErrnoException) => failures.push(error.code ?? error.message),
+        );
+      }
+    }
+    keptOpen.destroy();
+    return { answered, failures };
+  }
+}
