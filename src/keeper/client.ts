@@ -24,6 +24,9 @@ import { KEEPER_SOCKET } from "./protocol.ts";
 /** The keeper answers in milliseconds; one that takes this long hangs, and the call fails. */
 const CALL_TIMEOUT_MS = 10_000;
 
+/** A new process has to come up within it. */
+const HANDOVER_TIMEOUT_MS = 45_000;
+
 export interface KeeperClientInit {
   readonly socketPath?: string;
 }
@@ -52,6 +55,11 @@ export class HTTPKeeperClient implements KeeperClient {
     return listOf(answer["ports"], "ports").map(decodeHold);
   }
 
+  /** Asks the keeper to give its place to one started with this command; resolves when that one is up. */
+  async handOver(command: readonly string[]): Promise<void> {
+    await this.#call({ method: "POST", path: "/handover", body: { command } }, HANDOVER_TIMEOUT_MS);
+  }
+
   async stop(): Promise<void> {
     await this.#call({ method: "POST", path: "/stop" });
   }
@@ -68,8 +76,8 @@ export class HTTPKeeperClient implements KeeperClient {
     }
   }
 
-  async #call(call: Call): Promise<JSONObject> {
-    const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
+  async #call(call: Call, timeoutMs = CALL_TIMEOUT_MS): Promise<JSONObject> {
+    const signal = AbortSignal.timeout(timeoutMs);
     const response = await this.#open({ ...call, signal });
     return parseObject(await textOf(response), "the keeper's answer");
   }

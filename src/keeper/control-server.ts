@@ -1,8 +1,8 @@
 /** The daemon's side of the keeper: HTTP with JSON on the keeper's own unix socket, as protocol.ts has it. */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { NotFoundError } from "../base/errors.ts";
+import { InvalidParameterError, NotFoundError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
-import { type JSONObject, parseObject } from "./decode.ts";
+import { type JSONObject, listOf, parseObject } from "./decode.ts";
 import { errorBody, readBody, sendJSON, statusOf } from "./http-body.ts";
 import { createServer } from "./node-http.ts";
 import type { KeeperEvent, KeeperStatus, PortHold, PortRequest } from "./protocol.ts";
@@ -15,6 +15,8 @@ export interface ControlServerComponents {
   readonly log: Logger;
   readonly status: () => KeeperStatus;
   readonly holdPorts: (ports: readonly PortRequest[]) => Promise<readonly PortHold[]>;
+  /** Resolves when another keeper, started with the command, has taken over. */
+  readonly handOver: (command: readonly string[]) => Promise<void>;
   /** Answers first, then ends the keeper. */
   readonly stop: () => void;
 }
@@ -31,6 +33,11 @@ export class ControlServer {
       sendJSON(response, 200, { ports: await this.#components.holdPorts(decodePorts(body)) });
     },
     "GET /events": (_body, response) => this.#startEvents(response),
+    "POST /handover": async (body, response) => {
+      await this.#components.handOver(decodeCommand(body));
+      response.on("finish", () => this.#components.stop());
+      sendJSON(response, 200, {});
+    },
     "POST /stop": (_body, response) => {
       response.on("finish", () => this.#components.stop());
       sendJSON(response, 200, {});
@@ -71,6 +78,20 @@ export class ControlServer {
     this.#readers.add(response);
     response.on("close", () => this.#readers.delete(response));
   }
+}
+
+/** More arguments than this are no command of ours. */
+const ARGUMENTS_MAX = 64;
+
+function decodeCommand(body: JSONObject): readonly string[] {
+  const command = listOf(body["command"], "command");
+  if (command.length === 0 || command.length > ARGUMENTS_MAX) {
+    throw new InvalidParameterError("command is empty or too long");
+  }
+  return command.map((argument) => {
+    if (typeof argument === "string") return argument;
+    throw new InvalidParameterError("command is not a list of texts");
+  });
 }
 
 function lineOf(event: KeeperEvent): string {

@@ -11,9 +11,11 @@ import { ConflictError } from "../base/errors.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import { ControlServer } from "./control-server.ts";
+import { Predecessor, Successor } from "./handover.ts";
 import { cleanLinks } from "./links.ts";
 import { Plugin } from "./plugin/plugin.ts";
 import { createPluginServer } from "./plugin/plugin-server.ts";
+import type { PluginRequest } from "./plugin/requests.ts";
 import { PortHolder } from "./ports/port-holder.ts";
 import { systemBinder } from "./ports/system-binder.ts";
 import { Splices } from "./ports/tcp-port.ts";
@@ -27,7 +29,7 @@ import {
 } from "./protocol.ts";
 import type { KeeperState } from "./state.ts";
 import { StateKeeper } from "./state-keeper.ts";
-import { closeServer, listenUnix } from "./unix-listener.ts";
+import { answers, closeServer, listenUnix } from "./unix-listener.ts";
 
 export interface KeeperInit {
   readonly dataDir: string;
@@ -44,6 +46,9 @@ export interface KeeperComponents {
 /** An abstract address exists once in a network namespace and goes with its process: a lock that cannot go stale. */
 const LOCK_ADDRESS = "\0weft-keeper";
 
+/** Connections that the old keeper splices may go on this long after a handover; then they are reset. */
+const LINGER_MS = 600_000;
+
 export class Keeper implements Startable {
   /** Resolves when it was told to stop, by whomever. */
   readonly stopRequested: Promise<void>;
@@ -55,11 +60,15 @@ export class Keeper implements Startable {
   readonly #control: ControlServer;
   readonly #plugin: Server;
   readonly #lock = createServer((socket) => socket.destroy());
+  readonly #clock: Clock;
+  readonly #requestStop: () => void;
   #networkNamespace = "";
+  #handover: "none" | "running" | "done" = "none";
 
   constructor({ clock, log }: KeeperComponents, init: KeeperInit) {
     this.#init = { keeperSocket: KEEPER_SOCKET, pluginSocket: PLUGIN_SOCKET, ...init };
     this.#log = log;
+    this.#clock = clock;
     this.#states = new StateKeeper({
       path: join(init.dataDir, "keeper", "state.json"),
       log,
@@ -75,28 +84,35 @@ export class Keeper implements Startable {
       log,
       status: () => this.#status(),
       holdPorts: (ports) => this.#holdPorts(ports),
+      handOver: (command) => this.#handOver(command),
       stop: resolve,
     });
+    this.#requestStop = resolve;
     const plugin = new Plugin(this.#states);
-    this.#plugin = createPluginServer({ log, answer: (request) => plugin.answer(request) });
+    const answer = (request: PluginRequest) => plugin.answer(request);
+    this.#plugin = createPluginServer({ log, socketPath: this.#init.pluginSocket, answer });
   }
 
   /** Ports first, because they are free to take until they are held; the daemon last, because it is told about the rest. */
   async start(): Promise<void> {
     const { dataDir, pluginSocket, keeperSocket } = this.#init;
+    const predecessor = Predecessor.find();
+    await predecessor?.take((held) => this.#ports.adopt(held));
     await this.#takeLock();
     this.#networkNamespace = await readlink("/proc/self/ns/net");
     await mkdir(join(dataDir, "keeper"), { recursive: true, mode: 0o700 });
     await this.#states.load();
     await this.#ports.hold(this.#states.current.ports);
     await this.#forgetLostEndpoints();
-    const what = "the keeper";
-    await listenUnix(this.#plugin, { path: pluginSocket, what, directoryMode: 0o755 });
-    await listenUnix(this.#control.server, { path: keeperSocket, what, directoryMode: 0o700 });
+    const place = { what: "the keeper", replace: predecessor !== undefined };
+    await listenUnix(this.#plugin, { ...place, path: pluginSocket, directoryMode: 0o755 });
+    await listenUnix(this.#control.server, { ...place, path: keeperSocket, directoryMode: 0o700 });
+    predecessor?.up();
     this.#log.info("the keeper is up", { pid: process.pid, version: this.#init.version });
   }
 
   async stop(): Promise<void> {
+    if (this.#handover === "done") return this.#stopHandedOver();
     this.#splices.reset();
     await this.#ports.stop();
     await this.#states.idle();
@@ -105,6 +121,53 @@ export class Keeper implements Startable {
     for (const path of [pluginSocket, keeperSocket]) await unlink(path).catch(() => {});
     await Promise.all([this.#control.server, this.#plugin, this.#lock].map(closeServer));
     this.#log.info("the keeper has stopped");
+  }
+
+  /** Starts another keeper with this command and gives it all that this one holds; then this one is to be stopped. */
+  async #handOver(command: readonly string[]): Promise<void> {
+    if (this.#handover !== "none") throw new ConflictError("the keeper is handing over already");
+    this.#handover = "running";
+    try {
+      const successor = await Successor.start(command);
+      await this.#states.handOver(() =>
+        this.#ports.frozen(async (held) => {
+          await successor.pass(held);
+          await closeServer(this.#lock);
+          await successor.finish();
+        }),
+      );
+      this.#handover = "done";
+      this.#log.info("handed over", { to: command.join(" ") });
+    } catch (error) {
+      this.#handover = "none";
+      this.#log.error("could not hand over", { error });
+      await this.#recover();
+      throw error;
+    }
+  }
+
+  /** A successor that failed before its end changed nothing; one that had the sockets already leaves this keeper unreachable, and a fresh one is better. */
+  async #recover(): Promise<void> {
+    if (!this.#lock.listening) await this.#takeLock();
+    const { pluginSocket, keeperSocket } = this.#init;
+    if ((await answers(pluginSocket)) && (await answers(keeperSocket))) return;
+    this.#log.error("the keeper cannot be reached any more and ends");
+    this.#requestStop();
+  }
+
+  /** The sockets' places are the other one's. What was begun here finishes here, within a bound. */
+  async #stopHandedOver(): Promise<void> {
+    await this.#ports.stop();
+    const closed = [this.#control.server, this.#plugin].map(closeServer);
+    this.#control.server.closeAllConnections();
+    const finished = Promise.all([this.#splices.idle(), ...closed]);
+    const bound = new Promise<void>((resolve) => {
+      this.#clock.timer("keeper.handover.linger", LINGER_MS, resolve);
+    });
+    await Promise.race([finished, bound]);
+    this.#splices.reset();
+    this.#plugin.closeAllConnections();
+    this.#log.info("the keeper that handed over has ended");
   }
 
   async #takeLock(): Promise<void> {

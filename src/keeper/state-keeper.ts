@@ -1,8 +1,16 @@
 /** Holds the current state: changes go through it one at a time, are on disk before they are believed, and are told to whoever listens. */
+import { UnavailableError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { Serial } from "./serial.ts";
 import { EMPTY_STATE, type KeeperState } from "./state.ts";
 import { loadState, saveState } from "./state-file.ts";
+
+/** Another keeper has taken over; whoever is told so asks again, and is answered by that one. */
+export class HandedOverError extends UnavailableError {
+  constructor() {
+    super("another keeper has taken over");
+  }
+}
 
 export interface StateKeeperComponents {
   readonly path: string;
@@ -14,6 +22,7 @@ export class StateKeeper {
   readonly #components: StateKeeperComponents;
   readonly #serial = new Serial();
   #state = EMPTY_STATE;
+  #handedOver = false;
 
   constructor(components: StateKeeperComponents) {
     this.#components = components;
@@ -33,6 +42,7 @@ export class StateKeeper {
     work: (state: KeeperState) => Promise<{ readonly state: KeeperState; readonly value: T }>,
   ): Promise<T> {
     return this.#serial.run(async () => {
+      if (this.#handedOver) throw new HandedOverError();
       const { state, value } = await work(this.#state);
       if (state !== this.#state) {
         await saveState(this.#components.path, state);
@@ -41,6 +51,15 @@ export class StateKeeper {
         this.#components.onChange(before, state);
       }
       return value;
+    });
+  }
+
+  /** Nothing changes while `work` runs; when it succeeds, nothing changes any more: the state is another keeper's. */
+  handOver(work: () => Promise<void>): Promise<void> {
+    return this.#serial.run(async () => {
+      if (this.#handedOver) throw new HandedOverError();
+      await work();
+      this.#handedOver = true;
     });
   }
 

@@ -14,12 +14,14 @@ export interface UnixListenInit {
   readonly what: string;
   /** Of the directory, when it has to be made. */
   readonly directoryMode: number;
+  /** Takes the place of whoever listens there, which knows. */
+  readonly replace?: boolean;
 }
 
 export async function listenUnix(server: Server, init: UnixListenInit): Promise<void> {
   const { path } = init;
   await mkdir(dirname(path), { recursive: true, mode: init.directoryMode });
-  if (await answers(path)) {
+  if (init.replace !== true && (await answers(path))) {
     throw new ConflictError(`${path} is served by another process: ${init.what} runs only once`);
   }
   const beside = `${path}.${process.pid}`;

@@ -14,7 +14,8 @@ export class KeeperHost {
   constructor(host: Host) {
     this.host = host;
     const node = [process.execPath, "--disable-warning=ExperimentalWarning"];
-    this.argv = [...node, PROGRAM, "/var/lib/weft"];
+    const flags = ["--data-dir", "/var/lib/weft", "--log-level", "debug"];
+    this.argv = [...node, PROGRAM, "v1", "keeper", ...flags];
   }
 
   /** A new one for each use, as its socket belongs to one boot of the host. */

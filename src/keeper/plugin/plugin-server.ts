@@ -4,13 +4,16 @@ import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import { parseObject } from "../decode.ts";
 import { readBody, sendJSON } from "../http-body.ts";
-import { createServer } from "../node-http.ts";
+import { createServer, request as httpRequest } from "../node-http.ts";
+import { HandedOverError } from "../state-keeper.ts";
 import { decodeRequest, type PluginRequest } from "./requests.ts";
 
 const MEDIA_TYPE = "application/vnd.docker.plugins.v1.2+json";
 
 export interface PluginServerComponents {
   readonly log: Logger;
+  /** Where the plugin is reached: by a keeper that was taken over, for the calls it still has. */
+  readonly socketPath: string;
   readonly answer: (request: PluginRequest) => Promise<Readonly<Record<string, unknown>>>;
 }
 
@@ -26,22 +29,43 @@ export function createPluginServer(components: PluginServerComponents): Server {
  * has another status, because the Engine asks for some to find out whether they exist.
  */
 async function serve(
-  { log, answer }: PluginServerComponents,
+  components: PluginServerComponents,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  const { log, answer } = components;
   const path = request.url ?? "/";
+  let body = "";
   try {
-    const decoded = decodeRequest(path, parseObject(await readBody(request), "the request"));
+    body = await readBody(request);
+    const decoded = decodeRequest(path, parseObject(body, "the request"));
     if (decoded === undefined) {
       return sendJSON(response, 404, refusal(`Weft's plugin has no ${path}`), MEDIA_TYPE);
     }
     sendJSON(response, 200, await answer(decoded), MEDIA_TYPE);
     log.debug("answered the Engine", { path });
   } catch (error) {
+    if (error instanceof HandedOverError) return forward(components, { path, body }, response);
     log.warn("refused a call of the Engine", { path, error });
     sendJSON(response, 200, refusal(messageOf(error)), MEDIA_TYPE);
   }
+}
+
+/** The Engine's next call shall be the new keeper's own: this connection ends with the answer. */
+function forward(
+  { socketPath }: PluginServerComponents,
+  { path, body }: { readonly path: string; readonly body: string },
+  response: ServerResponse,
+): void {
+  const onward = httpRequest({ socketPath, path, method: "POST", agent: false }, (answer) => {
+    response.writeHead(answer.statusCode ?? 500, {
+      "Content-Type": MEDIA_TYPE,
+      Connection: "close",
+    });
+    answer.pipe(response);
+  });
+  onward.on("error", () => response.destroy());
+  onward.end(body);
 }
 
 /** The Engine reads `Err` of a network driver and `Error` of an IPAM driver. */

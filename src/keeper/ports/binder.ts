@@ -1,13 +1,22 @@
 /** Binds one port for real; tests hold ports with another. */
+import type { Socket } from "node:dgram";
+import type { Server } from "node:net";
 import type { PortRequest } from "../protocol.ts";
 
+/** A listener for TCP, a bound socket for UDP: what one keeper can pass to another. */
+export type PortSocket = Server | Socket;
+
 export interface BoundPort {
+  readonly socket: PortSocket;
+  /** Lets go of it; what it has accepted already goes on. */
   close(): Promise<void>;
 }
 
 export interface Binder {
   /** Rejects with the system's error (`code` EADDRINUSE …) when some process of the host has the port. */
   bind(request: PortRequest): Promise<BoundPort>;
+  /** Goes on with a socket that another keeper bound; at once, so that nothing arrives in between. */
+  adopt(request: PortRequest, socket: PortSocket): BoundPort;
 }
 
 /** The system has no IPv6: then IPv4 alone is all there is to hold. */

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { Server } from "node:net";
 import { test } from "node:test";
 import { FakeClock } from "../../base/clock.ts";
 import { silentLogger } from "../../base/logger.ts";
 import type { PortHold, PortRequest } from "../protocol.ts";
-import type { Binder } from "./binder.ts";
+import type { Binder, BoundPort, PortSocket } from "./binder.ts";
 import { PortHolder } from "./port-holder.ts";
 
 /** A host whose other processes have the ports in `taken`. */
@@ -12,8 +13,12 @@ class FakeHost implements Binder {
   readonly bound: number[] = [];
   async bind({ port }: PortRequest) {
     if (this.taken.has(port)) throw Object.assign(new Error("bind"), { code: "EADDRINUSE" });
+    return this.adopt({ protocol: "tcp", port }, new Server());
+  }
+  adopt({ port }: PortRequest, socket: PortSocket): BoundPort {
     this.bound.push(port);
     return {
+      socket,
       close: async () => {
         this.bound.splice(this.bound.indexOf(port), 1);
       },

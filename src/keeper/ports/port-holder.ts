@@ -7,7 +7,7 @@ import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { PortHold, PortRequest } from "../protocol.ts";
 import { Serial } from "../serial.ts";
-import type { Binder, BoundPort } from "./binder.ts";
+import type { Binder, BoundPort, PortSocket } from "./binder.ts";
 
 /** One timer for all busy ports; each of its turns tries every one of them once. */
 const RETRY_MS = 1_000;
@@ -17,6 +17,12 @@ export interface PortHolderComponents {
   readonly log: Logger;
   readonly binder: Binder;
   readonly onChange: (ports: readonly PortHold[]) => void;
+}
+
+/** A port and the socket that holds it. */
+export interface HeldSocket {
+  readonly request: PortRequest;
+  readonly socket: PortSocket;
 }
 
 interface Entry {
@@ -61,6 +67,23 @@ export class PortHolder {
       }
       return this.#settle(changed);
     });
+  }
+
+  /** Before the first `hold`: goes on with a socket that another keeper bound. */
+  adopt({ request, socket }: HeldSocket): void {
+    const bound = this.#components.binder.adopt(request, socket);
+    this.#entries.set(keyOf(request), { request, bound });
+  }
+
+  /** Nothing is bound or let go of while `work` runs with all the bound sockets. */
+  frozen<T>(work: (held: readonly HeldSocket[]) => Promise<T>): Promise<T> {
+    return this.#serial.run(() =>
+      work(
+        [...this.#entries.values()].flatMap(({ request, bound }) =>
+          bound === undefined ? [] : [{ request, socket: bound.socket }],
+        ),
+      ),
+    );
   }
 
   /** Lets go of all ports and tries no more. */

@@ -45,7 +45,16 @@ export async function bindTCP(port: number, splices: Splices): Promise<BoundPort
     if (!lacksIPv6(error)) throw error;
     await listen(server, port, "0.0.0.0");
   }
-  return boundServer(server);
+  return bound(server);
+}
+
+/** A listener that came from another process: its handle goes into a server of the right kind. */
+export function adoptTCP(port: number, from: Server, splices: Splices): BoundPort {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  serveTCP(server, port, splices);
+  server.on("error", () => {});
+  server.listen(from);
+  return bound(server);
 }
 
 function serveTCP(server: Server, port: number, splices: Splices): void {
@@ -58,8 +67,9 @@ function serveTCP(server: Server, port: number, splices: Splices): void {
   });
 }
 
-function boundServer(server: Server): BoundPort {
+function bound(server: Server): BoundPort {
   return {
+    socket: server,
     close: () =>
       new Promise((resolve) => {
         // Does not wait for its connections: they finish on their own.
@@ -71,12 +81,17 @@ function boundServer(server: Server): BoundPort {
 
 function listen(server: Server, port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen({ port, host, backlog: BACKLOG, exclusive: true }, () => {
-      server.off("error", reject);
+    const onListening = () => {
+      server.off("error", onError);
       // Accepting can fail for want of file descriptors; the listener stays, and so does the port.
       server.on("error", () => {});
       resolve();
-    });
+    };
+    const onError = (error: Error) => {
+      server.off("listening", onListening);
+      reject(error);
+    };
+    server.once("error", onError).once("listening", onListening);
+    server.listen({ port, host, backlog: BACKLOG, exclusive: true });
   });
 }

@@ -31,6 +31,11 @@ export async function bindUDP(port: number, clock: Clock): Promise<BoundPort> {
   }
 }
 
+/** A socket that came from another process, bound already. */
+export function adoptUDP(port: number, socket: Socket, clock: Clock): BoundPort {
+  return new UDPPort(socket, port, clock);
+}
+
 function bind(port: number, type: "udp4" | "udp6"): Promise<Socket> {
   const socket = createSocket({ type, ipv6Only: false });
   return new Promise((resolve, reject) => {
@@ -46,7 +51,7 @@ function bind(port: number, type: "udp4" | "udp6"): Promise<Socket> {
 }
 
 class UDPPort implements BoundPort {
-  readonly #socket: Socket;
+  readonly socket: Socket;
   readonly #port: number;
   readonly #clock: Clock;
   /** By client; the one that was silent longest comes first. */
@@ -54,7 +59,7 @@ class UDPPort implements BoundPort {
   #sweep: Timer | undefined;
 
   constructor(socket: Socket, port: number, clock: Clock) {
-    this.#socket = socket;
+    this.socket = socket;
     this.#port = port;
     this.#clock = clock;
     socket.on("message", (data, from) => this.#onDatagram(data, from));
@@ -65,7 +70,7 @@ class UDPPort implements BoundPort {
   async close(): Promise<void> {
     this.#sweep?.cancel();
     for (const key of this.#relays.keys()) this.#forget(key);
-    await new Promise<void>((resolve) => this.#socket.close(() => resolve()));
+    await new Promise<void>((resolve) => this.socket.close(() => resolve()));
   }
 
   #onDatagram(data: Buffer, from: RemoteInfo): void {
@@ -90,7 +95,7 @@ class UDPPort implements BoundPort {
     });
     socket.on("message", (data) => {
       this.#touch(key, relay);
-      this.#socket.send(data, client.port, client.address);
+      this.socket.send(data, client.port, client.address);
     });
     // Refused: no task answers there. The client's next datagram is balanced afresh.
     socket.on("error", () => this.#forget(key, relay));
