@@ -297,6 +297,8 @@ export interface UpdateStatus {
   readonly startedAt?: string;
   readonly completedAt?: string;
   readonly message: string;
+  /** The updater's own tally of replacements that failed while it watched; never shown to users. */
+  readonly failedTasks?: readonly TaskID[];
 }
 
 export interface Service extends ObjectMeta {
@@ -370,6 +372,18 @@ export interface NetworkAttachment {
   readonly addresses: readonly string[];
 }
 
+/** The orchestrator's own notes on a task, so that delays and attempts outlive the daemon; never shown to users. */
+export interface Orchestration {
+  /** What it was made for: to replace a task of an older spec, or one that ended or lost its node. */
+  readonly origin: "update" | "restart";
+  /** Its desired state stays `ready` until then. */
+  readonly notBefore?: string;
+  /** When its slot was restarted under this spec, itself included; kept only where the policy limits attempts. */
+  readonly restarts?: readonly string[];
+  /** When a replacement made by an update was first seen running. */
+  readonly runningAt?: string;
+}
+
 export interface Task extends ObjectMeta {
   readonly id: TaskID;
   readonly serviceID: ServiceID;
@@ -384,6 +398,8 @@ export interface Task extends ObjectMeta {
   readonly serviceAnnotations: { readonly name: string; readonly labels: Labels };
   /** Written by the orchestrator. */
   readonly desiredState: TaskState;
+  /** Written by the orchestrator. */
+  readonly orchestration?: Orchestration;
   /** Up to `assigned` written by allocator and scheduler; from then on by the agent, through the dispatcher. */
   readonly status: TaskStatus;
   /** A copy of the service's endpoint, written by the allocator. */

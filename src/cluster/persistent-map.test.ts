@@ -21,7 +21,8 @@ test("behaves as a Map, whatever is set and deleted", () => {
       }
       assert.equal(map.size, model.size);
       for (const [key, value] of model) assert.equal(map.get(key), value);
-      assert.deepEqual([...map.values()].sort(), [...model.values()].sort());
+      const ascending = (a: number, b: number) => a - b;
+      assert.deepEqual([...map.values()].sort(ascending), [...model.values()].sort(ascending));
     }),
   );
 });

@@ -69,7 +69,7 @@ test("the files are their owner's alone", () =>
     const directory = storeDirectory(dataDir);
     assert.equal((await stat(directory)).mode & 0o777, 0o700);
     const files = await readdir(directory);
-    assert.ok(files.length >= 2, `${files}`);
+    assert.ok(files.length >= 2, files.join(" "));
     for (const file of files) {
       assert.equal((await stat(join(directory, file))).mode & 0o777, 0o600, file);
     }

@@ -9,15 +9,15 @@ export interface StoreUnderTest {
   readonly store: Store;
   readonly clock: FakeClock;
   /** Closes the store and opens another on the same data. */
-  reopen(): Promise<Store>;
+  readonly reopen: () => Promise<Store>;
 }
 
 export function storeContract(
   name: string,
   withStore: (run: (under: StoreUnderTest) => Promise<void>) => Promise<void>,
 ): void {
-  const promise = (text: string, run: (under: StoreUnderTest) => Promise<void>) =>
-    test(`${name}: ${text}`, () => withStore(run));
+  const promise = (text: string, run: (under: StoreUnderTest) => Promise<void>): void =>
+    void test(`${name}: ${text}`, () => withStore(run));
 
   promise("sets versions and times, and shares what did not change", async ({ store, clock }) => {
     await store.update((tx) => tx.put("service", makeService({ id: "s1" })));

@@ -1,0 +1,127 @@
+/** The objects of a cluster that has just been made: itself, and the network that published ports are reached through. */
+import { InvalidParameterError } from "../base/errors.ts";
+import type { ClusterID, NetworkID } from "../base/ids.ts";
+import {
+  type Cidr,
+  contains,
+  formatAddress,
+  formatCidr,
+  overlaps,
+  parseCidr,
+  sizeOf,
+} from "./cidr.ts";
+import type { Cluster, ClusterSpec, Network } from "./objects.ts";
+import type { Draft } from "./store.ts";
+
+export const INGRESS_VNI = 4096;
+const INGRESS_SUBNET = "10.255.0.0/16";
+const INGRESS_PREFIX_LENGTH = 16;
+const DATA_PATH_PORT = 4789;
+const SUBNET_SIZE = 24;
+const DEFAULT_POOL = "10.0.0.0/8";
+/** Tried when the host's routes cover the default pool and the user named none. */
+const FALLBACK_POOLS = ["172.16.0.0/12", "192.168.0.0/16"];
+
+const SECOND = 1_000_000_000;
+const DAY = 24 * 60 * 60 * SECOND;
+
+/** What a user who says nothing gets, as `docker swarm init` has it. Durations in nanoseconds. */
+export const DEFAULT_CLUSTER_SPEC: ClusterSpec = {
+  name: "default",
+  labels: {},
+  orchestration: { taskHistoryRetentionLimit: 5 },
+  raft: {
+    snapshotInterval: 10_000,
+    keepOldSnapshots: 0,
+    logEntriesForSlowFollowers: 500,
+    electionTick: 10,
+    heartbeatTick: 1,
+  },
+  dispatcher: { heartbeatPeriod: 5 * SECOND },
+  caConfig: { nodeCertExpiry: 90 * DAY },
+  taskDefaults: {},
+  encryptionConfig: { autoLockManagers: false },
+};
+
+export interface InitialObjectsRequest {
+  readonly clusterID: ClusterID;
+  readonly networkID: NetworkID;
+  readonly spec: ClusterSpec;
+  readonly rootCACertificate: string;
+  readonly joinTokens: Cluster["joinTokens"];
+  /** CIDRs; empty for the default. */
+  readonly defaultAddrPool: readonly string[];
+  /** Prefix length of overlay subnets; 0 for the default. */
+  readonly subnetSize: number;
+  /** 0 for the default. */
+  readonly dataPathPort: number;
+  /** CIDRs that the host has routes to; the ingress network keeps clear of them. */
+  readonly hostRoutes: readonly string[];
+}
+
+export interface InitialObjects {
+  readonly cluster: Draft<Cluster>;
+  readonly network: Draft<Network>;
+}
+
+export function initialObjects(request: InitialObjectsRequest): InitialObjects {
+  const subnet = ingressSubnet(request.defaultAddrPool, request.hostRoutes);
+  return {
+    cluster: {
+      id: request.clusterID,
+      spec: request.spec,
+      rootCACertificate: request.rootCACertificate,
+      joinTokens: request.joinTokens,
+      defaultAddrPool:
+        request.defaultAddrPool.length > 0 ? request.defaultAddrPool : [DEFAULT_POOL],
+      subnetSize: request.subnetSize || SUBNET_SIZE,
+      dataPathPort: request.dataPathPort || DATA_PATH_PORT,
+    },
+    network: {
+      id: request.networkID,
+      spec: {
+        name: "ingress",
+        labels: {},
+        driver: "overlay",
+        driverOptions: {},
+        internal: false,
+        attachable: false,
+        ingress: true,
+        ipv6Enabled: false,
+      },
+      ipam: {
+        driver: "default",
+        config: [{ subnet: formatCidr(subnet), gateway: formatAddress(subnet.base + 1) }],
+      },
+      vni: INGRESS_VNI,
+    },
+  };
+}
+
+/** 10.255.0.0/16 where it is in the pool and clear of the host's routes; else the highest subnet that is. */
+function ingressSubnet(pool: readonly string[], hostRoutes: readonly string[]): Cidr {
+  // A default route leads everywhere and takes nothing.
+  const routes = hostRoutes.map(parseCidr).filter(({ prefixLength }) => prefixLength > 0);
+  const pools = (pool.length > 0 ? pool : [DEFAULT_POOL, ...FALLBACK_POOLS]).map(parseCidr);
+  for (const each of pools) {
+    for (const candidate of candidatesOf(each)) {
+      if (!routes.some((route) => overlaps(route, candidate))) return candidate;
+    }
+  }
+  const taken = routes
+    .filter((route) => pools.some((each) => overlaps(route, each)))
+    .map(formatCidr);
+  throw new InvalidParameterError(
+    `no subnet for the ingress network: ${pools.map(formatCidr).join(", ")} overlaps with this host's route ${taken.join(", ")}: name a free pool with --default-addr-pool`,
+  );
+}
+
+function* candidatesOf(pool: Cidr): Iterable<Cidr> {
+  const preferred = parseCidr(INGRESS_SUBNET);
+  if (contains(pool, preferred)) yield preferred;
+  const prefixLength = Math.max(INGRESS_PREFIX_LENGTH, pool.prefixLength);
+  const step = sizeOf({ base: 0, prefixLength });
+  for (let base = pool.base + sizeOf(pool) - step; base >= pool.base; base -= step) {
+    yield { base, prefixLength };
+  }
+}
