@@ -1,12 +1,20 @@
 /** The keeper as the daemon sees it, over its control socket. */
 import type { IncomingMessage } from "node:http";
 import { createInterface } from "node:readline";
-import { SystemError, UnavailableError, WeftError } from "../base/errors.ts";
+import {
+  ConflictError,
+  InvalidParameterError,
+  NotFoundError,
+  SystemError,
+  UnavailableError,
+  type WeftError,
+} from "../base/errors.ts";
 import {
   BODY_BYTES_MAX,
   type JSONObject,
   listOf,
   objectOf,
+  optionalString,
   parseObject,
   stringField,
 } from "./decode.ts";
@@ -114,19 +122,18 @@ async function textOf(response: IncomingMessage): Promise<string> {
   return text;
 }
 
+/** The classes of errors that the keeper answers with; any other is a fault of its own. */
+const REFUSALS: Readonly<Record<string, new (message: string) => WeftError>> = {
+  not_found: NotFoundError,
+  invalid_parameter: InvalidParameterError,
+  conflict: ConflictError,
+  unavailable: UnavailableError,
+};
+
 function refusal(text: string): WeftError {
   const body = parseObject(text, "the keeper's answer");
-  const { code } = body;
-  const message = stringField(body, "message");
-  switch (code) {
-    case "not_found":
-    case "invalid_parameter":
-    case "conflict":
-    case "unavailable":
-      return new WeftError(code, message);
-    default:
-      return new SystemError(message);
-  }
+  const Refusal = REFUSALS[optionalString(body, "code") ?? ""] ?? SystemError;
+  return new Refusal(stringField(body, "message"));
 }
 
 function decodeStatus(object: JSONObject): KeeperStatus {

@@ -105,7 +105,7 @@ export class Keeper implements Startable {
     await this.#ports.hold(this.#states.current.ports);
     await this.#forgetLostEndpoints();
     const place = { what: "the keeper", replace: predecessor !== undefined };
-    await listenUnix(this.#plugin, { ...place, path: pluginSocket, directoryMode: 0o755 });
+    await listenUnix(this.#plugin, { ...place, path: pluginSocket, directoryMode: 0o700 });
     await listenUnix(this.#control.server, { ...place, path: keeperSocket, directoryMode: 0o700 });
     predecessor?.up();
     this.#log.info("the keeper is up", { pid: process.pid, version: this.#init.version });

@@ -30,6 +30,8 @@ export async function listenUnix(server: Server, init: UnixListenInit): Promise<
     server.once("error", reject);
     server.listen(beside, () => {
       server.off("error", reject);
+      // Accepting can fail for want of file descriptors; whoever connects tries again.
+      server.on("error", () => {});
       resolve();
     });
   });

@@ -41,6 +41,10 @@ test("a container on Weft's network, from its first instruction to its end", { s
 
   const { endpoints } = await keeper.client.status();
   const link = endpoints[0]?.link ?? "";
+  const abort = new AbortController();
+  const events = keeper.client.events(abort.signal);
+  assert.equal((await events.next()).value?.kind, "ports");
+  assert.deepEqual((await events.next()).value, { kind: "endpoints", endpoints });
   assert.partialDeepStrictEqual(endpoints, [{ address: "10.255.0.5", state: "joined" }]);
   assert.deepEqual(await keeper.links(), [link]);
   assert.equal(await keeper.route("10.255.0.5"), `10.255.0.5 dev ${link}`);
@@ -52,6 +56,10 @@ test("a container on Weft's network, from its first instruction to its end", { s
   assert.match(show, /inet 169\.254\.1\.1\/32 scope link/);
 
   await host.engineOk(["rm", "-f", "web"]);
+  const left = { kind: "endpoints", endpoints: [{ address: "10.255.0.5", state: "created" }] };
+  assert.partialDeepStrictEqual((await events.next()).value, left);
+  assert.deepEqual((await events.next()).value, { kind: "endpoints", endpoints: [] });
+  abort.abort();
   assert.deepEqual(await keeper.links(), []);
   assert.equal(await keeper.route("10.255.0.5"), "");
   assert.deepEqual((await keeper.client.status()).endpoints, []);
@@ -146,6 +154,43 @@ test("containers neither notice the keeper's death nor the Engine's restart", {
     (await keeper.client.status()).endpoints.map(({ address }) => address),
     ["10.255.0.6"],
   );
+});
+
+test("what a dead keeper left behind is cleaned, what lives is adopted", { skip }, async () => {
+  await using lab = await Lab.create({ hosts: 1, clients: 0, images: ["busybox"] });
+  const host = lab.host(1);
+  const keeper = new KeeperHost(host);
+  await keeper.start();
+  await keeper.createNetwork("ingress", ...SUBNET);
+  for (const [name, address] of [
+    ["lives", "10.255.0.5"],
+    ["lost", "10.255.0.6"],
+  ] as const) {
+    await host.engineOk(["run", "-d", "--name", name, ...at(address), "busybox", "sleep", "1000"]);
+  }
+  const { endpoints } = await keeper.client.status();
+  const linkOf = (address: string) =>
+    endpoints.find((each) => each.address === address)?.link ?? "";
+  await keeper.end("SIGKILL");
+  await host.execOk(["ip", "link", "delete", linkOf("10.255.0.6")]);
+  const halfMade = ["wv0123456789ab", "type", "veth", "peer", "name", "wc0123456789ab"];
+  await host.execOk(["ip", "link", "add", ...halfMade]);
+
+  await keeper.start();
+  assert.deepEqual(await keeper.links(), [linkOf("10.255.0.5")]);
+  const left = (await keeper.client.status()).endpoints;
+  assert.deepEqual(
+    left.map(({ address, state }) => [address, state]),
+    [["10.255.0.5", "joined"]],
+  );
+
+  // A keeper that has lost its state does not take a running container's network.
+  await keeper.end("SIGKILL");
+  await host.execOk(["rm", "/var/lib/weft/keeper/state.json"]);
+  await keeper.start();
+  await host.execOk(["busybox", "ping", "-c", "1", "-W", "1", "10.255.0.5"]);
+  await host.engineOk(["rm", "-f", "lives", "lost"]);
+  assert.deepEqual(await keeper.links(), []);
 });
 
 test("a port that a process of the host has is left to it, and held when it is free", {
