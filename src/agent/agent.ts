@@ -1,0 +1,252 @@
+/**
+ * A node's agent: runs the tasks that managers assign, brings the kernel to the mesh that they told, and says
+ * how both went. It needs no session to go on: what it was last told is on disk.
+ */
+import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import type { Startable } from "../base/lifecycle.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Random } from "../base/random.ts";
+import type { NodeDescription, NodeRole, TaskStatus } from "../cluster/objects.ts";
+import type {
+  LogSubscription,
+  MeshConfig,
+  SessionHandler,
+  SessionReporter,
+  TaskAssignment,
+  TaskLogMessage,
+} from "../dispatcher/assignment.ts";
+import type { KeeperClient } from "../keeper/protocol.ts";
+import type { Runtime, RuntimeNetwork } from "../runtime/runtime.ts";
+import { KeeperLink } from "./keeper-link.ts";
+import { type AgentMemory, MemoryFile } from "./memory.ts";
+import { MeshApplier, type MeshDatapath } from "./mesh-applier.ts";
+import { type Interfaces, NodeDescriber } from "./node-describer.ts";
+import { NodePorts } from "./node-ports.ts";
+import { TaskLogs } from "./task-logs.ts";
+import type { TaskSurroundings } from "./task-machine.ts";
+import { Worker } from "./worker.ts";
+
+export interface AgentComponents {
+  readonly runtime: Runtime;
+  readonly keeper: KeeperClient;
+  /** Starts a keeper where none answers. */
+  readonly ensureKeeper: () => Promise<void>;
+  readonly datapath: MeshDatapath;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** The host's interfaces; the system's own when absent. */
+  readonly interfaces?: () => Interfaces;
+}
+
+export interface AgentInit {
+  readonly nodeID: string;
+  readonly hostname: string;
+  /** The daemon's data directory; the agent's files are in `agent/` below it. */
+  readonly dataDir: string;
+  /** The cluster no longer knows this node. */
+  readonly onRemoved: (reason: string) => void;
+  readonly onRole: (role: NodeRole) => void;
+}
+
+export class Agent implements Startable, SessionHandler {
+  readonly #init: AgentInit;
+  readonly #log: Logger;
+  readonly #worker: Worker;
+  readonly #applier: MeshApplier;
+  readonly #ports: NodePorts;
+  readonly #link: KeeperLink;
+  readonly #describer: NodeDescriber;
+  readonly #memory: MemoryFile;
+  readonly #logs: TaskLogs;
+  readonly #runtime: Runtime;
+  #reporter: SessionReporter | undefined;
+  readonly #described = Promise.withResolvers<void>();
+  #leaving = false;
+
+  constructor(components: AgentComponents, init: AgentInit) {
+    const { runtime, keeper, ensureKeeper, datapath, clock, random } = components;
+    const { nodeID, hostname } = init;
+    const log = components.log.child("agent");
+    this.#init = init;
+    this.#log = log;
+    this.#runtime = runtime;
+    this.#link = new KeeperLink({
+      keeper,
+      ensureKeeper,
+      clock,
+      log,
+      onChange: () => this.#applier.markDirty(),
+    });
+    this.#ports = new NodePorts({ link: this.#link, random });
+    this.#applier = new MeshApplier({
+      nodeID,
+      datapath,
+      link: this.#link,
+      ports: this.#ports,
+      log,
+      onApplied: (revision) => this.#reporter?.reportApplied(revision),
+      onPortProblems: (problems) => this.#reporter?.reportPortProblems(problems),
+      onReachable: () => this.#worker.markWaiting(),
+    });
+    this.#worker = new Worker({
+      runtime,
+      surroundings: this.#surroundings(),
+      restorePorts: (task, status) => this.#ports.restore(task, status.portStatus?.ports ?? []),
+      onRuntime: () => void this.#describe(),
+      clock,
+      log,
+    });
+    this.#describer = new NodeDescriber({
+      hostname,
+      runtime,
+      clock,
+      log,
+      onChange: (description) => this.#onDescription(description),
+      ...(components.interfaces === undefined ? {} : { interfaces: components.interfaces }),
+    });
+    this.#memory = new MemoryFile({
+      path: join(init.dataDir, "agent", "memory.json"),
+      log,
+      snapshot: () => this.#snapshot(),
+    });
+    this.#logs = new TaskLogs({ nodeID, runtime, machine: (id) => this.#worker.machines.get(id) });
+  }
+
+  /** Goes on with what the last daemon was told, until a session says what is now. */
+  async start(): Promise<void> {
+    const memory = await this.#memory.read();
+    if (memory !== undefined) {
+      this.#worker.remember(memory.tasks, memory.statuses);
+      if (memory.mesh !== undefined) this.#applier.setMesh(memory.mesh);
+    }
+    this.#link.start();
+    this.#describer.start();
+    this.#worker.start();
+  }
+
+  /** Stops deciding: containers, kernel and keeper go on as they are. */
+  async stop(): Promise<void> {
+    await this.#describer.stop();
+    await this.#worker.stop();
+    await this.#applier.stop();
+    await this.#link.stop();
+    await this.#memory.stop();
+  }
+
+  /** The session that reports go to from now on; it is told first how everything stands. */
+  setReporter(reporter: SessionReporter): void {
+    this.#reporter = reporter;
+    const { description } = this.#describer;
+    if (description !== undefined) reporter.reportDescription(description);
+    for (const [taskID, { status }] of this.#worker.machines) {
+      reporter.reportStatus({ taskID, status });
+    }
+    reporter.reportPortProblems(this.#applier.problems);
+    if (this.appliedRevision !== undefined) reporter.reportApplied(this.appliedRevision);
+  }
+
+  /** What this node is, as soon as the runtime has said it. */
+  async description(): Promise<NodeDescription> {
+    await this.#described.promise;
+    return this.#describer.description as NodeDescription;
+  }
+
+  /** The endpoint revision that this node's kernel has; undefined until it has one. */
+  get appliedRevision(): number | undefined {
+    return this.#applier.appliedRevision;
+  }
+
+  /** The node leaves the cluster: every task is ended and removed, its network too, and nothing is remembered. */
+  async clear(): Promise<void> {
+    this.#leaving = true;
+    this.#reporter = undefined;
+    this.#worker.assign([]);
+    await this.#worker.emptied();
+    const network = this.#applier.mesh?.network;
+    if (network !== undefined) await this.#runtime.removeNetwork(network.name);
+    await this.#memory.forget();
+  }
+
+  // ---- SessionHandler --------------------------------------------------------------------------
+
+  onTasks(assignments: readonly TaskAssignment[]): void {
+    if (this.#leaving) return;
+    this.#worker.assign(assignments);
+    this.#memory.markDirty();
+  }
+
+  onMesh(mesh: MeshConfig): void {
+    if (this.#leaving) return;
+    this.#applier.setMesh(mesh);
+    this.#worker.markWaiting();
+    this.#memory.markDirty();
+  }
+
+  onLogs(subscription: LogSubscription, signal: AbortSignal): AsyncIterable<TaskLogMessage> {
+    return this.#logs.read(subscription, signal);
+  }
+
+  onRemoved(reason: string): void {
+    this.#init.onRemoved(reason);
+  }
+
+  onRole(role: NodeRole): void {
+    this.#init.onRole(role);
+  }
+
+  // ---- For tests: resolves when nothing more is to be done until something changes ---------------
+
+  async idle(): Promise<void> {
+    await this.#worker.idle();
+    await this.#applier.idle();
+    await this.#memory.idle();
+  }
+
+  #surroundings(): TaskSurroundings {
+    return {
+      network: (name) => this.#network(name),
+      isReachable: (address) => this.#applier.isReachable(address),
+      claimPorts: async (task, previous) => {
+        const ports = await this.#ports.claim(task, previous);
+        if (ports.length > 0) this.#applier.markDirty();
+        return ports;
+      },
+      releasePorts: (taskID) => {
+        if (this.#ports.release(taskID)) this.#applier.markDirty();
+      },
+      onStatus: (taskID, status) => this.#onStatus(taskID, status),
+      onDone: () => this.#memory.markDirty(),
+    };
+  }
+
+  #network(name: string): RuntimeNetwork | undefined {
+    const network = this.#applier.mesh?.network;
+    return network?.name === name ? network : undefined;
+  }
+
+  #onStatus(taskID: string, status: TaskStatus): void {
+    this.#memory.markDirty();
+    this.#reporter?.reportStatus({ taskID, status });
+  }
+
+  async #describe(): Promise<void> {
+    try {
+      await this.#describer.refresh();
+    } catch (error) {
+      // The worker finds out too, and says so when the runtime is back.
+      this.#log.warn("the container runtime does not describe itself", { error });
+    }
+  }
+
+  #onDescription(description: NodeDescription): void {
+    this.#described.resolve();
+    this.#reporter?.reportDescription(description);
+  }
+
+  #snapshot(): AgentMemory {
+    const { mesh } = this.#applier;
+    return { ...this.#worker.snapshot(), ...(mesh === undefined ? {} : { mesh }) };
+  }
+}

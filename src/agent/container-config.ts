@@ -1,0 +1,93 @@
+/** A task as the container that runs it: names and labels as Docker gives them, defaults filled in. Pure. */
+import { millisecondsOf } from "../base/duration.ts";
+import type { Labels, PortConfig, Task } from "../cluster/objects.ts";
+import type { ContainerConfig } from "../runtime/runtime.ts";
+
+/** Docker's, for a service that names none. */
+export const DEFAULT_STOP_GRACE_MS = 10_000;
+
+/** As Docker names it: `web.1.<task>`, or with the node's id for a task of a global service. */
+export function taskName(task: Task): string {
+  const slot = task.slot === undefined ? (task.nodeID ?? "") : String(task.slot);
+  return `${task.serviceAnnotations.name}.${slot}.${task.id}`;
+}
+
+export function stopGraceMsOf(task: Task): number {
+  const grace = task.spec.containerSpec.stopGracePeriod;
+  return grace === undefined ? DEFAULT_STOP_GRACE_MS : millisecondsOf(grace);
+}
+
+/** The task's address in its Weft network, without prefix length; undefined when it is in none. */
+export function taskAddress(task: Task): string | undefined {
+  return task.networksAttachments[0]?.addresses[0]?.split("/")[0];
+}
+
+/** Ports that the task's own node publishes for it. */
+export function hostPortsOf(task: Task): readonly PortConfig[] {
+  return (task.endpoint?.ports ?? []).filter(({ publishMode }) => publishMode === "host");
+}
+
+export function containerConfigOf(task: Task): ContainerConfig {
+  const spec = task.spec.containerSpec;
+  const network = task.networksAttachments[0]?.network.name;
+  const address = taskAddress(task);
+  return {
+    name: taskName(task),
+    taskID: task.id,
+    image: spec.image,
+    labels: labelsOf(task),
+    env: spec.env ?? [],
+    mounts: spec.mounts ?? [],
+    stopGraceMs: stopGraceMsOf(task),
+    ...present("entrypoint", spec.command),
+    ...present("args", spec.args),
+    ...present("hostname", spec.hostname),
+    ...present("workingDir", spec.dir),
+    ...present("user", spec.user),
+    ...present("groups", spec.groups),
+    ...present("tty", spec.tty),
+    ...present("openStdin", spec.openStdin),
+    ...present("readOnly", spec.readOnly),
+    ...present("init", spec.init),
+    ...present("stopSignal", spec.stopSignal),
+    ...present("healthcheck", spec.healthcheck),
+    ...present("extraHosts", spec.hosts?.flatMap(extraHostsOf)),
+    ...present("dns", spec.dnsConfig),
+    ...present("sysctls", spec.sysctls),
+    ...present("capabilityAdd", spec.capabilityAdd),
+    ...present("capabilityDrop", spec.capabilityDrop),
+    ...present("ulimits", spec.ulimits),
+    ...present("limits", task.spec.resources?.limits),
+    ...present("reservations", task.spec.resources?.reservations),
+    ...present("logDriver", task.spec.logDriver),
+    ...(network === undefined || address === undefined
+      ? {}
+      : { network: { name: network, address } }),
+  };
+}
+
+/** The spec's own labels, and those that Docker puts on every container of a service: no spec overrides them. */
+function labelsOf(task: Task): Labels {
+  return {
+    ...task.spec.containerSpec.labels,
+    "com.docker.swarm.node.id": task.nodeID ?? "",
+    "com.docker.swarm.service.id": task.serviceID,
+    "com.docker.swarm.service.name": task.serviceAnnotations.name,
+    "com.docker.swarm.task": "",
+    "com.docker.swarm.task.id": task.id,
+    "com.docker.swarm.task.name": taskName(task),
+  };
+}
+
+/** A line of /etc/hosts, `address name alias…`, as the `name:address` pairs that a container is made with. */
+function extraHostsOf(line: string): readonly string[] {
+  const [address, ...names] = line.trim().split(/\s+/);
+  return names.map((name) => `${name}:${address}`);
+}
+
+function present<Key extends string, Value>(
+  key: Key,
+  value: Value | undefined,
+): { readonly [K in Key]?: Value } {
+  return value === undefined ? {} : ({ [key]: value } as { readonly [K in Key]: Value });
+}

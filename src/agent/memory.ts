@@ -1,0 +1,89 @@
+/**
+ * What the agent was last told, on disk: a daemon that starts while no manager answers goes on with it. Written
+ * whole and renamed, so that it is the old or the new, and without registry credentials.
+ */
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { Reconciler } from "../base/lifecycle.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Task, TaskStatus } from "../cluster/objects.ts";
+import type { MeshConfig } from "../dispatcher/assignment.ts";
+
+const FORMAT = 1;
+/** Environment variables of tasks are in it. */
+const FILE_MODE = 0o600;
+const DIRECTORY_MODE = 0o700;
+
+export interface AgentMemory {
+  readonly tasks: readonly Task[];
+  /** By task id. */
+  readonly statuses: Readonly<Record<string, TaskStatus>>;
+  readonly mesh?: MeshConfig;
+}
+
+export class MemoryFile {
+  readonly #path: string;
+  readonly #log: Logger;
+  readonly #loop: Reconciler;
+
+  constructor(init: { path: string; log: Logger; snapshot: () => AgentMemory }) {
+    this.#path = init.path;
+    this.#log = init.log;
+    this.#loop = new Reconciler({
+      pass: () => write(init.path, init.snapshot()),
+      onError: (error) => init.log.error("the agent's memory is not written", { error }),
+    });
+  }
+
+  /** What was remembered; nothing when there is no file, or one that is not ours. */
+  async read(): Promise<AgentMemory | undefined> {
+    try {
+      const memory = decode(JSON.parse(await readFile(this.#path, "utf8")));
+      if (memory === undefined) this.#log.warn("the agent's memory is of another format");
+      return memory;
+    } catch (error) {
+      const isAbsent = (error as NodeJS.ErrnoException).code === "ENOENT";
+      if (!isAbsent) this.#log.warn("the agent's memory cannot be read", { error });
+      return undefined;
+    }
+  }
+
+  /** Something to remember changed. */
+  markDirty(): void {
+    this.#loop.markDirty();
+  }
+
+  idle(): Promise<void> {
+    return this.#loop.idle();
+  }
+
+  async stop(): Promise<void> {
+    await this.idle();
+    await this.#loop.stop();
+  }
+
+  /** The node is no member any more. */
+  async forget(): Promise<void> {
+    await this.idle();
+    await rm(this.#path, { force: true });
+  }
+}
+
+function decode(value: unknown): AgentMemory | undefined {
+  const memory = value as Partial<AgentMemory & { format: number }> | null;
+  const isOurs = memory?.format === FORMAT && Array.isArray(memory.tasks) && !!memory.statuses;
+  return isOurs ? (memory as AgentMemory) : undefined;
+}
+
+async function write(path: string, memory: AgentMemory): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
+  const next = `${path}.next`;
+  const file = await open(next, "w", FILE_MODE);
+  try {
+    await file.writeFile(JSON.stringify({ format: FORMAT, ...memory }));
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+  await rename(next, path);
+}

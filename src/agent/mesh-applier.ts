@@ -1,0 +1,131 @@
+/**
+ * Brings the node's kernel to what the managers told: holds the ports, applies the view, then says which
+ * revision the kernel has. One pass at a time; whatever changes meanwhile makes one more.
+ */
+import { Reconciler, type Startable } from "../base/lifecycle.ts";
+import type { Logger } from "../base/logger.ts";
+import type { PortProblem } from "../cluster/objects.ts";
+import type { MeshView } from "../datapath/view.ts";
+import type { MeshConfig } from "../dispatcher/assignment.ts";
+import type { KeeperLink } from "./keeper-link.ts";
+import { meshPortsOf, meshView } from "./mesh-view.ts";
+import type { NodePorts } from "./node-ports.ts";
+
+/** A pass that failed is tried again so soon: the keeper, or a table that somebody holds, is away for moments. */
+const RETRY_MS = 500;
+
+/** The kernel of this node. */
+export interface MeshDatapath {
+  /** Resolves when the kernel has all of the view. */
+  apply(view: MeshView): Promise<unknown>;
+}
+
+export interface MeshApplierComponents {
+  readonly nodeID: string;
+  readonly datapath: MeshDatapath;
+  readonly link: KeeperLink;
+  readonly ports: NodePorts;
+  readonly log: Logger;
+  readonly onApplied: (revision: number) => void;
+  readonly onPortProblems: (problems: readonly PortProblem[]) => void;
+  /** Local addresses that the kernel routes to have changed. */
+  readonly onReachable: () => void;
+}
+
+export class MeshApplier implements Startable {
+  readonly #components: MeshApplierComponents;
+  readonly #loop: Reconciler;
+  #mesh: MeshConfig | undefined;
+  #reachable: ReadonlySet<string> = new Set();
+  #appliedRevision: number | undefined;
+  #problems: readonly PortProblem[] = [];
+
+  constructor(components: MeshApplierComponents) {
+    this.#components = components;
+    this.#loop = new Reconciler({
+      pass: () => this.#pass(),
+      onError: (error) => components.log.warn("the mesh is not applied", { error }),
+      retryMs: RETRY_MS,
+    });
+  }
+
+  get mesh(): MeshConfig | undefined {
+    return this.#mesh;
+  }
+
+  /** The endpoint revision that the kernel has; undefined until a view was applied. */
+  get appliedRevision(): number | undefined {
+    return this.#appliedRevision;
+  }
+
+  get problems(): readonly PortProblem[] {
+    return this.#problems;
+  }
+
+  start(): void {
+    this.markDirty();
+  }
+
+  stop(): Promise<void> {
+    return this.#loop.stop();
+  }
+
+  markDirty(): void {
+    this.#loop.markDirty();
+  }
+
+  setMesh(mesh: MeshConfig): void {
+    this.#mesh = mesh;
+    this.markDirty();
+  }
+
+  /** Whether the kernel routes to this address of a local task. */
+  isReachable(address: string): boolean {
+    return this.#reachable.has(address);
+  }
+
+  idle(): Promise<void> {
+    return this.#loop.idle();
+  }
+
+  async #pass(): Promise<void> {
+    const { link, ports } = this.#components;
+    if (this.#mesh === undefined || link.endpoints === undefined) return;
+    ports.setMeshPorts(meshPortsOf(this.#mesh));
+    // Without the keeper the endpoints go on with the ports that are held; the rest is for the next try.
+    const [held] = await Promise.allSettled([ports.hold()]);
+    this.#tellProblems();
+    const applied = ports.wanted();
+    if (!(await this.#apply(this.#mesh))) return;
+    if (held.status === "rejected") throw held.reason;
+    await ports.settle(applied);
+  }
+
+  /** Whether there was a view to apply. */
+  async #apply(mesh: MeshConfig): Promise<boolean> {
+    const { nodeID, link, ports, datapath } = this.#components;
+    const view = meshView({
+      nodeID,
+      mesh,
+      hostPorts: ports.hostPorts(),
+      endpoints: link.endpoints ?? [],
+      heldPorts: link.heldKeys(),
+    });
+    if (view === undefined) return false;
+    await datapath.apply(view);
+    this.#reachable = new Set(view.localLinks.map(({ address }) => address));
+    this.#components.onReachable();
+    if (this.#appliedRevision !== view.revision) {
+      this.#appliedRevision = view.revision;
+      this.#components.onApplied(view.revision);
+    }
+    return true;
+  }
+
+  #tellProblems(): void {
+    const problems = this.#components.ports.problems();
+    if (JSON.stringify(problems) === JSON.stringify(this.#problems)) return;
+    this.#problems = problems;
+    this.#components.onPortProblems(problems);
+  }
+}

@@ -1,0 +1,56 @@
+/** The datapath's input from what the managers told and what the keeper has: pure, the same facts, the same view. */
+import type { HostPort, LocalLink, MeshPort, MeshService, MeshView } from "../datapath/view.ts";
+import type { MeshConfig } from "../dispatcher/assignment.ts";
+import type { KeeperEndpoint } from "../keeper/protocol.ts";
+
+export interface MeshFacts {
+  readonly nodeID: string;
+  readonly mesh: MeshConfig;
+  readonly hostPorts: readonly HostPort[];
+  readonly endpoints: readonly KeeperEndpoint[];
+  readonly heldPorts: ReadonlySet<string>;
+}
+
+/** Undefined while the mesh has no network, or this node no place in it. */
+export function meshView(facts: MeshFacts): MeshView | undefined {
+  const { mesh, nodeID } = facts;
+  const self = mesh.nodes.find((node) => node.nodeID === nodeID);
+  if (mesh.network === undefined || self === undefined) return undefined;
+  const localLinks = localLinksOf(facts.endpoints);
+  return {
+    revision: mesh.revision,
+    self,
+    peers: mesh.nodes.filter((node) => node.nodeID !== nodeID),
+    subnet: mesh.network.subnet,
+    vni: mesh.network.vni,
+    dataPathPort: mesh.network.dataPathPort,
+    services: mesh.services.map((service) => withoutGone(service, self.index, localLinks)),
+    hostPorts: facts.hostPorts,
+    localLinks,
+    heldPorts: facts.heldPorts,
+  };
+}
+
+/** Ports of the mesh that every node is to hold. */
+export function meshPortsOf(mesh: MeshConfig): readonly MeshPort[] {
+  return mesh.services.flatMap(({ ports }) => ports);
+}
+
+function localLinksOf(endpoints: readonly KeeperEndpoint[]): readonly LocalLink[] {
+  return endpoints
+    .filter(({ state }) => state === "joined")
+    .map(({ address, link }) => ({ address, link }));
+}
+
+/** This node knows before any manager that a task of its own has lost its link: nothing is sent there any more. */
+function withoutGone(
+  service: MeshService,
+  selfIndex: number,
+  localLinks: readonly LocalLink[],
+): MeshService {
+  const linked = new Set(localLinks.map(({ address }) => address));
+  const endpoints = service.endpoints.filter(
+    ({ nodeIndex, address }) => nodeIndex !== selfIndex || linked.has(address),
+  );
+  return { ...service, endpoints };
+}

@@ -1,0 +1,83 @@
+/** What this node says of itself: the runtime's words and the host's addresses, told again when they change. */
+import { networkInterfaces } from "node:os";
+import type { Clock, Timer } from "../base/clock.ts";
+import type { Startable } from "../base/lifecycle.ts";
+import type { Logger } from "../base/logger.ts";
+import type { NodeDescription } from "../cluster/objects.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+
+/** An address that was added is known to the mesh this soon, plus its way there; looking costs microseconds. */
+const ADDRESS_POLL_MS = 2_000;
+/** Weft's own links: the tunnel and the host's ends of tasks' veth pairs. */
+const OWN_LINK = /^(weft|wv)/;
+
+export type Interfaces = ReturnType<typeof networkInterfaces>;
+
+export interface NodeDescriberComponents {
+  readonly hostname: string;
+  readonly runtime: Runtime;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly interfaces?: () => Interfaces;
+  readonly onChange: (description: NodeDescription) => void;
+}
+
+export class NodeDescriber implements Startable {
+  readonly #components: NodeDescriberComponents;
+  readonly #interfaces: () => Interfaces;
+  #engine: Omit<NodeDescription, "addresses"> | undefined;
+  #description: NodeDescription | undefined;
+  #timer: Timer | undefined;
+  #stopped = false;
+
+  constructor(components: NodeDescriberComponents) {
+    this.#components = components;
+    this.#interfaces = components.interfaces ?? networkInterfaces;
+  }
+
+  /** Undefined until the runtime has answered once. */
+  get description(): NodeDescription | undefined {
+    return this.#description;
+  }
+
+  start(): void {
+    this.#poll();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  /** Asks the runtime: it answers for the first time, or is back and may be another version. */
+  async refresh(): Promise<void> {
+    this.#engine = await this.#components.runtime.describe();
+    this.#compare();
+  }
+
+  #poll(): void {
+    if (this.#stopped) return;
+    this.#compare();
+    const { clock } = this.#components;
+    this.#timer = clock.timer("node-addresses", ADDRESS_POLL_MS, () => this.#poll());
+  }
+
+  #compare(): void {
+    if (this.#engine === undefined) return;
+    const { hostname, onChange } = this.#components;
+    const next = { ...this.#engine, hostname, addresses: hostAddresses(this.#interfaces()) };
+    if (JSON.stringify(next) === JSON.stringify(this.#description)) return;
+    this.#description = next;
+    onChange(next);
+  }
+}
+
+/** Every IPv4 address that the host may be a client with, Docker's bridges' too; sorted, so that order is no change. */
+export function hostAddresses(interfaces: Interfaces): readonly string[] {
+  return Object.entries(interfaces)
+    .filter(([name]) => !OWN_LINK.test(name))
+    .flatMap(([, infos]) => infos ?? [])
+    .filter(({ family, internal }) => family === "IPv4" && !internal)
+    .map(({ address }) => address)
+    .sort();
+}

@@ -1,0 +1,344 @@
+/**
+ * One assigned task, from the assignment to the removal of its container. The machine looks at the container,
+ * asks `nextStep`, does it, and looks again; whatever changes only marks it dirty. Its status is the truth that
+ * is reported.
+ */
+import { AssertionFault, unreachable } from "../base/assert.ts";
+import type { Clock, Timer } from "../base/clock.ts";
+import { isTemporary, messageOf, UnavailableError } from "../base/errors.ts";
+import { Reconciler } from "../base/lifecycle.ts";
+import type { Logger } from "../base/logger.ts";
+import {
+  isTaskStateAtLeast,
+  isTerminal,
+  type PortConfig,
+  type Task,
+  type TaskState,
+  type TaskStatus,
+} from "../cluster/objects.ts";
+import { mustStop, type TaskAssignment } from "../dispatcher/assignment.ts";
+import type { ContainerState, Runtime, RuntimeNetwork } from "../runtime/runtime.ts";
+import { Backoff } from "./backoff.ts";
+import { containerConfigOf, hostPortsOf, stopGraceMsOf, taskAddress } from "./container-config.ts";
+import { nextStep, type TaskStep } from "./task-step.ts";
+
+/** What a task needs of its node beside the runtime. */
+export interface TaskSurroundings {
+  /** The Weft network of this name as managers' state has it; undefined until it is told. */
+  network(name: string): RuntimeNetwork | undefined;
+  /** Whether the kernel routes to this address of a local task. */
+  isReachable(address: string): boolean;
+  /** Takes host-mode ports for a task, all or none; throws what the task fails with. */
+  claimPorts(task: Task, previous: readonly PortConfig[]): Promise<readonly PortConfig[]>;
+  releasePorts(taskID: string): void;
+  onStatus(taskID: string, status: TaskStatus): void;
+  /** Nothing is left of the task. */
+  onDone(taskID: string): void;
+}
+
+export interface TaskMachineComponents {
+  readonly runtime: Runtime;
+  readonly surroundings: TaskSurroundings;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export class TaskMachine {
+  readonly #runtime: Runtime;
+  readonly #surroundings: TaskSurroundings;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #loop: Reconciler;
+  readonly #backoff = new Backoff();
+  #retry: Timer | undefined;
+  #assignment: TaskAssignment;
+  #assigned = true;
+  #status: TaskStatus;
+  #containerID: string | undefined;
+  /** As it was when last looked at. */
+  #seen: ContainerState | undefined;
+  /** Resolved, and made anew, with each step. */
+  #changed = Promise.withResolvers<void>();
+  #sick = false;
+  #stopped = false;
+  /** Aborted when what is under way has become useless: a pull for a task that is to stop. */
+  #preparing = new AbortController();
+
+  constructor(
+    components: TaskMachineComponents,
+    assignment: TaskAssignment,
+    known: { readonly status?: TaskStatus; readonly containerID?: string } = {},
+  ) {
+    this.#runtime = components.runtime;
+    this.#surroundings = components.surroundings;
+    this.#clock = components.clock;
+    this.#log = components.log;
+    this.#assignment = assignment;
+    this.#status = newerStatus(assignment.task.status, known.status);
+    this.#containerID = known.containerID;
+    this.#loop = new Reconciler({ pass: () => this.#pass(), onError: failHard });
+  }
+
+  get task(): Task {
+    return this.#assignment.task;
+  }
+
+  get status(): TaskStatus {
+    return this.#status;
+  }
+
+  get containerID(): string | undefined {
+    return this.#containerID;
+  }
+
+  get assigned(): boolean {
+    return this.#assigned;
+  }
+
+  /** Something may have changed: look again. */
+  markDirty(): void {
+    this.#loop.markDirty();
+  }
+
+  assign(assignment: TaskAssignment): void {
+    const { desiredState } = assignment.task;
+    const isNews = desiredState !== this.task.desiredState || !this.#assigned;
+    this.#assignment = assignment;
+    this.#assigned = true;
+    if (mustStop(desiredState)) this.#preparing.abort();
+    if (isNews) this.markDirty();
+  }
+
+  /** No manager assigns the task any more: its container is stopped and removed. */
+  unassign(): void {
+    this.#assigned = false;
+    this.#preparing.abort();
+    this.markDirty();
+  }
+
+  /** What a list of all containers says of this one: looked at only when it is news. */
+  observe(container: ContainerState | undefined): void {
+    this.#containerID ??= container?.containerID;
+    const isNews =
+      container?.phase !== this.#seen?.phase || container?.health !== this.#seen?.health;
+    if (isNews) this.markDirty();
+  }
+
+  /** The task's container once it has been started; undefined when the task ends without one. */
+  async container(signal: AbortSignal): Promise<string | undefined> {
+    const hasStarted = () => this.#seen !== undefined && this.#seen.phase !== "created";
+    while (!hasStarted() && !signal.aborted && !this.#isOver()) {
+      await Promise.race([this.#changed.promise, abortOf(signal)]);
+    }
+    return this.#containerID;
+  }
+
+  /** Resolves when there is nothing to do until something changes. */
+  idle(): Promise<void> {
+    return this.#loop.idle();
+  }
+
+  /** Stops deciding; the container is left as it is. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#retry?.cancel();
+    this.#preparing.abort();
+    this.#notify();
+    await this.#loop.stop();
+  }
+
+  async #pass(): Promise<void> {
+    this.#retry?.cancel();
+    try {
+      await this.#advance();
+      this.#backoff.reset();
+    } catch (error) {
+      if (error instanceof AssertionFault) throw error;
+      if (this.#stopped) return;
+      const delayMs = this.#backoff.next();
+      this.#log.warn("a step of a task is tried again", { task: this.task.id, error, delayMs });
+      this.#retry = this.#clock.timer("task-retry", delayMs, () => this.markDirty());
+    }
+  }
+
+  async #advance(): Promise<void> {
+    let container = await this.#inspect();
+    while (!this.#stopped) {
+      const step = nextStep({
+        state: this.#status.state,
+        desired: this.task.desiredState,
+        assigned: this.#assigned,
+        container,
+        sick: this.#sick,
+        reachable: this.#isReachable(),
+      });
+      if (step.kind === "wait") return;
+      if (step.kind === "done") {
+        this.#surroundings.releasePorts(this.task.id);
+        this.#surroundings.onDone(this.task.id);
+        this.#notify();
+        return;
+      }
+      if (step.kind === "report") {
+        this.#report(step, container);
+      } else {
+        await this.#act(step);
+        container = await this.#inspect();
+      }
+      this.#notify();
+    }
+  }
+
+  /** Does one thing to the container. What cannot succeed is reported; what may succeed later is thrown. */
+  async #act(step: Exclude<TaskStep, { kind: "wait" | "done" | "report" }>): Promise<void> {
+    switch (step.kind) {
+      case "prepare":
+        return this.#orReport("rejected", () => this.#prepare());
+      case "start":
+        return this.#orReport("failed", () => this.#start());
+      case "stop":
+        if (step.sick === true) this.#sick = true;
+        return this.#stop();
+      case "remove":
+        return this.#remove();
+      default:
+        return unreachable(step);
+    }
+  }
+
+  async #orReport(state: TaskState, action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      if (error instanceof AssertionFault || isTemporary(error)) throw error;
+      // Cut short because the task is to stop: the next step does that.
+      if (this.#preparing.signal.aborted) return;
+      this.#report({ kind: "report", state, err: messageOf(error) }, undefined);
+    }
+  }
+
+  async #prepare(): Promise<void> {
+    this.#preparing = new AbortController();
+    const { task, registryAuth } = this.#assignment;
+    const config = containerConfigOf(task);
+    await this.#runtime.ensureImage(config.image, {
+      signal: this.#preparing.signal,
+      onProgress: (text) => this.#log.debug("pulling", { image: config.image, text }),
+      ...(registryAuth === undefined ? {} : { registryAuth }),
+    });
+    if (config.network !== undefined) {
+      const network = this.#surroundings.network(config.network.name);
+      if (network === undefined) {
+        throw new UnavailableError(`network ${config.network.name} is not known here yet`);
+      }
+      await this.#runtime.ensureNetwork(network);
+    }
+    this.#preparing.signal.throwIfAborted();
+    this.#containerID = await this.#runtime.create(config);
+  }
+
+  async #start(): Promise<void> {
+    const containerID = this.#containerID;
+    if (containerID === undefined) return;
+    const ports = await this.#surroundings.claimPorts(
+      this.task,
+      this.#status.portStatus?.ports ?? [],
+    );
+    if (ports.length > 0) {
+      // Told before the start, so that a daemon that dies in between finds the same ports again.
+      this.#status = { ...this.#status, portStatus: { ports } };
+      this.#surroundings.onStatus(this.task.id, this.#status);
+    }
+    if (mustStop(this.task.desiredState) || !this.#assigned) return;
+    await this.#runtime.start(containerID);
+  }
+
+  async #stop(): Promise<void> {
+    const containerID = this.#containerID;
+    if (containerID === undefined) return;
+    await this.#runtime.stop(containerID, { graceMs: stopGraceMsOf(this.task) });
+    if ((await this.#inspect())?.phase === "running") {
+      throw new UnavailableError(`container ${containerID} was stopped and still runs`);
+    }
+  }
+
+  async #remove(): Promise<void> {
+    if (this.#containerID !== undefined) await this.#runtime.remove(this.#containerID);
+    this.#containerID = undefined;
+  }
+
+  async #inspect(): Promise<ContainerState | undefined> {
+    const id = this.#containerID;
+    this.#seen = id === undefined ? undefined : await this.#runtime.inspect(id);
+    return this.#seen;
+  }
+
+  #isOver(): boolean {
+    return this.#stopped || !this.#assigned || isTerminal(this.#status.state);
+  }
+
+  #notify(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers<void>();
+  }
+
+  #isReachable(): boolean {
+    const address = taskAddress(this.task);
+    return address === undefined || this.#surroundings.isReachable(address);
+  }
+
+  #report(
+    step: Extract<TaskStep, { kind: "report" }>,
+    container: ContainerState | undefined,
+  ): void {
+    const { state, message = this.#status.message, err } = step;
+    const { err: _before, ...kept } = this.#status;
+    this.#status = {
+      ...kept,
+      timestamp: new Date(this.#clock.now()).toISOString(),
+      state,
+      message,
+      ...(err === undefined ? {} : { err }),
+      ...this.#containerStatus(container),
+    };
+    if (err !== undefined) this.#log.warn("task ended", { task: this.task.id, state, err });
+    if (isTerminal(state)) this.#surroundings.releasePorts(this.task.id);
+    if (this.#assigned) this.#surroundings.onStatus(this.task.id, this.#status);
+  }
+
+  #containerStatus(container: ContainerState | undefined): Pick<TaskStatus, "containerStatus"> {
+    const containerID = container?.containerID ?? this.#containerID;
+    if (containerID === undefined) return {};
+    const { pid, exitCode } = container ?? {};
+    return {
+      containerStatus: {
+        containerID,
+        ...(pid === undefined ? {} : { pid }),
+        ...(exitCode === undefined ? {} : { exitCode }),
+      },
+    };
+  }
+}
+
+/** Whether a task of this state has claimed its host-mode ports. */
+export function holdsPorts(task: Task, state: TaskState): boolean {
+  return (
+    hostPortsOf(task).length > 0 && isTaskStateAtLeast(state, "starting") && !isTerminal(state)
+  );
+}
+
+function newerStatus(told: TaskStatus, known: TaskStatus | undefined): TaskStatus {
+  return known !== undefined && isTaskStateAtLeast(known.state, told.state) ? known : told;
+}
+
+/** A pass reports its own errors; what comes out of it is a broken invariant. */
+function failHard(error: unknown): never {
+  throw error;
+}
+
+function abortOf(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
