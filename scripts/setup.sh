@@ -130,8 +130,13 @@ leave_disabled() {
 install_modules() {
   if modules_current; then say "All npm packages are there"; return; fi
   [ ! -L node_modules ] || fail "node_modules is a link to $(readlink node_modules) and is out of date; run 'npm ci' there."
-  say "Installing npm packages (npm ci; 20 to 60 seconds, 186 MB of it the pinned Node.js)"
-  npm ci --no-audit --no-fund --loglevel=error || fail "npm ci failed; what it said is above."
+  say "Installing npm packages (npm ci; up to a minute, 186 MB of it the pinned Node.js)"
+  npm ci --no-audit --no-fund --loglevel=error & local pid=$! seconds=0
+  while kill -0 "$pid" 2>/dev/null; do
+    sleep 1; seconds=$((seconds + 1))
+    [ $((seconds % 10)) != 0 ] || printf '    npm ci: %d s\n' "$seconds"
+  done
+  wait "$pid" || fail "npm ci failed; what it said is above."
   modules_current || fail "npm ci ended well, but the packages are not those of package-lock.json."
 }
 
