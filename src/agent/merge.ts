@@ -3,45 +3,24 @@ export async function* merge<Value>(
   streams: readonly AsyncIterable<Value>[],
 ): AsyncIterable<Value> {
   const iterators = streams.map((stream) => stream[Symbol.asyncIterator]());
-  const arrived: (() => Arrival<Value>)[] = [];
-  let wake = Promise.withResolvers<void>();
-  const arrive = (arrival: () => Arrival<Value>) => {
-    arrived.push(arrival);
-    wake.resolve();
-  };
-  // No Promise.race over them: a stream that is silent for days would gather a reaction for each line of the others.
-  const ask = (iterator: AsyncIterator<Value>) => {
-    iterator.next().then(
-      (result) => arrive(() => ({ iterator, result })),
-      (error: unknown) =>
-        arrive(() => {
-          throw error;
-        }),
-    );
-  };
-  for (const iterator of iterators) ask(iterator);
+  const ask = async (iterator: AsyncIterator<Value>) => ({
+    iterator,
+    result: await iterator.next(),
+  });
+  const waiting = new Map(iterators.map((iterator) => [iterator, ask(iterator)]));
   try {
-    for (let open = iterators.length; open > 0; ) {
-      const arrival = arrived.shift();
-      if (arrival === undefined) {
-        await wake.promise;
-        wake = Promise.withResolvers();
-        continue;
-      }
-      const { iterator, result } = arrival();
+    while (waiting.size > 0) {
+      const { iterator, result } = await Promise.race(waiting.values());
       if (result.done === true) {
-        open -= 1;
+        waiting.delete(iterator);
       } else {
         yield result.value;
-        ask(iterator);
+        waiting.set(iterator, ask(iterator));
       }
     }
   } finally {
-    for (const iterator of iterators) void iterator.return?.().catch(() => {});
+    // The reader has gone: what is asked for still answers, and nobody is there to hear a failure.
+    for (const asked of waiting.values()) asked.catch(() => {});
+    for (const iterator of waiting.keys()) void iterator.return?.().catch(() => {});
   }
-}
-
-interface Arrival<Value> {
-  readonly iterator: AsyncIterator<Value>;
-  readonly result: IteratorResult<Value>;
 }

@@ -17,7 +17,6 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
   const self = mesh.nodes.find((node) => node.nodeID === nodeID);
   if (mesh.network === undefined || self === undefined) return undefined;
   const localLinks = localLinksOf(facts.endpoints);
-  const linked = new Set(localLinks.map(({ address }) => address));
   return {
     revision: mesh.revision,
     self,
@@ -25,7 +24,7 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
     subnet: mesh.network.subnet,
     vni: mesh.network.vni,
     dataPathPort: mesh.network.dataPathPort,
-    services: mesh.services.map((service) => withoutGone(service, self.index, linked)),
+    services: mesh.services.map((service) => withoutGone(service, self.index, localLinks)),
     hostPorts: facts.hostPorts,
     localLinks,
     heldPorts: facts.heldPorts,
@@ -47,8 +46,9 @@ function localLinksOf(endpoints: readonly KeeperEndpoint[]): readonly LocalLink[
 function withoutGone(
   service: MeshService,
   selfIndex: number,
-  linked: ReadonlySet<string>,
+  localLinks: readonly LocalLink[],
 ): MeshService {
+  const linked = new Set(localLinks.map(({ address }) => address));
   const endpoints = service.endpoints.filter(
     ({ nodeIndex, address }) => nodeIndex !== selfIndex || linked.has(address),
   );

@@ -86,10 +86,9 @@ export class Worker implements Startable {
 
   /** The whole set of this node's tasks, from a manager. */
   assign(assignments: readonly TaskAssignment[]): void {
+    this.#told = true;
     this.#assignments = assignments;
     this.#reconcile();
-    if (!this.#told) this.#endOrphans();
-    this.#told = true;
   }
 
   /** Something changed that tasks wait for before they run: a network, a route. */
@@ -150,7 +149,7 @@ export class Worker implements Startable {
     this.#containers = new Map(containers.map((container) => [container.taskID, container]));
     this.#reconcile();
     for (const [taskID, machine] of this.#machines) machine.observe(this.#containers.get(taskID));
-    if (this.#told) this.#endOrphans();
+    if (this.#told) for (const container of containers) this.#endOrphan(container);
     this.#notify();
   }
 
@@ -190,10 +189,6 @@ export class Worker implements Startable {
       this.#surroundings.onStatus(id, machine.status);
     }
     machine.markDirty();
-  }
-
-  #endOrphans(): void {
-    for (const container of this.#containers?.values() ?? []) this.#endOrphan(container);
   }
 
   /** A container whose task no machine leads: its assignment went while no daemon ran here. */

@@ -4,7 +4,30 @@
  * docs/ is made from this one.
  */
 import type { Handler } from "./call.ts";
+import { streamEvents } from "./events.ts";
+import { getInfo } from "./info.ts";
+import { serviceLogs, taskLogs } from "./logs.ts";
+import { deleteNetwork, inspectNetwork, listNetworks, postNetwork } from "./networks.ts";
+import { deleteNode, inspectNode, listNodes, postNodeUpdate } from "./nodes.ts";
 import { ping } from "./ping.ts";
+import {
+  deleteService,
+  inspectService,
+  listServices,
+  postService,
+  postServiceUpdate,
+} from "./services.ts";
+import {
+  getUnlockKey,
+  inspectSwarm,
+  postSwarmInit,
+  postSwarmJoin,
+  postSwarmLeave,
+  postSwarmUnlock,
+  postSwarmUpdate,
+} from "./swarm.ts";
+import { inspectTask, listTasks } from "./tasks.ts";
+import { findNone, listNone, refuseToCreate } from "./unsupported.ts";
 
 export interface ApiRoute {
   readonly method: "GET" | "HEAD" | "POST" | "DELETE";
@@ -17,20 +40,79 @@ export interface ApiRoute {
 }
 
 export const API_ROUTES: readonly ApiRoute[] = [
-  {
-    method: "GET",
-    path: "/_ping",
-    owner: "merged",
-    does: "the Engine's answer; its Swarm header is this node's state in the cluster",
-    handle: ping,
-  },
-  {
-    method: "HEAD",
-    path: "/_ping",
-    owner: "merged",
-    does: "as GET",
-    handle: ping,
-  },
+  merged(
+    "GET",
+    "/_ping",
+    ping,
+    "the Engine's answer; its `Swarm` header says this node's part in the cluster",
+  ),
+  merged("HEAD", "/_ping", ping, "as GET"),
+  merged("GET", "/info", getInfo, "the Engine's answer with Weft's `Swarm` section"),
+  merged(
+    "GET",
+    "/events",
+    streamEvents,
+    "the Engine's stream with the cluster's events between its lines",
+  ),
+  merged(
+    "GET",
+    "/networks",
+    listNetworks,
+    "the cluster's networks and the Engine's own; those of driver `weft` behind the cluster's are hidden",
+  ),
+  merged("GET", "/networks/:id", inspectNetwork, "a network of the cluster, else the Engine's"),
+  merged(
+    "DELETE",
+    "/networks/:id",
+    deleteNetwork,
+    "refused for the cluster's networks, else the Engine's",
+  ),
+  merged("POST", "/networks/create", postNetwork, "the Engine's; overlay networks are refused"),
+  weft("GET", "/swarm", inspectSwarm, "the cluster, with its join tokens"),
+  weft("POST", "/swarm/init", postSwarmInit, "makes a cluster with this node as its manager"),
+  weft("POST", "/swarm/join", postSwarmJoin, "joins a cluster by token"),
+  weft("POST", "/swarm/leave", postSwarmLeave, "leaves it"),
+  weft(
+    "POST",
+    "/swarm/update",
+    postSwarmUpdate,
+    "changes the cluster's settings, rotates join tokens",
+  ),
+  weft("GET", "/swarm/unlockkey", getUnlockKey, "always empty: there is no autolock"),
+  weft("POST", "/swarm/unlock", postSwarmUnlock, "refused: there is no autolock"),
+  weft("GET", "/nodes", listNodes, "lists the members"),
+  weft("GET", "/nodes/:id", inspectNode, "one member"),
+  weft("POST", "/nodes/:id/update", postNodeUpdate, "changes labels, name and availability"),
+  weft("DELETE", "/nodes/:id", deleteNode, "removes a member that is down, or by force"),
+  weft(
+    "GET",
+    "/services",
+    listServices,
+    "lists services, with `status=true` how many of their tasks run",
+  ),
+  weft("POST", "/services/create", postService, "makes a service"),
+  weft(
+    "GET",
+    "/services/:id",
+    inspectService,
+    "one service, with `insertDefaults=true` all defaults written out",
+  ),
+  weft("POST", "/services/:id/update", postServiceUpdate, "changes a service, or rolls it back"),
+  weft("DELETE", "/services/:id", deleteService, "removes a service"),
+  weft("GET", "/services/:id/logs", serviceLogs, "what its tasks say, on whichever nodes"),
+  weft("GET", "/tasks", listTasks, "lists tasks"),
+  weft("GET", "/tasks/:id", inspectTask, "one task"),
+  weft("GET", "/tasks/:id/logs", taskLogs, "what it says"),
+  weft("GET", "/secrets", listNone, "an empty list"),
+  weft("POST", "/secrets/create", refuseToCreate("secret"), "refused: not supported"),
+  weft("GET", "/secrets/:id", findNone("secret"), "not found"),
+  weft("DELETE", "/secrets/:id", findNone("secret"), "not found"),
+  weft("POST", "/secrets/:id/update", findNone("secret"), "not found"),
+  weft("GET", "/configs", listNone, "an empty list"),
+  weft("POST", "/configs/create", refuseToCreate("config"), "refused: not supported"),
+  weft("GET", "/configs/:id", findNone("config"), "not found"),
+  weft("DELETE", "/configs/:id", findNone("config"), "not found"),
+  weft("POST", "/configs/:id/update", findNone("config"), "not found"),
 ];
 
 /** What lies below these is the cluster's alone: the Engine never hears of it, not even of a path that nobody has. */
@@ -54,4 +136,12 @@ const ROUTE_PATTERNS = API_ROUTES.map(
 
 function withoutQuery(path: string): string {
   return path.split("?", 1)[0] ?? path;
+}
+
+function weft(method: ApiRoute["method"], path: string, handle: Handler, does: string): ApiRoute {
+  return { method, path, owner: "weft", does, handle };
+}
+
+function merged(method: ApiRoute["method"], path: string, handle: Handler, does: string): ApiRoute {
+  return { method, path, owner: "merged", does, handle };
 }

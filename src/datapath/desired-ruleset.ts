@@ -256,9 +256,7 @@ function base(
 }
 
 function set(type: string, keys: readonly string[]): ElementSet {
-  const elements = new Map<string, string>();
-  for (const key of keys) elements.set(key, "");
-  return { type, kind: "set", elements };
+  return { type, kind: "set", elements: new Map(keys.map((key) => [key, ""])) };
 }
 
 function map(type: string, entries: readonly [string, string][]): ElementSet {

@@ -18,8 +18,7 @@ class FakeHost implements Binder {
   adopt({ port }: PortRequest, socket: PortSocket): BoundPort {
     this.bound.push(port);
     return {
-      sockets: [socket],
-      adopt() {},
+      socket,
       close: async () => {
         this.bound.splice(this.bound.indexOf(port), 1);
       },

@@ -1,7 +1,6 @@
 /** A held TCP port: a listener on every address of the host that splices IPv6 clients and resets IPv4 ones. */
 import { createServer, type Server, type Socket } from "node:net";
-import { AssertionFault } from "../../base/assert.ts";
-import { type BoundPort, isIPv4Client, lacksAddress } from "./binder.ts";
+import { type BoundPort, isIPv4Client, lacksIPv6 } from "./binder.ts";
 import { splice } from "./splice.ts";
 
 /** Connections spliced at a time, over all ports; one more is reset at once. */
@@ -43,8 +42,7 @@ export async function bindTCP(port: number, splices: Splices): Promise<BoundPort
   try {
     await listen(server, port, "::");
   } catch (error) {
-    if (!lacksAddress(error)) throw error;
-    // The system has no IPv6: then IPv4 alone is all there is to hold.
+    if (!lacksIPv6(error)) throw error;
     await listen(server, port, "0.0.0.0");
   }
   return bound(server);
@@ -71,10 +69,7 @@ function serveTCP(server: Server, port: number, splices: Splices): void {
 
 function bound(server: Server): BoundPort {
   return {
-    sockets: [server],
-    adopt() {
-      throw new AssertionFault("a TCP port has one socket");
-    },
+    socket: server,
     close: () =>
       new Promise((resolve) => {
         // Does not wait for its connections: they finish on their own.

@@ -1,0 +1,90 @@
+/** `/events`: the Engine's stream with the cluster's happenings between its lines. */
+import { Transform, type TransformCallback } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { Answer, ApiCall } from "./call.ts";
+import type { ClusterEvent } from "./cluster-events.ts";
+import { Filters, readFilters } from "./filters.ts";
+
+/** A reader that is this far behind is cut off, as one who no longer reads. */
+const MAX_BACKLOG_BYTES = 1024 * 1024;
+
+/** Filters by which only the Engine's own happenings are found. */
+const ENGINE_FILTERS = [
+  "container",
+  "image",
+  "label",
+  "daemon",
+  "plugin",
+  "volume",
+  "secret",
+  "config",
+];
+
+export async function streamEvents(call: ApiCall): Promise<Answer> {
+  const { engine, events } = call.context;
+  // Whatever is wrong with the question, the Engine says.
+  const local = await engine.open(call.url, call.signal);
+  if (local.statusCode !== 200) {
+    call.response.writeHead(local.statusCode ?? 502, local.rawHeaders);
+    await pipeline(local, call.response);
+    return undefined;
+  }
+  call.response.writeHead(200, { "Content-Type": "application/json" });
+  call.response.flushHeaders();
+  const matches = matcherOf(call.query);
+  const lines = new WholeLines();
+  const tell = (event: ClusterEvent) => {
+    if (!matches(event)) return;
+    if (lines.readableLength > MAX_BACKLOG_BYTES) lines.destroy();
+    else lines.push(`${JSON.stringify(event)}\n`);
+  };
+  if (call.query.has("since")) for (const event of events.remembered()) tell(event);
+  const unsubscribe = events.subscribe(tell);
+  try {
+    await pipeline(local, lines, call.response);
+  } finally {
+    unsubscribe();
+  }
+  return undefined;
+}
+
+/** Holds back the beginning of a line until its end has come, so that others may stand between lines. */
+class WholeLines extends Transform {
+  #partial = "";
+
+  override _transform(chunk: Buffer, _encoding: string, callback: TransformCallback): void {
+    // The Engine's JSON is ASCII or UTF-8 in whole lines; latin1 keeps the bytes of a cut character as they are.
+    const text = this.#partial + chunk.toString("latin1");
+    const end = text.lastIndexOf("\n") + 1;
+    this.#partial = text.slice(end);
+    callback(null, Buffer.from(text.slice(0, end), "latin1"));
+  }
+
+  override _flush(callback: TransformCallback): void {
+    callback(null, Buffer.from(this.#partial, "latin1"));
+  }
+}
+
+function matcherOf(query: URLSearchParams): (event: ClusterEvent) => boolean {
+  const filters = new Filters(readFilters(query));
+  const since = Number(query.get("since") ?? 0);
+  const until = Number(query.get("until") ?? Number.POSITIVE_INFINITY);
+  return (event) => {
+    const at = event.timeNano / 1e9;
+    if (at < since || at > until) return false;
+    if (ENGINE_FILTERS.some((name) => filters.get(name).length > 0)) return false;
+    return (
+      filters.some("type", (type) => type === event.Type) &&
+      filters.some("scope", (scope) => scope === event.scope) &&
+      filters.some("event", (action) => action === event.Action) &&
+      ["service", "node", "network"].every((type) => isAbout(event, type, filters))
+    );
+  };
+}
+
+/** A filter by a service lets only that service's events through, by id or name or the beginning of one. */
+function isAbout(event: ClusterEvent, type: string, filters: Filters): boolean {
+  if (filters.get(type).length === 0) return true;
+  const { ID, Attributes } = event.Actor;
+  return event.Type === type && filters.prefix(type, [ID, Attributes["name"] ?? ""]);
+}

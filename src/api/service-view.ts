@@ -1,0 +1,93 @@
+/** What Docker shows of a service and its tasks that is not stored: counts, defaults, and ports that nobody could hold. */
+import type { Service, ServiceSpec, Task } from "../cluster/objects.ts";
+import { sameValue } from "../cluster/same-value.ts";
+import type { Snapshot } from "../cluster/store.ts";
+import { encodeMeta } from "./wire/meta.ts";
+import { endpoint, serviceSpec, updateStatus } from "./wire/service.ts";
+
+const SECOND = 1_000_000_000;
+const DEFAULT_STOP_GRACE_PERIOD = 10 * SECOND;
+const DEFAULT_RESTART_DELAY = 5 * SECOND;
+const DEFAULT_UPDATE = { parallelism: 1, monitor: 5 * SECOND } as const;
+
+export function encodeService(service: Service) {
+  return {
+    ...encodeMeta(service),
+    Spec: serviceSpec.encode(service.spec),
+    ...(service.previousSpec === undefined
+      ? {}
+      : { PreviousSpec: serviceSpec.encode(service.previousSpec) }),
+    Endpoint: service.endpoint === undefined ? { Spec: {} } : endpoint.encode(service.endpoint),
+    ...(service.updateStatus === undefined
+      ? {}
+      : { UpdateStatus: updateStatus.encode(service.updateStatus) }),
+  };
+}
+
+/** The service as it would read had its author written out every default. */
+export function withDefaults(service: Service): Service {
+  return { ...service, spec: specWithDefaults(service.spec) };
+}
+
+function specWithDefaults(spec: ServiceSpec): ServiceSpec {
+  const { taskTemplate } = spec;
+  const { containerSpec } = taskTemplate;
+  return {
+    ...spec,
+    taskTemplate: {
+      ...taskTemplate,
+      containerSpec: {
+        ...containerSpec,
+        stopGracePeriod: containerSpec.stopGracePeriod ?? DEFAULT_STOP_GRACE_PERIOD,
+        dnsConfig: containerSpec.dnsConfig ?? {},
+      },
+      resources: taskTemplate.resources ?? {},
+      restartPolicy: { delay: DEFAULT_RESTART_DELAY, ...taskTemplate.restartPolicy },
+      placement: taskTemplate.placement ?? {},
+    },
+    updateConfig: spec.updateConfig ?? DEFAULT_UPDATE,
+    rollbackConfig: spec.rollbackConfig ?? DEFAULT_UPDATE,
+    endpointSpec: spec.endpointSpec ?? { mode: "vip", ports: [] },
+  };
+}
+
+/** How many tasks run, and how many are meant to, as `service ls` prints them. */
+export function statusOfService(service: Service, tasks: readonly Task[]) {
+  const wanted = tasks.filter((task) => task.desiredState === "running").length;
+  return {
+    RunningTasks: tasks.filter((task) => task.status.state === "running").length,
+    DesiredTasks: service.spec.mode.replicated?.replicas ?? wanted,
+    CompletedTasks: 0,
+  };
+}
+
+/** Whether the task is what the service's spec asks for now. */
+export function isUpToDate(service: Service, task: Task): boolean {
+  if (task.specVersion.index === service.specVersion.index) return true;
+  return sameValue(service.spec.taskTemplate, task.spec) && samePorts(service, task);
+}
+
+function samePorts(service: Service, task: Task): boolean {
+  return sameValue(service.spec.endpointSpec?.ports ?? [], task.endpoint?.spec.ports ?? []);
+}
+
+/** As "port 22/tcp: address already in use on n2": where the service's published ports are not answered; undefined where they all are. */
+export function portProblemOf(service: Service, snapshot: Snapshot): string | undefined {
+  const ports = (service.endpoint?.ports ?? []).filter((port) => port.publishMode === "ingress");
+  const problems = ports.flatMap((port) => {
+    const nodesByReason = new Map<string, string[]>();
+    for (const node of snapshot.list("node")) {
+      for (const problem of node.portProblems ?? []) {
+        if (problem.protocol !== port.protocol) continue;
+        if (problem.publishedPort !== port.publishedPort) continue;
+        const nodes = nodesByReason.get(problem.reason) ?? [];
+        nodesByReason.set(problem.reason, [...nodes, node.description?.hostname ?? node.id]);
+      }
+    }
+    return [...nodesByReason].map(
+      ([reason, nodes]) =>
+        `port ${port.publishedPort}/${port.protocol}: ${reason} on ${nodes.join(", ")}`,
+    );
+  });
+  return problems.length === 0 ? undefined : problems.join("; ");
+}

@@ -1,0 +1,169 @@
+/**
+ * How a service's spec gets into the store: the checks against the rest of the cluster and the write are one
+ * transaction, so that what was checked is what is written. Pure but for the transaction they are handed.
+ */
+
+import { NotImplementedError, SystemError } from "../base/errors.ts";
+import { newID, type ServiceID } from "../base/ids.ts";
+import { findNetwork, findService } from "../cluster/finders.ts";
+import type {
+  NetworkAttachmentConfig,
+  PortConfig,
+  Service,
+  ServiceSpec,
+  UpdateStatus,
+} from "../cluster/objects.ts";
+import type { Snapshot, Transaction } from "../cluster/store.ts";
+import { rpcError } from "./errors.ts";
+import { isNamedLike } from "./names.ts";
+import { publishedPorts } from "./service-spec.ts";
+
+/** Networks that every Engine has; a service of Docker's may name them. */
+const PREDEFINED_NETWORKS = ["bridge", "host", "none"];
+
+export interface ServiceWrite {
+  readonly spec: ServiceSpec;
+  readonly registryAuth?: string;
+}
+
+/** Puts a new service; returns its id. */
+export function createService(tx: Transaction, write: ServiceWrite): ServiceID {
+  checkAgainstCluster(tx, write.spec, undefined);
+  const { name } = write.spec;
+  if (tx.list("service").some((service) => isNamedLike(service.spec.name, name))) {
+    throw rpcError(
+      "AlreadyExists",
+      `name conflicts with an existing object: service ${name} already exists`,
+    );
+  }
+  const id = newID<ServiceID>();
+  tx.put("service", {
+    id,
+    spec: withMode(write.spec),
+    specVersion: { index: tx.nextRevision },
+    ...(write.registryAuth === undefined ? {} : { registryAuth: write.registryAuth }),
+  });
+  return id;
+}
+
+export interface ServiceUpdate extends ServiceWrite {
+  readonly reference: string;
+  /** The version that the writer has seen. */
+  readonly version: number;
+}
+
+/** Replaces a service's spec and keeps the one before it. */
+export function updateService(tx: Transaction, update: ServiceUpdate): void {
+  const service = findService(tx, update.reference);
+  const spec = withMode(update.spec);
+  if (service.version.index !== update.version) throw outOfSequence();
+  if (service.spec.name !== spec.name) {
+    throw rpcError("Unimplemented", "renaming services is not supported");
+  }
+  if (Object.keys(service.spec.mode)[0] !== Object.keys(spec.mode)[0]) {
+    throw rpcError("Unimplemented", "service mode change is not allowed");
+  }
+  checkAgainstCluster(tx, spec, service.id);
+  putSpec(tx, service, spec, update.registryAuth);
+}
+
+/** Makes the spec before the last update the spec again, and the spec the one before. */
+export function rollBackService(
+  tx: Transaction,
+  update: Omit<ServiceUpdate, "spec">,
+  now: string,
+): void {
+  const service = findService(tx, update.reference);
+  if (service.version.index !== update.version) throw outOfSequence();
+  if (service.previousSpec === undefined) {
+    throw rpcError("FailedPrecondition", `service ${service.id} does not have a previous spec`);
+  }
+  checkAgainstCluster(tx, service.previousSpec, service.id);
+  putSpec(tx, service, service.previousSpec, update.registryAuth, {
+    state: "rollback_started",
+    startedAt: now,
+    message: "manually requested rollback",
+  });
+}
+
+/** The refusal of a writer who has not seen the newest version. */
+export function outOfSequence(): Error {
+  return rpcError("Unknown", "update out of sequence");
+}
+
+function putSpec(
+  tx: Transaction,
+  service: Service,
+  spec: ServiceSpec,
+  registryAuth: string | undefined,
+  status?: UpdateStatus,
+): void {
+  // The status of the update before goes with its spec: a client that waits for this one must not take it for its own.
+  const { updateStatus: _, ...kept } = service;
+  tx.put("service", {
+    ...kept,
+    spec,
+    previousSpec: service.spec,
+    specVersion: { index: tx.nextRevision },
+    ...(registryAuth === undefined ? {} : { registryAuth }),
+    ...(status === undefined ? {} : { updateStatus: status }),
+  });
+}
+
+function checkAgainstCluster(
+  snapshot: Snapshot,
+  spec: ServiceSpec,
+  self: ServiceID | undefined,
+): void {
+  for (const network of [...(spec.taskTemplate.networks ?? []), ...(spec.networks ?? [])]) {
+    checkNetwork(snapshot, network);
+  }
+  for (const port of publishedPorts(spec.endpointSpec)) {
+    for (const other of snapshot.list("service")) {
+      if (other.id !== self) checkPort(port, other);
+    }
+  }
+}
+
+function checkNetwork(snapshot: Snapshot, { target }: NetworkAttachmentConfig): void {
+  if (PREDEFINED_NETWORKS.includes(target)) {
+    throw new NotImplementedError(
+      `a service on the network ${target} is not supported by Weft: its tasks are reached through published ports`,
+    );
+  }
+  let network: ReturnType<typeof findNetwork>;
+  try {
+    network = findNetwork(snapshot, target);
+  } catch (error) {
+    // 500 is what an Engine answers here; its CLI has asked for the network before, and had a 404.
+    throw new SystemError(`network ${target} not found`, { cause: error });
+  }
+  if (network.spec.ingress) {
+    throw rpcError(
+      "InvalidArgument",
+      `Service cannot be explicitly attached to the ingress network ${JSON.stringify(network.spec.name)}`,
+    );
+  }
+}
+
+/** Two services may both ask for a host's port: the scheduler keeps them apart. Otherwise a port has one service. */
+function checkPort(port: PortConfig, other: Service): void {
+  const taken = [...publishedPorts(other.spec.endpointSpec), ...(other.endpoint?.ports ?? [])].find(
+    (candidate) =>
+      candidate.publishedPort === port.publishedPort &&
+      candidate.protocol === port.protocol &&
+      (candidate.publishMode === "ingress" || port.publishMode === "ingress"),
+  );
+  if (taken === undefined) return;
+  const how = taken.publishMode === "ingress" ? "an ingress port" : "a host-published port";
+  throw rpcError(
+    "InvalidArgument",
+    `port '${port.publishedPort}' is already in use by service '${other.spec.name}' (${other.id}) as ${how}`,
+  );
+}
+
+/** A spec that names no mode is replicated, once. */
+function withMode(spec: ServiceSpec): ServiceSpec {
+  if (spec.mode.replicated !== undefined || spec.mode.global !== undefined) return spec;
+  return { ...spec, mode: { replicated: { replicas: 1 } } };
+}

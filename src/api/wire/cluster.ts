@@ -1,0 +1,137 @@
+/** The cluster as Docker's JSON has it (api/types/swarm/swarm.go). */
+import "reflect-metadata";
+import { X509Certificate } from "@peculiar/x509";
+import { DEFAULT_CLUSTER_SPEC } from "../../cluster/initial-objects.ts";
+import type { Cluster, ClusterSpec } from "../../cluster/objects.ts";
+import { encodeMeta } from "./meta.ts";
+import {
+  type Codec,
+  duration,
+  flag,
+  int,
+  int64,
+  labels,
+  omittedWhenEmpty,
+  optional,
+  required,
+  struct,
+  text,
+  uint64,
+  unlessEmpty,
+} from "./schema.ts";
+
+const taskDefaults = struct<{ logDriver?: { name?: string; options?: Record<string, string> } }>(
+  "swarm.TaskDefaults",
+  {
+    logDriver: optional(
+      "LogDriver",
+      struct<{ name?: string; options?: Record<string, string> }>("swarm.Driver", {
+        name: unlessEmpty("Name", text),
+        options: unlessEmpty("Options", labels),
+      }),
+    ),
+  },
+);
+
+const orchestration = struct<ClusterSpec["orchestration"]>("swarm.OrchestrationConfig", {
+  taskHistoryRetentionLimit: required(
+    "TaskHistoryRetentionLimit",
+    int64,
+    DEFAULT_CLUSTER_SPEC.orchestration.taskHistoryRetentionLimit,
+  ),
+});
+
+/** What says nothing gets its default one by one, as a manager of Docker's fills in. */
+const raft = struct<ClusterSpec["raft"]>("swarm.RaftConfig", {
+  snapshotInterval: required(
+    "SnapshotInterval",
+    uint64,
+    DEFAULT_CLUSTER_SPEC.raft.snapshotInterval,
+  ),
+  keepOldSnapshots: required("KeepOldSnapshots", uint64, 0),
+  logEntriesForSlowFollowers: required(
+    "LogEntriesForSlowFollowers",
+    uint64,
+    DEFAULT_CLUSTER_SPEC.raft.logEntriesForSlowFollowers,
+  ),
+  electionTick: required("ElectionTick", int, DEFAULT_CLUSTER_SPEC.raft.electionTick),
+  heartbeatTick: required("HeartbeatTick", int, DEFAULT_CLUSTER_SPEC.raft.heartbeatTick),
+});
+
+const dispatcher = struct<ClusterSpec["dispatcher"]>("swarm.DispatcherConfig", {
+  heartbeatPeriod: required(
+    "HeartbeatPeriod",
+    duration,
+    DEFAULT_CLUSTER_SPEC.dispatcher.heartbeatPeriod,
+  ),
+});
+
+const caConfig = struct<ClusterSpec["caConfig"]>(
+  "swarm.CAConfig",
+  {
+    nodeCertExpiry: required(
+      "NodeCertExpiry",
+      duration,
+      DEFAULT_CLUSTER_SPEC.caConfig.nodeCertExpiry,
+    ),
+  },
+  {
+    refused: {
+      ExternalCAs: "external certificate authorities are not supported by Weft",
+      SigningCACert: "a certificate authority of one's own is not supported by Weft",
+      SigningCAKey: "a certificate authority of one's own is not supported by Weft",
+      ForceRotate: "rotation of the cluster's certificate authority is not supported by Weft",
+    },
+  },
+);
+
+const encryptionConfig = struct<ClusterSpec["encryptionConfig"]>("swarm.EncryptionConfig", {
+  autoLockManagers: required("AutoLockManagers", flag, false),
+});
+
+export const clusterSpec: Codec<ClusterSpec> = struct<ClusterSpec>("swarm.Spec", {
+  name: required("Name", text, DEFAULT_CLUSTER_SPEC.name),
+  labels: required("Labels", labels, {}),
+  orchestration: required("Orchestration", orchestration, DEFAULT_CLUSTER_SPEC.orchestration),
+  raft: required("Raft", raft, DEFAULT_CLUSTER_SPEC.raft),
+  dispatcher: required("Dispatcher", dispatcher, DEFAULT_CLUSTER_SPEC.dispatcher),
+  caConfig: required("CAConfig", caConfig, DEFAULT_CLUSTER_SPEC.caConfig),
+  taskDefaults: omittedWhenEmpty(
+    "TaskDefaults",
+    taskDefaults as Codec<ClusterSpec["taskDefaults"]>,
+    {},
+  ),
+  encryptionConfig: required(
+    "EncryptionConfig",
+    encryptionConfig,
+    DEFAULT_CLUSTER_SPEC.encryptionConfig,
+  ),
+});
+
+/** The cluster without its join tokens, as `/info` shows it. */
+export function encodeCluster(cluster: Cluster) {
+  return {
+    ...encodeMeta(cluster),
+    Spec: clusterSpec.encode(cluster.spec),
+    TLSInfo: encodeTlsInfo(cluster.rootCACertificate),
+    RootRotationInProgress: false,
+    DefaultAddrPool: cluster.defaultAddrPool,
+    SubnetSize: cluster.subnetSize,
+    DataPathPort: cluster.dataPathPort,
+  };
+}
+
+/** The cluster's trust root, as nodes and the cluster show it; empty where there is none. */
+export function encodeTlsInfo(rootCertificate: string) {
+  if (rootCertificate === "") return {};
+  const certificate = new X509Certificate(rootCertificate);
+  return {
+    TrustRoot: rootCertificate,
+    CertIssuerSubject: base64(certificate.subjectName.toArrayBuffer()),
+    CertIssuerPublicKey: base64(certificate.publicKey.rawData),
+  };
+}
+
+function base64(bytes: ArrayBuffer): string {
+  return Buffer.from(bytes).toString("base64");
+}

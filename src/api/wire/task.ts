@@ -1,0 +1,114 @@
+/** Tasks and networks as Docker's JSON has them (api/types/swarm/task.go, network.go). */
+import type {
+  ContainerStatus,
+  Network,
+  NetworkAttachment,
+  Task,
+  TaskStatus,
+} from "../../cluster/objects.ts";
+import type { Snapshot } from "../../cluster/store.ts";
+import { encodeMeta } from "./meta.ts";
+import {
+  type Codec,
+  int,
+  list,
+  omittedWhenEmpty,
+  optional,
+  required,
+  struct,
+  text,
+  textOf,
+  unlessEmpty,
+} from "./schema.ts";
+import { portConfig, taskSpec } from "./service.ts";
+
+const containerStatus: Codec<ContainerStatus> = struct<ContainerStatus>("swarm.ContainerStatus", {
+  containerID: required("ContainerID", text, ""),
+  pid: required("PID", int, 0),
+  exitCode: required("ExitCode", int, 0),
+});
+
+const taskStatus: Codec<TaskStatus> = struct<TaskStatus>("swarm.TaskStatus", {
+  timestamp: required("Timestamp", text, ""),
+  state: required("State", textOf("swarm.TaskState") as Codec<TaskStatus["state"]>, "new"),
+  message: omittedWhenEmpty("Message", text, ""),
+  err: unlessEmpty("Err", text),
+  containerStatus: optional("ContainerStatus", containerStatus),
+  portStatus: required(
+    "PortStatus",
+    struct<NonNullable<TaskStatus["portStatus"]>>("swarm.PortStatus", {
+      ports: omittedWhenEmpty("Ports", list(portConfig), []),
+    }),
+    { ports: [] },
+  ),
+});
+
+/** `problem` is what stands in the way of the task's service, where the task itself has nothing to complain of. */
+export function encodeTask(task: Task, snapshot: Snapshot, problem?: string) {
+  const { err = problem, ...status } = task.status;
+  return {
+    ...encodeMeta(task),
+    Labels: {},
+    Spec: taskSpec.encode(task.spec),
+    ServiceID: task.serviceID,
+    ...(task.slot === undefined ? {} : { Slot: task.slot }),
+    ...(task.nodeID === undefined ? {} : { NodeID: task.nodeID }),
+    Status: taskStatus.encode(err === undefined ? status : { ...status, err }),
+    DesiredState: task.desiredState,
+    ...(task.networksAttachments.length === 0
+      ? {}
+      : {
+          NetworksAttachments: task.networksAttachments.map((attachment) =>
+            encodeAttachment(attachment, snapshot),
+          ),
+        }),
+  };
+}
+
+function encodeAttachment(attachment: NetworkAttachment, snapshot: Snapshot) {
+  const network = snapshot.get("network", attachment.network.id);
+  return {
+    Network:
+      network === undefined
+        ? { ID: attachment.network.id, Spec: { Name: attachment.network.name } }
+        : encodeSwarmNetwork(network),
+    Addresses: attachment.addresses,
+  };
+}
+
+/** A network as tasks carry it, which is not the shape that `/networks` has. */
+function encodeSwarmNetwork(network: Network) {
+  const { spec, ipam } = network;
+  return {
+    ...encodeMeta(network),
+    Spec: {
+      Name: spec.name,
+      Labels: spec.labels,
+      DriverConfiguration: {},
+      ...(spec.ingress ? { Ingress: true } : {}),
+      ...(spec.attachable ? { Attachable: true } : {}),
+      ...(spec.internal ? { Internal: true } : {}),
+      IPAMOptions: { Driver: {} },
+      Scope: "swarm",
+    },
+    DriverState: { Name: spec.driver, Options: driverOptions(network) },
+    IPAMOptions: { Driver: { Name: ipam.driver }, Configs: ipamConfigs(network) },
+  };
+}
+
+/** The driver's own options and the network's number, as Docker's overlay driver names it. */
+export function driverOptions(network: Network): Readonly<Record<string, string>> {
+  return {
+    ...network.spec.driverOptions,
+    "com.docker.network.driver.overlay.vxlanid_list": String(network.vni),
+  };
+}
+
+/** The network's subnets. */
+export function ipamConfigs(network: Network) {
+  return network.ipam.config.map(({ subnet, ipRange, gateway }) => ({
+    Subnet: subnet,
+    ...(ipRange === undefined ? {} : { IPRange: ipRange }),
+    ...(gateway === undefined ? {} : { Gateway: gateway }),
+  }));
+}
