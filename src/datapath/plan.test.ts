@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import * as fc from "fast-check";
+import type { KernelState } from "./desired.ts";
+import { desired, EMPTY_STATE } from "./desired.ts";
+import { runPlan } from "./fake-kernel.ts";
+import { isEmpty, plan, sizeOf } from "./plan.ts";
+import { anyView, makeEndpoint, makeFacts, makeNode, makeService, makeView } from "./testing.ts";
+import type { MeshView } from "./view.ts";
+
+const stateOf = (view: MeshView) => desired(view, makeFacts(view));
+
+/** Settings are never taken back, so only the desired ones are compared. */
+function without(state: Omit<KernelState, "endpoints">, wanted: KernelState) {
+  const sysctls = new Map(
+    [...wanted.network.sysctls.keys()].map((path) => [path, state.network.sysctls.get(path)]),
+  );
+  return { ruleset: state.ruleset, network: { ...state.network, sysctls } };
+}
+
+describe("a plan", () => {
+  it("turns any state into any other", () => {
+    fc.assert(
+      fc.property(anyView, anyView, (from, to) => {
+        const wanted = stateOf(to);
+        const reached = runPlan(stateOf(from), plan(stateOf(from), wanted));
+        const { ruleset, network } = wanted;
+        assert.deepEqual(without(reached, wanted), { ruleset, network });
+      }),
+    );
+  });
+
+  it("is empty when nothing differs", () => {
+    fc.assert(fc.property(anyView, (view) => assert(isEmpty(plan(stateOf(view), stateOf(view))))));
+  });
+
+  it("builds everything on an empty host, and takes everything away again", () => {
+    fc.assert(
+      fc.property(anyView, (view) => {
+        const state = stateOf(view);
+        const built = runPlan(EMPTY_STATE, plan(EMPTY_STATE, state));
+        const { ruleset, network } = runPlan({ ...state, ...built }, plan(state, EMPTY_STATE));
+        assert.equal(ruleset.size, 0);
+        assert.deepEqual({ ...network, sysctls: new Map() }, { ...EMPTY_STATE.network });
+      }),
+    );
+  });
+
+  it("has the ways ready before the rules, and takes ways away after them", () => {
+    const one = makeEndpoint();
+    const other = makeEndpoint({ taskID: "t2", address: "10.255.0.10", nodeIndex: 3 });
+    const from = makeView({ services: [makeService(8080, { endpoints: [one] })] });
+    const to = makeView({ services: [makeService(8080, { endpoints: [other] })] });
+    const { additions, removals, forget } = plan(stateOf(from), stateOf(to));
+    assert.deepEqual(
+      additions.map((command) => command.kind),
+      ["route.replace"],
+    );
+    assert.deepEqual(
+      removals.map((command) => command.kind),
+      ["route.delete"],
+    );
+    assert.deepEqual(forget, [
+      { kind: "udp-to", address: one.address },
+      { kind: "half-open-to", address: one.address },
+    ]);
+  });
+
+  it("costs what changed, not what there is", () => {
+    const services = Array.from({ length: 500 }, (_, index) =>
+      makeService(1000 + index, {
+        endpoints: [makeEndpoint({ address: `10.255.${1 + (index >> 8)}.${index & 255}` })],
+      }),
+    );
+    const changed = services.with(77, makeService(1077, { endpoints: [makeEndpoint()] }));
+    const small = plan(stateOf(makeView({ services })), stateOf(makeView({ services: changed })));
+    // Flush and rule, two elements of the hairpin set, two routes, two things to forget.
+    assert.equal(sizeOf(small), 8);
+  });
+
+  it("makes the egress hook anew with its link", () => {
+    const from = makeView({ vni: 4096 });
+    const to = makeView({ vni: 4097 });
+    const { transaction } = plan(stateOf(from), stateOf(to));
+    assert.deepEqual(transaction[0], { kind: "table.delete", table: "netdev weft" });
+  });
+
+  const DRAINS = [
+    ["draining", "live", []],
+    ["live", "draining", [{ kind: "udp-to", address: "10.255.0.9" }]],
+    ["draining", "draining", []],
+  ] as const;
+  for (const [before, now, expected] of DRAINS) {
+    it(`forgets ${expected.length} things when a ${before} endpoint is ${now}`, () => {
+      const view = (state: "live" | "draining") =>
+        makeView({ services: [makeService(8080, { endpoints: [makeEndpoint({ state })] })] });
+      assert.deepEqual(plan(stateOf(view(before)), stateOf(view(now))).forget, expected);
+    });
+  }
+
+  it("forgets flows of a UDP port that nobody led anywhere, when it gets its first endpoint", () => {
+    const service = (endpoints: ReturnType<typeof makeEndpoint>[]) =>
+      makeService(53, {
+        ports: [{ protocol: "udp", publishedPort: 53, targetPort: 53 }],
+        endpoints,
+      });
+    const none = stateOf(makeView({ services: [service([])] }));
+    const one = stateOf(makeView({ services: [service([makeEndpoint()])] }));
+    assert.deepEqual(plan(none, one).forget, [{ kind: "unled-udp", port: 53 }]);
+  });
+
+  it("forgets all that went to a node that is gone", () => {
+    const endpoints = [makeEndpoint(), makeEndpoint({ address: "10.255.0.10", nodeIndex: 3 })];
+    const services = [makeService(8080, { endpoints })];
+    const before = stateOf(makeView({ services }));
+    const after = stateOf(makeView({ services, peers: [makeNode(3)] }));
+    const addresses = new Set(
+      plan(before, after).forget.map((one) => "address" in one && one.address),
+    );
+    assert.deepEqual(addresses, new Set(["10.255.0.9"]));
+  });
+});

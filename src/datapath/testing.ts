@@ -1,0 +1,110 @@
+/** Views for tests: plain ones with defaults, and arbitrary ones for properties. Imported by tests alone. */
+import * as fc from "fast-check";
+import type { HostFacts } from "./facts.ts";
+import type { MeshEndpoint, MeshNode, MeshService, MeshView } from "./view.ts";
+import { portKey } from "./view.ts";
+
+export function makeNode(index: number): MeshNode {
+  const address = `192.168.99.${99 + index}`;
+  return {
+    nodeID: `n${index}`,
+    index,
+    underlayAddress: address,
+    overlayAddress: `10.255.0.${index + 1}`,
+    addresses: [address],
+  };
+}
+
+export function makeEndpoint(overrides: Partial<MeshEndpoint> = {}): MeshEndpoint {
+  return { taskID: "t1", address: "10.255.0.9", nodeIndex: 2, state: "live", ...overrides };
+}
+
+export function makeService(port: number, overrides: Partial<MeshService> = {}): MeshService {
+  return {
+    serviceID: `s${port}`,
+    serviceName: `s${port}`,
+    ports: [{ protocol: "tcp", publishedPort: port, targetPort: 80 }],
+    endpoints: [makeEndpoint()],
+    ...overrides,
+  };
+}
+
+/** Node 1 of three, with no service. All ports of its services are held unless told otherwise. */
+export function makeView(overrides: Partial<MeshView> = {}): MeshView {
+  const services = overrides.services ?? [];
+  const ports = [...services.flatMap((service) => service.ports), ...(overrides.hostPorts ?? [])];
+  return {
+    revision: 1,
+    self: makeNode(1),
+    peers: [makeNode(2), makeNode(3)],
+    subnet: "10.255.0.0/16",
+    vni: 4096,
+    dataPathPort: 4789,
+    services,
+    hostPorts: [],
+    localLinks: [],
+    heldPorts: new Set(ports.map((port) => portKey(port.protocol, port.publishedPort))),
+    ...overrides,
+  };
+}
+
+/** A host whose task links all exist. */
+export function makeFacts(view: MeshView): HostFacts {
+  return { uplinkMTU: 1500, links: new Set(view.localLinks.map((local) => local.link)) };
+}
+
+const NODES_MAX = 5;
+const SERVICES_MAX = 4;
+const ENDPOINTS_MAX = 4;
+
+const anyEndpoint = fc.record({
+  taskID: fc.constant("t"),
+  address: fc.integer({ min: 10, max: 30 }).map((byte) => `10.255.0.${byte}`),
+  nodeIndex: fc.integer({ min: 1, max: NODES_MAX }),
+  state: fc.constantFrom("live" as const, "draining" as const),
+});
+
+const anyPort = fc.record({
+  protocol: fc.constantFrom("tcp" as const, "udp" as const),
+  publishedPort: fc.integer({ min: 8080, max: 8090 }),
+  targetPort: fc.constantFrom(53, 80),
+});
+
+const anyService = fc.record({
+  serviceID: fc.constant("s"),
+  serviceName: fc.constant("s"),
+  ports: fc.uniqueArray(anyPort, { maxLength: 3, selector: keyOf }),
+  endpoints: fc.uniqueArray(anyEndpoint, {
+    maxLength: ENDPOINTS_MAX,
+    selector: (one) => one.address,
+  }),
+});
+
+/** Services, ports, endpoints and nodes that come and go; a port belongs to one service, as the allocator sees to. */
+export const anyView: fc.Arbitrary<MeshView> = fc
+  .record({
+    services: fc.array(anyService, { maxLength: SERVICES_MAX }),
+    peers: fc.subarray([2, 3, 4, NODES_MAX]),
+    held: fc.infiniteStream(fc.boolean()),
+    links: fc.subarray([10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]),
+    vni: fc.constantFrom(4096, 4097),
+    dataPathPort: fc.constantFrom(4789, 7789),
+  })
+  .map(({ services, peers, held, links, ...tunnel }) => {
+    const seen = new Set<string>();
+    const distinct = services.map((service) => ({
+      ...service,
+      ports: service.ports.filter((port) => !seen.has(keyOf(port)) && seen.add(keyOf(port))),
+    }));
+    return makeView({
+      ...tunnel,
+      services: distinct,
+      peers: peers.map(makeNode),
+      localLinks: links.map((byte) => ({ address: `10.255.0.${byte}`, link: `wv${byte}` })),
+      heldPorts: new Set([...seen].filter(() => held.next().value)),
+    });
+  });
+
+function keyOf(port: { protocol: string; publishedPort: number }): string {
+  return portKey(port.protocol, port.publishedPort);
+}

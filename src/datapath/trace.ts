@@ -1,0 +1,229 @@
+/**
+ * Walks a packet through the desired states of a mesh, host by host: what would become of it if every
+ * kernel held what it should? For tests, and for whoever asks why a port answers as it does.
+ */
+import { assert } from "../base/assert.ts";
+import type { KernelState } from "./desired.ts";
+import type { Route } from "./ip/state.ts";
+import { LINK, overlayMAC, TASK_LINK_PREFIX } from "./names.ts";
+import type { Hook, Packet, Surroundings, Verdict } from "./nft/interpret.ts";
+import { runHook } from "./nft/interpret.ts";
+import type { MeshNode, MeshProtocol } from "./view.ts";
+
+export interface TracedHost {
+  readonly node: MeshNode;
+  readonly state: KernelState;
+}
+
+/** A connection's first packet. */
+export interface Probe {
+  /** A host's node ID when one of its processes sends it; the link it comes in by otherwise. */
+  readonly from: { readonly process: string } | { readonly host: string; readonly link: string };
+  readonly source: string;
+  readonly destination: string;
+  readonly protocol: MeshProtocol;
+  readonly port: number;
+}
+
+export type Outcome =
+  /** `replyThrough`: the node that the task's answer goes to first; its own when it needs no other. */
+  | {
+      readonly kind: "task";
+      readonly at: string;
+      readonly to: string;
+      readonly seenAs: string;
+      readonly replyThrough: string;
+    }
+  /** To a process of that host: no mesh. */
+  | { readonly kind: "process"; readonly at: string }
+  | { readonly kind: "refused"; readonly at: string }
+  | { readonly kind: "dropped"; readonly at: string; readonly in: Hook }
+  /** Left by a link that is not the mesh's. */
+  | { readonly kind: "gone"; readonly at: string; readonly source: string };
+
+export interface Trace {
+  /** "n1: led to 10.255.0.9:80", "n1: to n2 by weft0", …; for people. */
+  readonly steps: readonly string[];
+  readonly outcome: Outcome;
+}
+
+/** A packet that meets more hosts than this goes round in circles. */
+const HOPS_MAX = 4;
+const UPLINK = "uplink";
+
+export function trace(
+  hosts: readonly TracedHost[],
+  probe: Probe,
+  pick: (n: number) => number = () => 0,
+): Trace {
+  const walk = new PacketWalk(hosts, pick);
+  const { from, ...rest } = probe;
+  const packet: Packet = { ...NO_PACKET, ...rest };
+  if ("process" in from) return walk.send(walk.hostOf(from.process), packet);
+  return walk.receive(walk.hostOf(from.host), { ...packet, iif: from.link });
+}
+
+const NO_PACKET: Omit<Packet, "source" | "destination" | "protocol" | "port"> = {
+  iif: "",
+  oif: "",
+  nextHop: "",
+  etherSource: "",
+  etherDestination: "",
+  mark: 0,
+  zone: 0,
+  direction: "original",
+  isDNATed: false,
+  isSNATed: false,
+};
+
+class PacketWalk {
+  readonly #hosts: readonly TracedHost[];
+  readonly #pick: (n: number) => number;
+  readonly #steps: string[] = [];
+  #hops = 0;
+
+  constructor(hosts: readonly TracedHost[], pick: (n: number) => number) {
+    this.#hosts = hosts;
+    this.#pick = pick;
+  }
+
+  hostOf(nodeID: string): TracedHost {
+    const host = this.#hosts.find((one) => one.node.nodeID === nodeID);
+    assert(host !== undefined, `no host ${nodeID}`);
+    return host;
+  }
+
+  /** From a process of the host. */
+  send(host: TracedHost, packet: Packet): Trace {
+    // Output hooks keep seeing the link that was chosen before DNAT, which for a local address is lo.
+    const local = isLocal(host, packet.destination);
+    packet.oif = local ? "lo" : (routeOf(host, packet)?.device ?? UPLINK);
+    const verdict = this.#hook(host, "output", packet);
+    if (verdict !== "accept") return this.#end(stopped(host, verdict, "output"));
+    return this.#route(host, packet);
+  }
+
+  receive(host: TracedHost, packet: Packet): Trace {
+    assert(this.#hops++ < HOPS_MAX, `the packet goes round: ${this.#steps.join("; ")}`);
+    const verdict = this.#hook(host, "prerouting", packet);
+    if (verdict !== "accept") return this.#end(stopped(host, verdict, "prerouting"));
+    return this.#route(host, packet);
+  }
+
+  #route(host: TracedHost, packet: Packet): Trace {
+    if (isLocal(host, packet.destination)) return this.#deliver(host, packet);
+    const route = routeOf(host, packet);
+    packet.oif = route?.device ?? UPLINK;
+    packet.nextHop = route?.via ?? packet.destination;
+    const hooks: Hook[] = packet.iif === "" ? ["postrouting"] : ["forward", "postrouting"];
+    for (const hook of hooks) {
+      const verdict = this.#hook(host, hook, packet);
+      if (verdict !== "accept") return this.#end(stopped(host, verdict, hook));
+    }
+    if (packet.oif === LINK) return this.#throughTunnel(host, packet);
+    if (packet.oif.startsWith(TASK_LINK_PREFIX)) return this.#toTask(host, packet);
+    return this.#end({ kind: "gone", at: host.node.nodeID, source: packet.source });
+  }
+
+  #deliver(host: TracedHost, packet: Packet): Trace {
+    const verdict = this.#hook(host, "input", packet);
+    if (verdict !== "accept") return this.#end(stopped(host, verdict, "input"));
+    return this.#end({ kind: "process", at: host.node.nodeID });
+  }
+
+  #throughTunnel(host: TracedHost, packet: Packet): Trace {
+    const next = this.#nextHost(host, packet);
+    if (next === undefined)
+      return this.#end({ kind: "dropped", at: host.node.nodeID, in: "egress" });
+    this.#say(host, `to ${next.node.nodeID} by ${LINK}`);
+    const arriving = {
+      ...packet,
+      iif: LINK,
+      oif: "",
+      mark: 0,
+      zone: 0,
+      isDNATed: false,
+      isSNATed: false,
+    };
+    return this.receive(next, { ...arriving, etherSource: overlayMAC(host.node.overlayAddress) });
+  }
+
+  /** By the MAC address that the neighbour table gives, unless the egress hook puts another. */
+  #nextHost(host: TracedHost, packet: Packet): TracedHost | undefined {
+    packet.etherDestination = host.state.network.neighbours.get(packet.nextHop) ?? "";
+    this.#hook(host, "egress", packet);
+    const underlay = host.state.network.fdb.get(packet.etherDestination);
+    return this.#hosts.find((one) => one.node.underlayAddress === underlay);
+  }
+
+  #toTask(host: TracedHost, packet: Packet): Trace {
+    const to = `${packet.destination}:${packet.port}`;
+    this.#say(host, `to task ${to} by ${packet.oif}, from ${packet.source}`);
+    const replyThrough = this.#replyThrough(host, packet);
+    return this.#end({
+      kind: "task",
+      at: host.node.nodeID,
+      to,
+      seenAs: packet.source,
+      replyThrough,
+    });
+  }
+
+  #replyThrough(host: TracedHost, request: Packet): string {
+    const reply: Packet = {
+      ...request,
+      ...{ iif: request.oif, oif: "", mark: 0, direction: "reply" },
+      ...{ source: request.destination, destination: request.source },
+    };
+    this.#hook(host, "prerouting", reply);
+    const route = isLocal(host, reply.destination) ? undefined : routeOf(host, reply);
+    if (route?.device !== LINK) return host.node.nodeID;
+    reply.nextHop = route.via ?? reply.destination;
+    return this.#nextHost(host, reply)?.node.nodeID ?? "nobody";
+  }
+
+  #hook(host: TracedHost, hook: Hook, packet: Packet): Verdict {
+    const { destination, source } = packet;
+    const verdict = runHook(host.state.ruleset, hook, packet, this.#around(host));
+    if (packet.destination !== destination) {
+      this.#say(host, `led to ${packet.destination}:${packet.port}`);
+    }
+    if (packet.source !== source) this.#say(host, `from ${packet.source} instead of ${source}`);
+    return verdict;
+  }
+
+  #around(host: TracedHost): Surroundings {
+    return {
+      isLocal: (address) => isLocal(host, address),
+      masqueradeAs: () => host.node.underlayAddress,
+      pick: this.#pick,
+    };
+  }
+
+  #say(host: TracedHost, what: string): void {
+    this.#steps.push(`${host.node.nodeID}: ${what}`);
+  }
+
+  #end(outcome: Outcome): Trace {
+    return { steps: this.#steps, outcome };
+  }
+}
+
+function stopped(host: TracedHost, verdict: Verdict, hook: Hook): Outcome {
+  const at = host.node.nodeID;
+  return verdict === "reject" ? { kind: "refused", at } : { kind: "dropped", at, in: hook };
+}
+
+function isLocal({ node }: TracedHost, address: string): boolean {
+  if (address.startsWith("127.")) return true;
+  return [node.underlayAddress, node.overlayAddress, ...node.addresses].includes(address);
+}
+
+/** Marked packets by the reply table, all others by the main one. Undefined: by whatever route the host has. */
+function routeOf(host: TracedHost, packet: Packet): Route | undefined {
+  const { rules, routes } = host.state.network;
+  for (const { mark, mask, table } of rules.values()) {
+    if ((packet.mark & mask) === mark) return routes.get(`${table} default`);
+  }
+  return routes.get(`main ${packet.destination}`);
+}
