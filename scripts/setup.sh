@@ -83,6 +83,7 @@ install_packages() {
 # Runs apt-get with its output in a file and shows where it is.
 apt() {
   local what=$1 done=0 pid last=""; shift
+  : >"$apt_log"
   DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
     "$@" >>"$apt_log" 2>&1 </dev/null & pid=$!
   while kill -0 "$pid" 2>/dev/null; do

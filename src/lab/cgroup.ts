@@ -20,7 +20,7 @@ interface Hierarchy {
 }
 
 /** The hierarchies mounted on this machine. */
-function hierarchies(): Hierarchy[] {
+export function hierarchies(): Hierarchy[] {
   const found: Hierarchy[] = [];
   for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
     const [fields = "", rest = ""] = line.split(" - ");

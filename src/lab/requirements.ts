@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { UnavailableError } from "../base/errors.ts";
+import { hierarchies } from "./cgroup.ts";
 import { labEnvironment, run } from "./process.ts";
 
 /** Program and the Debian package that has it. */
@@ -28,6 +29,9 @@ export async function labUnavailable({ engine = true } = {}): Promise<string | u
     const list = missing.map(([program, pkg]) => `${program} (Debian package ${pkg})`);
     return `the lab needs ${list.join(", ")}; 'make setup' installs what is missing`;
   }
+  if (engine && hierarchies().length === 0) {
+    return "a Docker Engine needs control groups, and none are mounted on /sys/fs/cgroup (Debian package cgroupfs-mount)";
+  }
   return kernelLacks();
 }
 
@@ -41,8 +45,10 @@ function isOnPath(program: string): boolean {
   return path.split(":").some((dir) => existsSync(join(dir, program)));
 }
 
-/** Tried for real, in a network namespace that is thrown away: what a kernel says it has may be a module that is not there. */
+/** Tried for real, in namespaces that are thrown away: what a kernel says it has may be a module that is not there. */
 const KERNEL_CHECKS: readonly (readonly [string, readonly string[]])[] = [
+  ["mount namespaces", ["true"]],
+  ["overlay", ["mount", "-t", "overlay", "-o", "lowerdir=/etc:/opt", "weft-check", "/mnt"]],
   ["nftables", ["nft", "add", "table", "inet", "weft-check"]],
   ["veth links", ["ip", "link", "add", "weft0", "type", "veth", "peer", "name", "weft1"]],
   ["bridges", ["ip", "link", "add", "weft0", "type", "bridge"]],
@@ -51,7 +57,7 @@ const KERNEL_CHECKS: readonly (readonly [string, readonly string[]])[] = [
 
 async function kernelLacks(): Promise<string | undefined> {
   const checks = KERNEL_CHECKS.map(async ([feature, argv]) => {
-    const { code, stderr } = await run(["unshare", "--net", ...argv]);
+    const { code, stderr } = await run(["unshare", "--net", "--mount", ...argv]);
     return code === 0 ? undefined : `${feature} (${stderr.trim()})`;
   });
   const lacking = (await Promise.all(checks)).filter((reason) => reason !== undefined);
