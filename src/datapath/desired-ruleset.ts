@@ -256,7 +256,9 @@ function base(
 }
 
 function set(type: string, keys: readonly string[]): ElementSet {
-  return { type, kind: "set", elements: new Map(keys.map((key) => [key, ""])) };
+  const elements = new Map<string, string>();
+  for (const key of keys) elements.set(key, "");
+  return { type, kind: "set", elements };
 }
 
 function map(type: string, entries: readonly [string, string][]): ElementSet {

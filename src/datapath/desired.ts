@@ -32,10 +32,13 @@ export function desired(
   mark: MarkLayout = markLayout(),
 ): KernelState {
   const ways = new Ways(view, facts.links);
-  const endpoints = [...endpointsByAddress(view)].filter(([, endpoint]) => ways.of(endpoint));
+  const endpoints = new Map<string, MeshEndpoint["state"]>();
+  for (const [address, endpoint] of endpointsByAddress(view)) {
+    if (ways.of(endpoint) !== undefined) endpoints.set(address, endpoint.state);
+  }
   return {
     ruleset: desiredRuleset(view, ways, mark),
     network: desiredNetwork(view, ways, facts, mark),
-    endpoints: new Map(endpoints.map(([address, endpoint]) => [address, endpoint.state])),
+    endpoints,
   };
 }

@@ -17,12 +17,12 @@ export interface AnsweredPort {
 export class Ways {
   readonly #self: number;
   readonly #links: ReadonlyMap<string, string>;
-  readonly #peers: ReadonlyMap<number, MeshNode>;
+  readonly #peers: ReadonlyMap<number, Way>;
 
   /** `links`: the names of the links that exist. A task's link that vanished is no way. */
   constructor(view: MeshView, links: ReadonlySet<string>) {
     this.#self = view.self.index;
-    this.#peers = new Map(view.peers.map((peer) => [peer.index, peer]));
+    this.#peers = new Map(view.peers.map((via) => [via.index, { kind: "remote", via }]));
     const present = view.localLinks.filter((local) => links.has(local.link));
     this.#links = new Map(present.map((local) => [local.address, local.link]));
   }
@@ -30,8 +30,7 @@ export class Ways {
   /** Undefined when the endpoint is on a node that is no peer, or its link is not there (yet, or any more). */
   of(endpoint: MeshEndpoint): Way | undefined {
     if (endpoint.nodeIndex === this.#self) return this.local(endpoint.address);
-    const via = this.#peers.get(endpoint.nodeIndex);
-    return via === undefined ? undefined : { kind: "remote", via };
+    return this.#peers.get(endpoint.nodeIndex);
   }
 
   local(address: string): Way | undefined {

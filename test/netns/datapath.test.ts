@@ -27,8 +27,6 @@ const H3 = "192.168.99.102";
 /** What a masqueraded client is seen as: the entry node's own address in the ingress network. */
 const ENTRY_H1 = "10.255.0.2";
 const ENTRY_H2 = "10.255.0.3";
-/** Docker masquerades its containers to an address of the link they leave by. */
-const TASK_GATEWAY = "169.254.1.1";
 
 /** One row: who asks which node, and what is answered when the task is on h1, on h2, on none. */
 type Row = readonly [who: string, entry: string, onH1: string, onH2: string];
@@ -47,8 +45,8 @@ const ROWS: readonly Row[] = [
   ["h2", H1, `a1 ${H2}`, `b2 ${ENTRY_H1}`],
   ["h2", ENTRY_H1, `a1 ${ENTRY_H2}`, `b2 ${ENTRY_H1}`],
   // A plain container on the entry host, on another member, on the task's own host.
-  ["container on h1", H1, `a1 ${TASK_GATEWAY}`, `b2 ${ENTRY_H1}`],
-  ["container on h1", "172.17.0.1", `a1 ${TASK_GATEWAY}`, `b2 ${ENTRY_H1}`],
+  ["container on h1", H1, `a1 ${H1}`, `b2 ${ENTRY_H1}`],
+  ["container on h1", "172.17.0.1", `a1 ${H1}`, `b2 ${ENTRY_H1}`],
   ["container on h3", H1, `a1 ${H3}`, `b2 ${H3}`],
   ["container on h2", H1, `a1 ${H2}`, `b2 ${ENTRY_H1}`],
   // A task through its own node (a1 reaches itself), and through another node (and itself again).

@@ -33,11 +33,12 @@ function goneOrDraining(actual: KernelState, desired: KernelState): Forget[] {
 function newlyAnswered(actual: KernelState, desired: KernelState): Forget[] {
   const before = actual.ruleset.get(TABLE)?.sets.get("services")?.elements;
   const now = desired.ruleset.get(TABLE)?.sets.get("services")?.elements ?? new Map();
-  return [...now.keys()].flatMap((key): Forget[] => {
-    const [protocol, port] = key.split(" . ");
-    const isNew = protocol === "udp" && before?.has(key) !== true;
-    return isNew ? [{ kind: "unled-udp", port: Number(port) }] : [];
-  });
+  const forget: Forget[] = [];
+  for (const key of now.keys()) {
+    if (!key.startsWith("udp . ") || before?.has(key)) continue;
+    forget.push({ kind: "unled-udp", port: Number(key.slice("udp . ".length)) });
+  }
+  return forget;
 }
 
 /** The command lines of `conntrack` that delete what needs no looking up. */

@@ -120,11 +120,11 @@ function addressOf(key: string): string {
   return `${address} dev ${device}`;
 }
 
+/** Without a next hop a route has scope link unless told: the host would speak from the link's own address. */
 function routeOf(route: Route): string {
-  const via = route.via === undefined ? "" : ` via ${route.via}`;
-  const onlink = route.via === undefined ? "" : " onlink";
-  const { table, destination, device } = route;
-  return `${destination}${via} dev ${device}${onlink} table ${table} proto ${ROUTE_PROTOCOL}`;
+  const { table, destination, device, via } = route;
+  const hop = via === undefined ? `dev ${device} scope global` : `via ${via} dev ${device} onlink`;
+  return `${destination} ${hop} table ${table} proto ${ROUTE_PROTOCOL}`;
 }
 
 function ruleOf({ priority, from, mark, mask, table }: RoutingRule): string {

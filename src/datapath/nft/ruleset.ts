@@ -3,7 +3,7 @@
  * shape, so that they can be compared. A rule is known by its id, a digest of its text that travels as
  * the rule's comment: nft may print a rule differently than it was written, but never its comment.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 export type Family = "inet" | "netdev";
 
@@ -46,8 +46,7 @@ const RULE_ID_LENGTH = 12;
 const RULE_ID_PREFIX = "weft:";
 
 export function rule(text: string): Rule {
-  const digest = createHash("sha256").update(text).digest("hex").slice(0, RULE_ID_LENGTH);
-  return { id: `${RULE_ID_PREFIX}${digest}`, text };
+  return { id: `${RULE_ID_PREFIX}${hash("sha256", text).slice(0, RULE_ID_LENGTH)}`, text };
 }
 
 export function chain(rules: readonly string[], base?: BaseChain): Chain {

@@ -3,6 +3,7 @@
  * One request a line on stdin, one answer a line on stdout, matched by id.
  */
 import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 
@@ -22,11 +23,21 @@ export type AgentCall =
   | { readonly call: "hold"; readonly ports: readonly string[] }
   | ({ readonly call: "open"; readonly name: string } & Ask)
   | { readonly call: "say"; readonly name: string }
+  /** Sends a payload of this many bytes and reads as many back. */
+  | ({ readonly call: "echo"; readonly bytes: number } & Ask)
+  /** How many datagrams have been served here. */
+  | { readonly call: "served" }
+  /** Sends datagrams without waiting for answers. */
+  | ({ readonly call: "send"; readonly times: number } & Ask)
   | ({ readonly call: "load" } & Ask)
   | { readonly call: "endLoad" };
 
 const ANSWER_DEADLINE_MS = 2_000;
+/** A first byte of the payload that is to come back whole. */
+const ECHO = 0x21;
 const kept = new Map<string, Socket>();
+const echoing = new WeakSet<Socket>();
+let served = 0;
 let load: { stop: boolean; done: Promise<{ answered: number; failures: string[] }> } | undefined;
 
 for await (const line of createInterface({ input: process.stdin })) {
@@ -55,6 +66,12 @@ async function perform(request: AgentCall): Promise<unknown> {
       return await say(request.name);
     case "say":
       return await say(request.name);
+    case "echo":
+      return await echo(request);
+    case "served":
+      return served;
+    case "send":
+      return await send(request);
     case "load":
       load = startLoad(request);
       return {};
@@ -75,13 +92,11 @@ function open(ask: Ask): Promise<Socket> {
   });
 }
 
-function exchange(socket: Socket): Promise<string> {
-  return new Promise((resolve, reject) => {
-    socket.once("error", reject);
-    socket.once("close", () => reject(new Error("closed without an answer")));
-    socket.once("data", (data) => resolve(data.toString().trim()));
-    socket.write("?\n");
-  });
+async function exchange(socket: Socket): Promise<string> {
+  const answer = once(socket, "data");
+  socket.write("?\n");
+  const [data] = (await answer) as [Buffer];
+  return data.toString().trim();
 }
 
 async function askTCP(ask: Ask): Promise<string> {
@@ -90,7 +105,6 @@ async function askTCP(ask: Ask): Promise<string> {
     return await exchange(socket);
   } finally {
     // A reset leaves nothing in TIME_WAIT, so that a test can use the same port again.
-    socket.removeAllListeners("close");
     socket.on("error", () => {});
     socket.resetAndDestroy();
   }
@@ -121,11 +135,39 @@ function askUDP(ask: Ask): Promise<string> {
   });
 }
 
+function isEcho(socket: Socket, data: Buffer): boolean {
+  if (data[0] === ECHO) echoing.add(socket);
+  return echoing.has(socket);
+}
+
+async function echo(ask: Ask & { bytes: number }): Promise<number> {
+  const socket = await open(ask);
+  return await new Promise((resolve, reject) => {
+    let received = 0;
+    socket.on("error", reject);
+    socket.on("data", (data) => {
+      received += data.length;
+      if (received < ask.bytes) return;
+      socket.destroy();
+      resolve(received);
+    });
+    socket.write(Buffer.alloc(ask.bytes, ECHO));
+  });
+}
+
+async function send(ask: Ask & { times: number }): Promise<void> {
+  const socket = createSocket("udp4");
+  for (let sent = 0; sent < ask.times; sent++) {
+    await new Promise((resolve) => socket.send("?\n", ask.port, ask.address, resolve));
+  }
+  socket.close();
+}
+
 function serveTCP({ name, port }: { name: string; port: number }): Promise<void> {
   const server = createServer((socket) => {
     socket.on("error", () => {});
     const who = `${name} ${socket.remoteAddress} ${socket.remotePort}\n`;
-    socket.on("data", () => socket.write(who));
+    socket.on("data", (data) => void socket.write(isEcho(socket, data) ? data : who));
   });
   return new Promise((resolve, reject) => {
     server.once("error", reject);
@@ -135,9 +177,10 @@ function serveTCP({ name, port }: { name: string; port: number }): Promise<void>
 
 function serveUDP({ name, port }: { name: string; port: number }): Promise<void> {
   const socket = createSocket("udp4");
-  socket.on("message", (_, from) =>
-    socket.send(`${name} ${from.address} ${from.port}\n`, from.port, from.address),
-  );
+  socket.on("message", (_, from) => {
+    served++;
+    socket.send(`${name} ${from.address} ${from.port}\n`, from.port, from.address);
+  });
   return new Promise((resolve, reject) => {
     socket.once("error", reject);
     socket.bind(port, resolve);

@@ -68,7 +68,11 @@ export class Place {
     this.#process = new LineProcess(namespace, "agent.ts", []);
     const { stdout } = this.#process.child;
     if (stdout === null) throw new Error("no stdout");
-    createInterface({ input: stdout }).on("line", (line) => {
+    const lines = createInterface({ input: stdout });
+    lines.on("close", () => {
+      for (const give of this.#answers.values()) give({ error: `${namespace}: the agent ended` });
+    });
+    lines.on("line", (line) => {
       const answer = JSON.parse(line) as { id: number; result?: unknown; error?: string };
       this.#answers.get(answer.id)?.(answer);
       this.#answers.delete(answer.id);
@@ -146,6 +150,19 @@ export class Host {
     return ((await this.#tell({ call: "audit" })) as Drift[]).map((drift) => drift.text);
   }
 
+  /** Everything that shows in rules, routes and links, for comparing before and after. */
+  async fingerprint(): Promise<string> {
+    const shown = await Promise.all([
+      this.run("nft", "-s", "-a", "list", "ruleset"),
+      this.run("ip", "-4", "route", "show", "table", "all"),
+      this.run("ip", "rule", "show"),
+      this.run("ip", "-o", "link", "show"),
+      this.run("bridge", "fdb", "show"),
+      this.run("ip", "neighbour", "show", "nud", "permanent"),
+    ]);
+    return shown.join("\n");
+  }
+
   async reset(): Promise<void> {
     await this.#tell({ call: "reset" });
   }
@@ -163,7 +180,8 @@ export class Host {
   }
 }
 
-async function inNamespace(namespace: string, command: readonly string[], stdin = "") {
+/** Runs a tool in a namespace and returns what it printed. */
+export async function inNamespace(namespace: string, command: readonly string[], stdin = "") {
   const { status, stdout, stderr } = await runTool(
     "ip",
     ["netns", "exec", namespace, ...command],
@@ -217,8 +235,8 @@ export class Lab implements AsyncDisposable {
     await ip(
       [
         `link set ${link} up`,
-        `addr add ${GATEWAY}/32 dev ${link}`,
-        `route add ${address}/32 dev ${link}`,
+        `addr add ${GATEWAY}/32 dev ${link} scope link`,
+        `route add ${address}/32 dev ${link} scope global`,
       ],
       host.namespace,
     );
