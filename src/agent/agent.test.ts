@@ -285,8 +285,6 @@ describe("a daemon that is started again", () => {
     await node.restart();
     assert.equal(node.phaseOf("t1"), "running");
     await node.assign();
-    node.clock.advance(30_000);
-    await node.settle();
     assert.equal(node.phaseOf("t1"), undefined);
   });
 
@@ -489,6 +487,17 @@ describe("the node", () => {
     assert.equal(node.runtime.networks.size, 0);
     assert.throws(() => statSync(join(directory, "agent", "memory.json")));
   });
+});
+
+it("an Engine that does not answer cannot keep a node in its cluster", async () => {
+  const node = await new Node().start();
+  node.agent.onMesh(makeMesh(1));
+  await node.assign(makeTask("t1"));
+  node.runtime.setAvailable(false);
+  const cleared = node.agent.clear();
+  node.clock.advance(70_000);
+  await cleared;
+  assert.ok(node.logged.some((line) => line.includes("are not all removed")));
 });
 
 describe("logs of tasks", () => {

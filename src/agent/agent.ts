@@ -18,6 +18,7 @@ import type {
 } from "../dispatcher/assignment.ts";
 import type { KeeperClient } from "../keeper/protocol.ts";
 import type { Runtime, RuntimeNetwork } from "../runtime/runtime.ts";
+import { DEFAULT_STOP_GRACE_MS, stopGraceMsOf } from "./container-config.ts";
 import { KeeperLink } from "./keeper-link.ts";
 import { type AgentMemory, MemoryFile } from "./memory.ts";
 import { MeshApplier, type MeshDatapath } from "./mesh-applier.ts";
@@ -26,6 +27,9 @@ import { NodePorts } from "./node-ports.ts";
 import { TaskLogs } from "./task-logs.ts";
 import type { TaskSurroundings } from "./task-machine.ts";
 import { Worker } from "./worker.ts";
+
+/** Beyond the tasks' own grace: stopping and removing, also by an Engine whose network driver answers slowly. */
+const CLEAR_MARGIN_MS = 60_000;
 
 export interface AgentComponents {
   readonly runtime: Runtime;
@@ -61,6 +65,7 @@ export class Agent implements Startable, SessionHandler {
   readonly #memory: MemoryFile;
   readonly #logs: TaskLogs;
   readonly #runtime: Runtime;
+  readonly #clock: Clock;
   #reporter: SessionReporter | undefined;
   readonly #described = Promise.withResolvers<void>();
   #leaving = false;
@@ -72,6 +77,7 @@ export class Agent implements Startable, SessionHandler {
     this.#init = init;
     this.#log = log;
     this.#runtime = runtime;
+    this.#clock = clock;
     this.#link = new KeeperLink({
       keeper,
       ensureKeeper,
@@ -158,14 +164,19 @@ export class Agent implements Startable, SessionHandler {
     return this.#applier.appliedRevision;
   }
 
-  /** The node leaves the cluster: every task is ended and removed, its network too, and nothing is remembered. */
+  /**
+   * The node leaves the cluster: every task is ended and removed, its network too, and nothing is remembered.
+   * An Engine that does not answer cannot keep a node in its cluster: what it still has then is an orphan at the
+   * next join, and said in the log.
+   */
   async clear(): Promise<void> {
     this.#leaving = true;
     this.#reporter = undefined;
-    this.#worker.assign([]);
-    await this.#worker.emptied();
-    const network = this.#applier.mesh?.network;
-    if (network !== undefined) await this.#runtime.removeNetwork(network.name);
+    const graces = [...this.#worker.machines.values()].map(({ task }) => stopGraceMsOf(task));
+    const waitMs = Math.max(DEFAULT_STOP_GRACE_MS, ...graces) + CLEAR_MARGIN_MS;
+    const removed = this.#removeAll();
+    const inTime = await within(this.#clock, waitMs, removed);
+    if (!inTime) this.#log.warn("the node leaves and its containers are not all removed");
     await this.#memory.forget();
   }
 
@@ -221,6 +232,19 @@ export class Agent implements Startable, SessionHandler {
     };
   }
 
+  async #removeAll(): Promise<void> {
+    this.#worker.assign([]);
+    await this.#worker.emptied();
+    const network = this.#applier.mesh?.network;
+    if (network === undefined) return;
+    try {
+      await this.#runtime.removeNetwork(network.name);
+    } catch (error) {
+      // Somebody's own container is on it, as with Docker: the network goes when that does.
+      this.#log.warn("the mesh's network stays on the Engine", { error });
+    }
+  }
+
   #network(name: string): RuntimeNetwork | undefined {
     const network = this.#applier.mesh?.network;
     return network?.name === name ? network : undefined;
@@ -248,5 +272,16 @@ export class Agent implements Startable, SessionHandler {
   #snapshot(): AgentMemory {
     const { mesh } = this.#applier;
     return { ...this.#worker.snapshot(), ...(mesh === undefined ? {} : { mesh }) };
+  }
+}
+
+/** Whether the work was done in time; a failure of it is a failure here. */
+async function within(clock: Clock, delayMs: number, work: Promise<void>): Promise<boolean> {
+  const late = Promise.withResolvers<boolean>();
+  const timer = clock.timer("clear", delayMs, () => late.resolve(false));
+  try {
+    return await Promise.race([work.then(() => true), late.promise]);
+  } finally {
+    timer.cancel();
   }
 }

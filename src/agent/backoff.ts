@@ -1,7 +1,7 @@
 /** How long to wait before trying again what is away: the Engine, the keeper. Both come back within a second or two. */
 const FIRST_DELAY_MS = 50;
 /** At the bound the tries go on at this pace, for ever: desired state does not go away. */
-const DELAY_MS_MAX = 2_000;
+const DELAY_MS_MAX = 1_000;
 
 export class Backoff {
   #failures = 0;

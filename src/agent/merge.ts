@@ -3,24 +3,45 @@ export async function* merge<Value>(
   streams: readonly AsyncIterable<Value>[],
 ): AsyncIterable<Value> {
   const iterators = streams.map((stream) => stream[Symbol.asyncIterator]());
-  const ask = async (iterator: AsyncIterator<Value>) => ({
-    iterator,
-    result: await iterator.next(),
-  });
-  const waiting = new Map(iterators.map((iterator) => [iterator, ask(iterator)]));
+  const arrived: (() => Arrival<Value>)[] = [];
+  let wake = Promise.withResolvers<void>();
+  const arrive = (arrival: () => Arrival<Value>) => {
+    arrived.push(arrival);
+    wake.resolve();
+  };
+  // No Promise.race over them: a stream that is silent for days would gather a reaction for each line of the others.
+  const ask = (iterator: AsyncIterator<Value>) => {
+    iterator.next().then(
+      (result) => arrive(() => ({ iterator, result })),
+      (error: unknown) =>
+        arrive(() => {
+          throw error;
+        }),
+    );
+  };
+  for (const iterator of iterators) ask(iterator);
   try {
-    while (waiting.size > 0) {
-      const { iterator, result } = await Promise.race(waiting.values());
+    for (let open = iterators.length; open > 0; ) {
+      const arrival = arrived.shift();
+      if (arrival === undefined) {
+        await wake.promise;
+        wake = Promise.withResolvers();
+        continue;
+      }
+      const { iterator, result } = arrival();
       if (result.done === true) {
-        waiting.delete(iterator);
+        open -= 1;
       } else {
         yield result.value;
-        waiting.set(iterator, ask(iterator));
+        ask(iterator);
       }
     }
   } finally {
-    // The reader has gone: what is asked for still answers, and nobody is there to hear a failure.
-    for (const asked of waiting.values()) asked.catch(() => {});
-    for (const iterator of waiting.keys()) void iterator.return?.().catch(() => {});
+    for (const iterator of iterators) void iterator.return?.().catch(() => {});
   }
+}
+
+interface Arrival<Value> {
+  readonly iterator: AsyncIterator<Value>;
+  readonly result: IteratorResult<Value>;
 }

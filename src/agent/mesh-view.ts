@@ -17,6 +17,7 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
   const self = mesh.nodes.find((node) => node.nodeID === nodeID);
   if (mesh.network === undefined || self === undefined) return undefined;
   const localLinks = localLinksOf(facts.endpoints);
+  const linked = new Set(localLinks.map(({ address }) => address));
   return {
     revision: mesh.revision,
     self,
@@ -24,7 +25,7 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
     subnet: mesh.network.subnet,
     vni: mesh.network.vni,
     dataPathPort: mesh.network.dataPathPort,
-    services: mesh.services.map((service) => withoutGone(service, self.index, localLinks)),
+    services: mesh.services.map((service) => withoutGone(service, self.index, linked)),
     hostPorts: facts.hostPorts,
     localLinks,
     heldPorts: facts.heldPorts,
@@ -46,9 +47,8 @@ function localLinksOf(endpoints: readonly KeeperEndpoint[]): readonly LocalLink[
 function withoutGone(
   service: MeshService,
   selfIndex: number,
-  localLinks: readonly LocalLink[],
+  linked: ReadonlySet<string>,
 ): MeshService {
-  const linked = new Set(localLinks.map(({ address }) => address));
   const endpoints = service.endpoints.filter(
     ({ nodeIndex, address }) => nodeIndex !== selfIndex || linked.has(address),
   );

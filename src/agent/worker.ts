@@ -86,9 +86,10 @@ export class Worker implements Startable {
 
   /** The whole set of this node's tasks, from a manager. */
   assign(assignments: readonly TaskAssignment[]): void {
-    this.#told = true;
     this.#assignments = assignments;
     this.#reconcile();
+    if (!this.#told) this.#endOrphans();
+    this.#told = true;
   }
 
   /** Something changed that tasks wait for before they run: a network, a route. */
@@ -149,7 +150,7 @@ export class Worker implements Startable {
     this.#containers = new Map(containers.map((container) => [container.taskID, container]));
     this.#reconcile();
     for (const [taskID, machine] of this.#machines) machine.observe(this.#containers.get(taskID));
-    if (this.#told) for (const container of containers) this.#endOrphan(container);
+    if (this.#told) this.#endOrphans();
     this.#notify();
   }
 
@@ -189,6 +190,10 @@ export class Worker implements Startable {
       this.#surroundings.onStatus(id, machine.status);
     }
     machine.markDirty();
+  }
+
+  #endOrphans(): void {
+    for (const container of this.#containers?.values() ?? []) this.#endOrphan(container);
   }
 
   /** A container whose task no machine leads: its assignment went while no daemon ran here. */
