@@ -3,114 +3,26 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { FakeClock } from "../base/clock.ts";
-import { createLogger } from "../base/logger.ts";
-import { seededRandom } from "../base/random.ts";
 import type { PortConfig, Task, TaskState } from "../cluster/objects.ts";
 import type { TaskLogMessage } from "../dispatcher/assignment.ts";
-import { type FakeProgram, FakeRuntime } from "../runtime/fake/fake-runtime.ts";
-import { Agent } from "./agent.ts";
-import { addressOf, FakeDatapath, FakeKeeper, FakeReporter, makeMesh, makeTask } from "./fakes.ts";
-
-/** More turns of the event loop than any chain of marks takes. */
-const TURNS_TO_SETTLE = 60;
+import { FakeNode } from "./fake-node.ts";
+import { addressOf, makeMesh, makeTask } from "./fakes.ts";
 
 let directory: string;
-let agents: Agent[];
+let nodes: FakeNode[];
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "weft-agent-"));
-  agents = [];
+  nodes = [];
 });
 afterEach(async () => {
-  for (const agent of agents) await agent.stop();
+  for (const node of nodes) await node.agent.stop();
   rmSync(directory, { recursive: true });
 });
 
-/** One node, with everything below the agent in memory. */
-class Node {
-  readonly clock = new FakeClock();
-  readonly keeper = new FakeKeeper();
-  readonly datapath = new FakeDatapath();
-  readonly operations: string[] = [];
-  readonly programs = new Map<string, FakeProgram>();
-  held: Promise<void> | undefined;
-  readonly logged: string[] = [];
-  readonly runtime = new FakeRuntime({
-    program: ({ taskID }) => this.programs.get(taskID) ?? {},
-    before: async (operation, subject) => {
-      this.operations.push(`${operation} ${subject}`);
-      if (operation === "start") this.keeper.join(addressOf(subject));
-      if (operation === "stop") this.keeper.leave(addressOf(subject));
-      if (operation === "ensureImage") await this.held;
-    },
-  });
-  reporter = new FakeReporter();
-  agent = this.#daemon();
-
-  #daemon(): Agent {
-    const { runtime, keeper, datapath, clock } = this;
-    const agent = new Agent(
-      {
-        runtime,
-        keeper,
-        ensureKeeper: async () => {},
-        datapath,
-        clock,
-        random: seededRandom(1),
-        log: createLogger({ level: "debug", write: (line) => void this.logged.push(line) }),
-        interfaces: () => ({}),
-      },
-      {
-        nodeID: "node-1",
-        hostname: "n1",
-        dataDir: directory,
-        onRemoved: () => {},
-        onRole: () => {},
-      },
-    );
-    agents.push(agent);
-    return agent;
-  }
-
-  async start(): Promise<this> {
-    await this.agent.start();
-    this.agent.setReporter(this.reporter);
-    await this.settle();
-    return this;
-  }
-
-  /** The daemon is killed and started again: nothing but the disk, the containers and the keeper stay. */
-  async restart(): Promise<void> {
-    await this.agent.stop();
-    this.reporter = new FakeReporter();
-    this.operations.length = 0;
-    this.agent = this.#daemon();
-    await this.start();
-  }
-
-  async settle(): Promise<void> {
-    for (let turn = 0; turn < TURNS_TO_SETTLE; turn += 1) {
-      await new Promise<void>((resolve) => setImmediate(resolve));
-    }
-    if (this.held === undefined) await this.agent.idle();
-  }
-
-  /** Past every delay that something may wait for. */
-  async wait(): Promise<void> {
-    for (let times = 0; times < 3; times += 1) {
-      this.clock.advance(2_500);
-      await this.settle();
-    }
-  }
-
-  async assign(...tasks: Task[]): Promise<void> {
-    this.agent.onTasks(tasks.map((task) => ({ task, registryAuth: "c2VjcmV0" })));
-    await this.settle();
-  }
-
-  phaseOf(taskID: string): string | undefined {
-    return this.runtime.containerOf(taskID)?.state.phase;
-  }
+function makeNode(): FakeNode {
+  const node = new FakeNode(directory);
+  nodes.push(node);
+  return node;
 }
 
 const desired = (task: Task, desiredState: TaskState): Task => ({ ...task, desiredState });
@@ -122,7 +34,7 @@ const published = (publishedPort?: number): Partial<Task> => {
 
 describe("a task on its node", () => {
   it("goes the whole way, in Docker's words", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     await node.assign(makeTask("t1"));
     const words = node.reporter.statuses.map(({ status }) => `${status.state}: ${status.message}`);
@@ -145,7 +57,7 @@ describe("a task on its node", () => {
   });
 
   it("runs only when the kernel has the way to it", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     await node.settle();
     node.datapath.broken = true;
@@ -160,7 +72,7 @@ describe("a task on its node", () => {
   });
 
   it("waits for its network to be known", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     await node.assign(makeTask("t1"));
     assert.equal(node.reporter.statesOf("t1").at(-1), "preparing");
     node.agent.onMesh(makeMesh(1));
@@ -169,7 +81,7 @@ describe("a task on its node", () => {
   });
 
   it("that exits has failed, with its code, and its container stays until it is unassigned", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     await node.assign(makeTask("t1"), makeTask("t2"));
     node.runtime.exit("t1", 3);
@@ -186,7 +98,7 @@ describe("a task on its node", () => {
   });
 
   it("whose image is nowhere is rejected", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     const spec = { containerSpec: { image: "nowhere" }, forceUpdate: 0 };
     await node.assign(makeTask("t1", { spec }));
@@ -194,7 +106,7 @@ describe("a task on its node", () => {
   });
 
   it("whose start fails has failed with the Engine's words", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     node.programs.set("t1", { startError: "exec: not found" });
     await node.assign(makeTask("t1"));
@@ -202,7 +114,7 @@ describe("a task on its node", () => {
   });
 
   it("runs when it is healthy, and fails when it is not", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     node.programs.set("t1", { health: "starting" });
     await node.assign(makeTask("t1"));
@@ -219,7 +131,7 @@ describe("a task on its node", () => {
   });
 
   it("stops when that is desired", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     await node.assign(makeTask("t1"));
     await node.assign(desired(makeTask("t1"), "shutdown"));
@@ -228,7 +140,7 @@ describe("a task on its node", () => {
   });
 
   it("stops while its image is still pulled", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     const pull = Promise.withResolvers<void>();
     node.held = pull.promise;
@@ -243,7 +155,7 @@ describe("a task on its node", () => {
   });
 
   it("waits at ready until more is desired, as in an update that stops first", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     await node.assign(desired(makeTask("t1"), "ready"));
     assert.equal(node.reporter.statesOf("t1").at(-1), "ready");
@@ -255,7 +167,7 @@ describe("a task on its node", () => {
 
 describe("a daemon that is started again", () => {
   it("adopts what runs: no container is touched, states are told again", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(7, [8080], ["t1"]));
     await node.assign(makeTask("t1"));
     await node.restart();
@@ -267,7 +179,7 @@ describe("a daemon that is started again", () => {
   });
 
   it("finds out what ended meanwhile", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     await node.assign(makeTask("t1"));
     await node.agent.stop();
@@ -277,7 +189,7 @@ describe("a daemon that is started again", () => {
   });
 
   it("removes containers of tasks that went meanwhile, but only on a manager's word", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     await node.assign(makeTask("t1"));
     await node.agent.stop();
@@ -289,7 +201,7 @@ describe("a daemon that is started again", () => {
   });
 
   it("remembers tasks and mesh in a file of root's, without credentials", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     await node.assign(makeTask("t1"));
     const path = join(directory, "agent", "memory.json");
@@ -299,7 +211,7 @@ describe("a daemon that is started again", () => {
   });
 
   it("does not forget its tasks while the Engine is away", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     await node.assign(makeTask("t1"));
     await node.agent.stop();
@@ -316,7 +228,7 @@ describe("a daemon that is started again", () => {
 
 describe("an Engine that is started again", () => {
   it("has ended its containers: they have failed", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     await node.assign(makeTask("t1"));
     node.runtime.setAvailable(false);
@@ -328,7 +240,7 @@ describe("an Engine that is started again", () => {
   });
 
   it("goes on with what it was asked when it went away", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     node.runtime.setAvailable(false);
     await node.assign(makeTask("t1"));
@@ -340,7 +252,7 @@ describe("an Engine that is started again", () => {
 
 describe("published ports of the mesh", () => {
   it("are held before the kernel has them, and let go after", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1, [8080]));
     await node.settle();
     assert.deepEqual(node.keeper.asked, [["tcp/8080"]]);
@@ -360,7 +272,7 @@ describe("published ports of the mesh", () => {
   });
 
   it("that a process has are a problem and not answered, until they are free", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.keeper.setBusy("tcp/8080", true);
     node.agent.onMesh(makeMesh(1, [8080, 9090]));
     await node.settle();
@@ -373,7 +285,7 @@ describe("published ports of the mesh", () => {
   });
 
   it("go on as they were while the keeper is away, and so do endpoints", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1, [8080]));
     await node.assign(makeTask("t1"));
     node.keeper.setAvailable(false);
@@ -389,7 +301,7 @@ describe("published ports of the mesh", () => {
   });
 
   it("nothing is applied before the keeper has said what it has", async () => {
-    const node = new Node();
+    const node = makeNode();
     node.keeper.setAvailable(false);
     await node.start();
     node.agent.onMesh(makeMesh(1, [8080], ["t1"]));
@@ -398,7 +310,7 @@ describe("published ports of the mesh", () => {
   });
 
   it("a local task that lost its link is sent nothing, whatever managers still say", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1, [8080], ["t1"]));
     await node.assign(makeTask("t1"));
     assert.equal(node.datapath.last?.services[0]?.endpoints.length, 1);
@@ -410,7 +322,7 @@ describe("published ports of the mesh", () => {
 
 describe("host-mode ports", () => {
   it("lead to the task, and are let go when it has ended", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     await node.assign(makeTask("t1", published(8080)));
     assert.deepEqual(node.datapath.last?.hostPorts, [
@@ -425,7 +337,7 @@ describe("host-mode ports", () => {
   });
 
   it("that a process has fail the task instead of starting it", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.keeper.setBusy("tcp/8080", true);
     node.agent.onMesh(makeMesh(1));
     await node.assign(makeTask("t1", published(8080)));
@@ -434,7 +346,7 @@ describe("host-mode ports", () => {
   });
 
   it("that another task here has, too", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     await node.assign(makeTask("t1", published(8080)), makeTask("t2", published(8080)));
     const failed = node.reporter.said.filter((text) => text.includes("failed"));
@@ -443,12 +355,12 @@ describe("host-mode ports", () => {
   });
 
   it("that nobody named are chosen high, each task its own, around those that are busy", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     const first = await portOf(node, "t1");
     await node.assign();
     node.keeper.setBusy(`tcp/${first}`, true);
-    const again = await new Node().start();
+    const again = await makeNode().start();
     again.keeper.setBusy(`tcp/${first}`, true);
     again.agent.onMesh(makeMesh(1));
     const second = await portOf(again, "t2");
@@ -457,7 +369,7 @@ describe("host-mode ports", () => {
   });
 
   it("stay the same over a restart of the daemon", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     const before = await portOf(node, "t1");
     await node.restart();
@@ -465,7 +377,7 @@ describe("host-mode ports", () => {
     assert.deepEqual(node.keeper.asked.at(-1), [`tcp/${before}`]);
   });
 
-  async function portOf(node: Node, taskID: string): Promise<number> {
+  async function portOf(node: FakeNode, taskID: string): Promise<number> {
     await node.assign(makeTask(taskID, published()));
     return node.datapath.last?.hostPorts[0]?.publishedPort ?? 0;
   }
@@ -473,13 +385,13 @@ describe("host-mode ports", () => {
 
 describe("the node", () => {
   it("describes itself, with its own host name", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     assert.equal((await node.agent.description()).hostname, "n1");
     assert.equal(node.reporter.description?.engine.engineVersion, "fake");
   });
 
   it("leaves nothing behind when it leaves the cluster", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     await node.assign(makeTask("t1"), makeTask("t2"));
     await node.agent.clear();
@@ -490,7 +402,7 @@ describe("the node", () => {
 });
 
 it("an Engine that does not answer cannot keep a node in its cluster", async () => {
-  const node = await new Node().start();
+  const node = await makeNode().start();
   node.agent.onMesh(makeMesh(1));
   await node.assign(makeTask("t1"));
   node.runtime.setAvailable(false);
@@ -504,7 +416,7 @@ describe("logs of tasks", () => {
   const subscription = { id: "s", stdout: true, stderr: true };
 
   it("come with task, stream and time", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     for (const id of ["t1", "t2"]) {
       node.programs.set(id, { output: [{ stream: "stdout", text: `I am ${id}\n` }] });
@@ -526,7 +438,7 @@ describe("logs of tasks", () => {
   });
 
   it("of a task that has no container yet are followed once it has", async () => {
-    const node = await new Node().start();
+    const node = await makeNode().start();
     node.programs.set("t1", { output: [{ stream: "stderr", text: "late\n" }] });
     await node.assign(makeTask("t1"));
     const reading = new AbortController();
