@@ -26,6 +26,7 @@ import { type Interfaces, NodeDescriber } from "./node-describer.ts";
 import { NodePorts } from "./node-ports.ts";
 import { TaskLogs } from "./task-logs.ts";
 import type { TaskSurroundings } from "./task-machine.ts";
+import type { TemplateNode } from "./template.ts";
 import { Worker } from "./worker.ts";
 
 /** Beyond the tasks' own grace: stopping and removing, also by an Engine whose network driver answers slowly. */
@@ -217,6 +218,7 @@ export class Agent implements Startable, SessionHandler {
 
   #surroundings(): TaskSurroundings {
     return {
+      node: () => this.#templateNode(),
       network: (name) => this.#network(name),
       isReachable: (address) => this.#applier.isReachable(address),
       claimPorts: async (task, previous) => {
@@ -230,6 +232,13 @@ export class Agent implements Startable, SessionHandler {
       onStatus: (taskID, status) => this.#onStatus(taskID, status),
       onDone: () => this.#memory.markDirty(),
     };
+  }
+
+  #templateNode(): TemplateNode | undefined {
+    const { description } = this.#describer;
+    if (description === undefined) return undefined;
+    const { hostname, platform } = description;
+    return { nodeID: this.#init.nodeID, hostname, platform };
   }
 
   async #removeAll(): Promise<void> {
@@ -266,6 +275,7 @@ export class Agent implements Startable, SessionHandler {
 
   #onDescription(description: NodeDescription): void {
     this.#described.resolve();
+    this.#worker.markWaiting();
     this.#reporter?.reportDescription(description);
   }
 

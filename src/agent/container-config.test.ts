@@ -1,8 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Task } from "../cluster/objects.ts";
-import { containerConfigOf, taskName } from "./container-config.ts";
+import { containerConfigOf } from "./container-config.ts";
 import { makeTask } from "./fakes.ts";
+import { taskName } from "./task-name.ts";
+
+const NODE = {
+  nodeID: "node-1",
+  hostname: "n1",
+  platform: { architecture: "x86_64", os: "linux" },
+};
+const configOf = (task: Task) => containerConfigOf(task, NODE);
 
 describe("a task's container", () => {
   it("is named by service, slot and task; by node where the slot is the node", () => {
@@ -16,9 +24,7 @@ describe("a task's container", () => {
       image: "nginx",
       labels: { colour: "blue", "com.docker.swarm.task.id": "forged" },
     };
-    const { labels } = containerConfigOf(
-      makeTask("t1", { spec: { containerSpec, forceUpdate: 0 } }),
-    );
+    const { labels } = configOf(makeTask("t1", { spec: { containerSpec, forceUpdate: 0 } }));
     assert.deepEqual(labels, {
       colour: "blue",
       "com.docker.swarm.node.id": "node-1",
@@ -31,26 +37,24 @@ describe("a task's container", () => {
   });
 
   it("has 10 seconds to stop unless the spec says otherwise", () => {
-    assert.equal(containerConfigOf(makeTask("t1")).stopGraceMs, 10_000);
+    assert.equal(configOf(makeTask("t1")).stopGraceMs, 10_000);
     const containerSpec = { image: "nginx", stopGracePeriod: 250_000_000 };
     const spec = { containerSpec, forceUpdate: 0 };
-    assert.equal(containerConfigOf(makeTask("t1", { spec })).stopGraceMs, 250);
+    assert.equal(configOf(makeTask("t1", { spec })).stopGraceMs, 250);
   });
 
   it("has its address without prefix length, and the Engine's own bridge where there is none", () => {
-    assert.deepEqual(containerConfigOf(makeTask("t1")).network, {
+    assert.deepEqual(configOf(makeTask("t1")).network, {
       name: "ingress",
       address: "10.0.0.1",
     });
     const plain = makeTask("t1", { networksAttachments: [] });
-    assert.equal("network" in containerConfigOf(plain), false);
+    assert.equal("network" in configOf(plain), false);
   });
 
   it("turns lines of a hosts file into names with addresses", () => {
     const containerSpec = { image: "nginx", hosts: ["10.1.2.3 one two", "  fd00::1\tthree "] };
-    const { extraHosts } = containerConfigOf(
-      makeTask("t1", { spec: { containerSpec, forceUpdate: 0 } }),
-    );
+    const { extraHosts } = configOf(makeTask("t1", { spec: { containerSpec, forceUpdate: 0 } }));
     assert.deepEqual(extraHosts, ["one:10.1.2.3", "two:10.1.2.3", "three:fd00::1"]);
   });
 });

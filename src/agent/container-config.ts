@@ -2,15 +2,11 @@
 import { millisecondsOf } from "../base/duration.ts";
 import type { Labels, PortConfig, Task } from "../cluster/objects.ts";
 import type { ContainerConfig } from "../runtime/runtime.ts";
+import { taskName } from "./task-name.ts";
+import { expandTemplates, type TemplateNode } from "./template.ts";
 
 /** Docker's, for a service that names none. */
 export const DEFAULT_STOP_GRACE_MS = 10_000;
-
-/** As Docker names it: `web.1.<task>`, or with the node's id for a task of a global service. */
-export function taskName(task: Task): string {
-  const slot = task.slot === undefined ? (task.nodeID ?? "") : String(task.slot);
-  return `${task.serviceAnnotations.name}.${slot}.${task.id}`;
-}
 
 export function stopGraceMsOf(task: Task): number {
   const grace = task.spec.containerSpec.stopGracePeriod;
@@ -27,8 +23,8 @@ export function hostPortsOf(task: Task): readonly PortConfig[] {
   return (task.endpoint?.ports ?? []).filter(({ publishMode }) => publishMode === "host");
 }
 
-export function containerConfigOf(task: Task): ContainerConfig {
-  const spec = task.spec.containerSpec;
+export function containerConfigOf(task: Task, node: TemplateNode): ContainerConfig {
+  const spec = expandTemplates(task, node);
   const network = task.networksAttachments[0]?.network.name;
   const address = taskAddress(task);
   return {

@@ -21,9 +21,12 @@ import type { ContainerState, Runtime, RuntimeNetwork } from "../runtime/runtime
 import { Backoff } from "./backoff.ts";
 import { containerConfigOf, hostPortsOf, stopGraceMsOf, taskAddress } from "./container-config.ts";
 import { nextStep, type TaskStep } from "./task-step.ts";
+import type { TemplateNode } from "./template.ts";
 
 /** What a task needs of its node beside the runtime. */
 export interface TaskSurroundings {
+  /** The node, as templates in a spec name it; undefined until the runtime has described it. */
+  node(): TemplateNode | undefined;
   /** The Weft network of this name as managers' state has it; undefined until it is told. */
   network(name: string): RuntimeNetwork | undefined;
   /** Whether the kernel routes to this address of a local task. */
@@ -220,7 +223,9 @@ export class TaskMachine {
   async #prepare(): Promise<void> {
     this.#preparing = new AbortController();
     const { task, registryAuth } = this.#assignment;
-    const config = containerConfigOf(task);
+    const node = this.#surroundings.node();
+    if (node === undefined) throw new UnavailableError("this node is not described yet");
+    const config = containerConfigOf(task, node);
     await this.#runtime.ensureImage(config.image, {
       signal: this.#preparing.signal,
       onProgress: (text) => this.#log.debug("pulling", { image: config.image, text }),

@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import type { ContainerSpec, Task } from "../cluster/objects.ts";
+import { makeTask } from "./fakes.ts";
+import { expandTemplates } from "./template.ts";
+
+const NODE = {
+  nodeID: "node-1",
+  hostname: "n1",
+  platform: { architecture: "x86_64", os: "linux" },
+};
+
+function taskWith(spec: Partial<ContainerSpec>, overrides: Partial<Task> = {}): Task {
+  return makeTask("t1", {
+    spec: { containerSpec: { image: "nginx", ...spec }, forceUpdate: 0 },
+    serviceAnnotations: { name: "web", labels: { tier: "front", "com.example.zone": "a" } },
+    ...overrides,
+  });
+}
+
+const ROWS = [
+  ["{{.Node.Hostname}}-{{.Task.Slot}}", "n1-1"],
+  ["{{ .Service.Name }}/{{.Service.ID}}", "web/service-1"],
+  ["{{.Task.Name}} {{.Task.ID}}", "web.1.t1 t1"],
+  ["{{.Node.ID}} {{.Node.Platform.OS}}/{{.Node.Platform.Architecture}}", "node-1 linux/x86_64"],
+  ["{{.Service.Labels.tier}}", "front"],
+  ['{{index .Service.Labels "com.example.zone"}}', "a"],
+  ['[{{index .Service.Labels "none"}}]', "[]"],
+  ["no placeholder { } at all", "no placeholder { } at all"],
+] as const;
+
+for (const [text, expected] of ROWS) {
+  it(`fills in ${text}`, () => {
+    assert.equal(expandTemplates(taskWith({ hostname: text }), NODE).hostname, expected);
+  });
+}
+
+it("values of the environment and both ends of mounts are filled in, names and the rest are not", () => {
+  const text = "{{.Task.Slot}}";
+  const spec = expandTemplates(
+    taskWith({
+      env: [`SLOT=${text}`, `${text}=x`, "PLAIN"],
+      mounts: [{ type: "volume", source: `data-${text}`, target: `/data/${text}` }],
+      args: [text],
+    }),
+    NODE,
+  );
+  assert.deepEqual(spec.env, ["SLOT=1", `${text}=x`, "PLAIN"]);
+  assert.deepEqual(spec.mounts, [{ type: "volume", source: "data-1", target: "/data/1" }]);
+  assert.deepEqual(spec.args, [text]);
+});
+
+it("the slot of a global service's task is its node", () => {
+  const { slot: _slot, ...globalTask } = taskWith({ hostname: "{{.Task.Slot}}" });
+  assert.equal(expandTemplates(globalTask as Task, NODE).hostname, "node-1");
+});
+
+it("a placeholder that there is not is named, with those that there are", () => {
+  assert.throws(
+    () => expandTemplates(taskWith({ hostname: "{{.Node.Name}}" }), NODE),
+    /^InvalidParameterError: invalid template \{\{\.Node\.Name\}\}: a task has \.Service\.ID, /,
+  );
+});
