@@ -184,6 +184,9 @@ export class ApiServer implements Startable {
   }
 
   async #answer(route: ApiRoute, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const params = request.params as Readonly<Record<string, string>>;
+    // The router takes `/nodes/` for a node without a name; nobody has such a path.
+    if (Object.values(params).includes("")) return this.#passThrough(request, reply);
     reply.hijack();
     const gone = new AbortController();
     reply.raw.once("close", () => gone.abort());
@@ -193,7 +196,7 @@ export class ApiServer implements Startable {
       const url = new URL(request.originalUrl, "http://weft");
       const answer = await route.handle({
         context: this.#context,
-        params: request.params as Readonly<Record<string, string>>,
+        params,
         query: url.searchParams,
         url: request.originalUrl,
         request: request.raw,

@@ -14,6 +14,7 @@ import {
   omittedWhenEmpty,
   optional,
   required,
+  requiredNonZero,
   struct,
   text,
   uint64,
@@ -43,23 +44,23 @@ const orchestration = struct<ClusterSpec["orchestration"]>("swarm.OrchestrationC
 
 /** What says nothing gets its default one by one, as a manager of Docker's fills in. */
 const raft = struct<ClusterSpec["raft"]>("swarm.RaftConfig", {
-  snapshotInterval: required(
+  snapshotInterval: requiredNonZero(
     "SnapshotInterval",
     uint64,
     DEFAULT_CLUSTER_SPEC.raft.snapshotInterval,
   ),
   keepOldSnapshots: required("KeepOldSnapshots", uint64, 0),
-  logEntriesForSlowFollowers: required(
+  logEntriesForSlowFollowers: requiredNonZero(
     "LogEntriesForSlowFollowers",
     uint64,
     DEFAULT_CLUSTER_SPEC.raft.logEntriesForSlowFollowers,
   ),
-  electionTick: required("ElectionTick", int, DEFAULT_CLUSTER_SPEC.raft.electionTick),
-  heartbeatTick: required("HeartbeatTick", int, DEFAULT_CLUSTER_SPEC.raft.heartbeatTick),
+  electionTick: requiredNonZero("ElectionTick", int, DEFAULT_CLUSTER_SPEC.raft.electionTick),
+  heartbeatTick: requiredNonZero("HeartbeatTick", int, DEFAULT_CLUSTER_SPEC.raft.heartbeatTick),
 });
 
 const dispatcher = struct<ClusterSpec["dispatcher"]>("swarm.DispatcherConfig", {
-  heartbeatPeriod: required(
+  heartbeatPeriod: requiredNonZero(
     "HeartbeatPeriod",
     duration,
     DEFAULT_CLUSTER_SPEC.dispatcher.heartbeatPeriod,
@@ -69,7 +70,7 @@ const dispatcher = struct<ClusterSpec["dispatcher"]>("swarm.DispatcherConfig", {
 const caConfig = struct<ClusterSpec["caConfig"]>(
   "swarm.CAConfig",
   {
-    nodeCertExpiry: required(
+    nodeCertExpiry: requiredNonZero(
       "NodeCertExpiry",
       duration,
       DEFAULT_CLUSTER_SPEC.caConfig.nodeCertExpiry,

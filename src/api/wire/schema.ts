@@ -158,6 +158,16 @@ export function required<T>(wire: string, codec: Codec<T>, fallback: T): Field<T
   };
 }
 
+/** Always there and never 0: a sender who says 0 says nothing. */
+export function requiredNonZero(
+  wire: string,
+  codec: Codec<number>,
+  fallback: number,
+): Field<number> {
+  const field = required(wire, codec, fallback);
+  return { ...field, read: (value, at) => field.read(value, at) || fallback };
+}
+
 /** Always there inside; left out of the JSON when it is empty (Go's omitempty). */
 export function omittedWhenEmpty<T>(wire: string, codec: Codec<T>, fallback: T): Field<T> {
   const field = required(wire, codec, fallback);
