@@ -1,0 +1,190 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+import { FakeClock, systemClock } from "../base/clock.ts";
+import { seededRandom } from "../base/random.ts";
+import { createMemoryStore } from "../cluster/open-store.ts";
+import { eventually, LoopbackCluster } from "../dispatcher/loopback-cluster.ts";
+import { CertificateRenewer, renewalTime } from "./certificate-renewer.ts";
+import { createClusterCA, rotateJoinToken } from "./cluster-ca.ts";
+import { joinCluster, withDefaultPort } from "./join.ts";
+import { newJoinToken, parseJoinToken } from "./join-token.ts";
+
+test("refusals are Docker's, and nothing is left of them", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const good = cluster.cluster.joinTokens.worker;
+  const otherSecret = newJoinToken(cluster.rootCA.certificate);
+  const { rootCA: otherCA } = await createClusterCA(createMemoryStore(), systemClock);
+  const otherCluster = newJoinToken(otherCA.certificate);
+  const { digest } = parseJoinToken(otherCluster);
+  const before = cluster.store.view().list("node").length;
+  const cases = [
+    ["bad", cluster.addr, "invalid join token"],
+    [
+      otherSecret,
+      cluster.addr,
+      "rpc error: code = InvalidArgument desc = A valid join token is necessary to join this cluster",
+    ],
+    [otherCluster, cluster.addr, `remote CA does not match fingerprint. Expected: ${digest}`],
+    [
+      good,
+      "127.0.0.1:1",
+      'rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing dial tcp 127.0.0.1:1: connect: connection refused"',
+    ],
+  ] as const;
+  const dataDir = join(cluster.directory, "n1");
+  for (const [token, addr, message] of cases) {
+    const joining = joinCluster({
+      remoteAddrs: [addr],
+      token,
+      availability: "active",
+      advertiseAddr: "",
+      dataDir,
+      clock: systemClock,
+    });
+    await assert.rejects(joining, { message });
+  }
+  assert.equal(cluster.store.view().list("node").length, before);
+  assert.ok(!existsSync(dataDir));
+});
+
+test("a joining node is what it asked to be", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const dataDir = join(cluster.directory, "n1");
+  const certificates = await joinCluster({
+    // The first is no manager: the next is asked.
+    remoteAddrs: ["127.0.0.1:1", cluster.addr],
+    token: cluster.cluster.joinTokens.worker,
+    availability: "drain",
+    advertiseAddr: "192.168.99.101",
+    dataDir,
+    clock: systemClock,
+  });
+  const node = cluster.store.view().get("node", certificates.identity.nodeID);
+  assert.deepEqual(node?.spec, { labels: {}, role: "worker", availability: "drain" });
+  assert.deepEqual(node?.status, { state: "unknown", addr: "192.168.99.101" });
+  assert.deepEqual(readdirSync(join(dataDir, "certificates")).sort(), [
+    "swarm-node.crt",
+    "swarm-node.key",
+    "swarm-root-ca.crt",
+  ]);
+});
+
+test("a rotated token is worth nothing, the new one is", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const old = cluster.cluster.joinTokens.worker;
+  await rotateJoinToken(cluster.store, "worker");
+  await assert.rejects(cluster.join("n1", "worker", old), { message: /A valid join token/ });
+  await cluster.join("n1");
+});
+
+test("a second manager is refused in plain words: the store is embedded in the first", async () => {
+  await using cluster = await LoopbackCluster.start();
+  await assert.rejects(cluster.join("m2", "manager"), { message: /takes no second one/ });
+});
+
+test("a host that answers otherwise is given up after Docker's twenty seconds", async (context) => {
+  const other = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+  context.after(() => other.close());
+  const { port } = other.address() as { port: number };
+  await using cluster = await LoopbackCluster.start();
+  // Its own time goes fast: a wait is no wait, and 20 s are over after two tries.
+  let now = 0;
+  const clock = {
+    ...systemClock,
+    monotonic: () => (now += 11_000),
+    timer: (_name: string, _delayMs: number, callback: () => void) => {
+      setImmediate(callback);
+      return { cancel: () => {} };
+    },
+  };
+  const controller = new AbortController();
+  const joining = joinCluster({
+    remoteAddrs: [`127.0.0.1:${port}`],
+    token: cluster.cluster.joinTokens.worker,
+    availability: "active",
+    advertiseAddr: "",
+    dataDir: join(cluster.directory, "n1"),
+    clock,
+    signal: controller.signal,
+  });
+  await assert.rejects(joining, { message: /^Timeout was reached before node joined\./ });
+});
+
+test("addresses are completed as Docker does", () => {
+  assert.equal(withDefaultPort("192.168.99.100"), "192.168.99.100:2377");
+  assert.equal(withDefaultPort("192.168.99.100:2400"), "192.168.99.100:2400");
+  assert.equal(withDefaultPort("fd00::1"), "[fd00::1]:2377");
+  assert.equal(withDefaultPort("[fd00::1]:2400"), "[fd00::1]:2400");
+});
+
+test("a certificate is renewed in the second half of its life, and the session goes on", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const agent = await cluster.startAgent("n1");
+  await eventually("session", () => agent.mesh !== undefined);
+  const { notBefore, notAfter } = agent.certificates.validity;
+  const before = agent.certificates.material;
+  const clock = new FakeClock(Date.now());
+  const renewer = new CertificateRenewer({
+    certificates: agent.certificates,
+    managers: () => [cluster.addr],
+    clock,
+    random: seededRandom(1),
+    log: cluster.log,
+  });
+  renewer.start();
+  const life = notAfter - notBefore;
+  clock.advance(notBefore + life * 0.49 - clock.now());
+  assert.equal(agent.certificates.material, before, "not before half of its life");
+  clock.advance(life * 0.32);
+  await eventually("renewed", () => agent.certificates.material !== before);
+  await renewer.stop();
+  assert.notEqual(agent.certificates.material.key, before.key);
+  assert.equal(agent.certificates.identity.nodeID, agent.nodeID);
+  assert.ok(!agent.logged.some((line) => line.includes("session lost")));
+});
+
+test("a manager's new certificate is shown to new connections and drops no old one", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const agent = await cluster.startAgent("n1");
+  await eventually("session", () => agent.mesh !== undefined);
+  const renewer = new CertificateRenewer({
+    certificates: cluster.certificates,
+    managers: () => [cluster.addr],
+    clock: systemClock,
+    random: seededRandom(1),
+    log: cluster.log,
+  });
+  await renewer.renew();
+  await cluster.startAgent("n2");
+  await eventually("both have sessions", () => {
+    const nodes = cluster.store.view().list("node");
+    return nodes.filter(({ status }) => status.state === "ready").length >= 2;
+  });
+  assert.ok(!agent.logged.some((line) => line.includes("session lost")));
+});
+
+test("a removed node gets no new certificate", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const certificates = await cluster.join("n1");
+  await cluster.store.update((tx) => tx.delete("node", certificates.identity.nodeID));
+  const renewer = new CertificateRenewer({
+    certificates,
+    managers: () => [cluster.addr],
+    clock: systemClock,
+    random: seededRandom(1),
+    log: cluster.log,
+  });
+  await assert.rejects(renewer.renew(), { message: /was removed from the cluster/ });
+});
+
+test("renewal times lie between half and four fifths", () => {
+  const random = seededRandom(7);
+  for (let i = 0; i < 100; i++) {
+    const time = renewalTime(1_000, 2_000, random);
+    assert.ok(time >= 1_500 && time <= 1_800);
+  }
+});

@@ -1,0 +1,99 @@
+/** `docker swarm join`, seen from the node: from a token and an address to certificates on disk. */
+import { isIPv6 } from "node:net";
+import { join } from "node:path";
+import { type Clock, delay } from "../base/clock.ts";
+import { InvalidParameterError, isTemporary, messageOf, UnavailableError } from "../base/errors.ts";
+import type { NodeAvailability } from "../cluster/objects.ts";
+import { newKeyAndRequest } from "./certificate-request.ts";
+import { fetchRootCertificate, requestMembership } from "./client.ts";
+import { parseJoinToken } from "./join-token.ts";
+import { NodeCertificates } from "./node-certificates.ts";
+
+export const MANAGER_PORT = 2377;
+/** As Docker: what has not answered by then is named, and the join fails. */
+const JOIN_TIMEOUT_MS = 20_000;
+/** One try at one manager; long enough for a lost SYN or two. */
+const CALL_TIMEOUT_MS = 5_000;
+const RETRY_MS = 500;
+
+export interface JoinInit {
+  /** Managers, with or without port, tried in order. */
+  readonly remoteAddrs: readonly string[];
+  readonly token: string;
+  readonly availability: NodeAvailability;
+  /** The IP address where other nodes reach this one; empty for the one that the manager sees. */
+  readonly advertiseAddr: string;
+  readonly dataDir: string;
+  readonly clock: Clock;
+  readonly signal?: AbortSignal;
+}
+
+/** Where a node's certificates are. */
+export function certificatesDirectory(dataDir: string): string {
+  return join(dataDir, "certificates");
+}
+
+/** Becomes a member. Nothing is written to disk unless a manager has issued the certificate. */
+export async function joinCluster(init: JoinInit): Promise<NodeCertificates> {
+  parseJoinToken(init.token);
+  const addrs = init.remoteAddrs.map(withDefaultPort);
+  if (addrs.length === 0) {
+    throw new InvalidParameterError("at least 1 RemoteAddr is required to join");
+  }
+  const until = init.clock.monotonic() + JOIN_TIMEOUT_MS;
+  for (;;) {
+    const tried = await tryEach(addrs, init);
+    if ("certificates" in tried) return tried.certificates;
+    if (init.clock.monotonic() + RETRY_MS > until) {
+      const text = `Timeout was reached before node joined. ${messageOf(tried.cause)}`;
+      throw new UnavailableError(text, { cause: tried.cause });
+    }
+    await delay(init.clock, "join retry", RETRY_MS, init.signal);
+  }
+}
+
+/** The certificates, or why the last manager could not be reached. Throws what trying again cannot mend. */
+async function tryEach(
+  addrs: readonly string[],
+  init: JoinInit,
+): Promise<{ readonly certificates: NodeCertificates } | { readonly cause: unknown }> {
+  let cause: unknown;
+  for (const addr of addrs) {
+    try {
+      return { certificates: await joinAt(addr, init) };
+    } catch (error) {
+      init.signal?.throwIfAborted();
+      const isLast = addr === addrs.at(-1);
+      // A host that refuses the connection is there and has no manager: waiting would help nobody.
+      const isRefused = messageOf(error).includes("connection refused");
+      if (!isTemporary(error) || (isRefused && isLast)) throw error;
+      cause = error;
+    }
+  }
+  return { cause };
+}
+
+async function joinAt(addr: string, init: JoinInit): Promise<NodeCertificates> {
+  const call = { addr, deadlineMs: CALL_TIMEOUT_MS, signal: init.signal, token: init.token };
+  const rootCertificate = await fetchRootCertificate(call);
+  const { key, request } = newKeyAndRequest();
+  const { availability, advertiseAddr } = init;
+  const certificate = await requestMembership({
+    ...call,
+    rootCertificate,
+    request,
+    availability,
+    advertiseAddr,
+  });
+  return await NodeCertificates.create(certificatesDirectory(init.dataDir), {
+    key,
+    certificate,
+    rootCertificate,
+  });
+}
+
+/** As Docker completes an address without port. */
+export function withDefaultPort(addr: string): string {
+  if (isIPv6(addr)) return `[${addr}]:${MANAGER_PORT}`;
+  return /:\d+$/.test(addr) ? addr : `${addr}:${MANAGER_PORT}`;
+}

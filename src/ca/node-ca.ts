@@ -1,0 +1,153 @@
+/**
+ * The manager's answer to nodes that ask for a certificate: by join token a new node becomes a member,
+ * by its present certificate a member gets the next one. Whoever the store does not know gets nothing.
+ */
+import { isIP } from "node:net";
+import type { Clock } from "../base/clock.ts";
+import {
+  ForbiddenError,
+  InvalidParameterError,
+  NotImplementedError,
+  UnauthorizedError,
+} from "../base/errors.ts";
+import { type NodeID, newID } from "../base/ids.ts";
+import type { Logger } from "../base/logger.ts";
+import {
+  type Cluster,
+  NODE_AVAILABILITIES,
+  type Node,
+  type NodeAvailability,
+  type NodeRole,
+} from "../cluster/objects.ts";
+import type { Snapshot, Store } from "../cluster/store.ts";
+import { nodeValidityMs, theCluster } from "./cluster-ca.ts";
+import type { NodeIdentity } from "./identity.ts";
+import { isSameToken } from "./join-token.ts";
+import type { RootCA } from "./root-ca.ts";
+
+export interface NodeCAComponents {
+  readonly store: Store;
+  readonly rootCA: RootCA;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Who calls, as TLS showed it. */
+export interface Caller {
+  /** From a certificate of this cluster's CA; absent when none was shown. */
+  readonly identity?: NodeIdentity;
+  readonly remoteAddress: string;
+}
+
+export interface CertificateAsked {
+  readonly csr: string;
+  readonly token: string;
+  readonly availability: string;
+  readonly advertiseAddr: string;
+}
+
+export interface CertificateIssued {
+  readonly nodeID: NodeID;
+  readonly certificate: string;
+}
+
+export class NodeCA {
+  readonly #store: Store;
+  readonly #rootCA: RootCA;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+
+  constructor(components: NodeCAComponents) {
+    this.#store = components.store;
+    this.#rootCA = components.rootCA;
+    this.#clock = components.clock;
+    this.#log = components.log;
+  }
+
+  rootCertificate(): string {
+    return this.#rootCA.certificate;
+  }
+
+  async issue(asked: CertificateAsked, caller: Caller): Promise<CertificateIssued> {
+    return asked.token === "" ? await this.#renew(asked, caller) : await this.#join(asked, caller);
+  }
+
+  async #join(asked: CertificateAsked, caller: Caller): Promise<CertificateIssued> {
+    const cluster = theCluster(this.#store.view());
+    const role = roleOfToken(cluster, asked.token);
+    const availability = decodeAvailability(asked.availability);
+    const addr = decodeAddress(asked.advertiseAddr) ?? caller.remoteAddress;
+    const nodeID = newID<NodeID>();
+    const certificate = await this.#sign(asked.csr, nodeID, role, cluster);
+    await this.#store.update((tx) => {
+      // Looked at again: the token may have been rotated while the certificate was signed.
+      roleOfToken(theCluster(tx), asked.token);
+      tx.put("node", {
+        id: nodeID,
+        spec: { labels: {}, role, availability },
+        status: { state: "unknown", addr },
+      });
+    });
+    this.#log.info("node joined", { nodeID, role, addr });
+    return { nodeID, certificate };
+  }
+
+  async #renew(asked: CertificateAsked, caller: Caller): Promise<CertificateIssued> {
+    if (caller.identity === undefined) {
+      throw new InvalidParameterError("A valid join token is necessary to join this cluster");
+    }
+    const node = memberOf(this.#store.view(), caller.identity);
+    const cluster = theCluster(this.#store.view());
+    const certificate = await this.#sign(asked.csr, node.id, node.spec.role, cluster);
+    this.#log.info("certificate renewed", { nodeID: node.id, role: node.spec.role });
+    return { nodeID: node.id, certificate };
+  }
+
+  #sign(request: string, nodeID: NodeID, role: NodeRole, cluster: Cluster): Promise<string> {
+    return this.#rootCA.issue({
+      request,
+      identity: { nodeID, clusterID: cluster.id, role },
+      validityMs: nodeValidityMs(cluster),
+      now: this.#clock.now(),
+    });
+  }
+}
+
+/** The member that this identity is; throws when the cluster has none such: removed, or another cluster's. */
+export function memberOf(snapshot: Snapshot, identity: NodeIdentity | undefined): Node {
+  if (identity === undefined) {
+    throw new UnauthorizedError("a certificate of this cluster is needed for this call");
+  }
+  if (identity.clusterID !== theCluster(snapshot).id) {
+    throw new ForbiddenError(`node ${identity.nodeID} belongs to another cluster`);
+  }
+  const node = snapshot.get("node", identity.nodeID);
+  if (node === undefined) {
+    throw new ForbiddenError(`node ${identity.nodeID} was removed from the cluster`);
+  }
+  return node;
+}
+
+function roleOfToken(cluster: Cluster, token: string): NodeRole {
+  if (isSameToken(token, cluster.joinTokens.worker)) return "worker";
+  if (isSameToken(token, cluster.joinTokens.manager)) {
+    throw new NotImplementedError(
+      "this cluster's store is embedded in its one manager and takes no second one: " +
+        'join as a worker, with the token of "docker swarm join-token worker"',
+    );
+  }
+  throw new InvalidParameterError("A valid join token is necessary to join this cluster");
+}
+
+function decodeAvailability(text: string): NodeAvailability {
+  if (text === "") return "active";
+  const known = NODE_AVAILABILITIES.find((availability) => availability === text);
+  if (known === undefined) throw new InvalidParameterError(`invalid availability "${text}"`);
+  return known;
+}
+
+function decodeAddress(text: string): string | undefined {
+  if (text === "") return undefined;
+  if (isIP(text) === 0) throw new InvalidParameterError(`invalid advertised address "${text}"`);
+  return text;
+}
