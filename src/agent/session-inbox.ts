@@ -1,0 +1,100 @@
+/**
+ * What a node has been told in this session, put together from frames: complete sets first, then changes,
+ * in sequence. Pure.
+ */
+import type { NodeRole } from "../cluster/objects.ts";
+import type { MeshConfig, TaskAssignment } from "../dispatcher/assignment.ts";
+import { mustStop } from "../dispatcher/assignment.ts";
+import type { Assignments, Mesh } from "../dispatcher/gen/weft_pb.ts";
+import { applyDelta } from "../dispatcher/keyed-delta.ts";
+import { EMPTY_MESH, type MeshTable, meshConfigOf } from "../dispatcher/mesh.ts";
+import { decodeMeshNetwork, decodeMeshNode, decodeMeshService } from "../dispatcher/wire-mesh.ts";
+import { decodeAssignment } from "../dispatcher/wire-objects.ts";
+
+/** `gap`: a frame is missing, ask for the complete sets. `partial`: the set goes on in the next frame. */
+export type Received<T> =
+  | { readonly kind: "gap" }
+  | { readonly kind: "partial" }
+  | { readonly kind: "set"; readonly value: T };
+
+const GAP = { kind: "gap" } as const;
+const PARTIAL = { kind: "partial" } as const;
+
+export class AssignmentsInbox {
+  #sequence = 0;
+  #hasSet = false;
+  #set: ReadonlyMap<string, TaskAssignment> = new Map();
+  /** Over all sessions: a task that was told to stop is never called back, whatever a manager forgot. */
+  #told: ReadonlyMap<string, TaskAssignment> = new Map();
+
+  /** A new session begins. */
+  restart(): void {
+    this.#sequence = 0;
+    this.#hasSet = false;
+  }
+
+  receive(frame: Assignments): Received<readonly TaskAssignment[]> {
+    if (isGap(this.#sequence, frame.sequence, frame.complete || this.#hasSet)) return GAP;
+    this.#sequence = frame.sequence;
+    this.#hasSet = true;
+    const put = frame.put.map(decodeAssignment).map((next) => this.#withoutWayBack(next));
+    const before = frame.complete ? new Map<string, TaskAssignment>() : this.#set;
+    this.#set = applyDelta(before, { put, remove: frame.remove }, ({ task }) => task.id);
+    if (frame.more) return PARTIAL;
+    this.#told = this.#set;
+    return { kind: "set", value: [...this.#set.values()] };
+  }
+
+  #withoutWayBack(next: TaskAssignment): TaskAssignment {
+    const before = this.#told.get(next.task.id)?.task.desiredState;
+    const isWayBack = before !== undefined && mustStop(before) && !mustStop(next.task.desiredState);
+    return isWayBack ? { ...next, task: { ...next.task, desiredState: before } } : next;
+  }
+}
+
+export class MeshInbox {
+  #sequence = 0;
+  #hasSet = false;
+  #table: MeshTable = EMPTY_MESH;
+
+  restart(): void {
+    this.#sequence = 0;
+    this.#hasSet = false;
+  }
+
+  receive(frame: Mesh): Received<MeshConfig> {
+    if (isGap(this.#sequence, frame.sequence, frame.complete || this.#hasSet)) return GAP;
+    this.#sequence = frame.sequence;
+    this.#hasSet = true;
+    const before = frame.complete ? EMPTY_MESH : this.#table;
+    this.#table = {
+      revision: Number(frame.revision),
+      network:
+        frame.network !== undefined
+          ? decodeMeshNetwork(frame.network)
+          : frame.networkRemoved
+            ? undefined
+            : before.network,
+      nodes: applyDelta(
+        before.nodes,
+        { put: frame.putNodes.map(decodeMeshNode), remove: frame.removeNodes },
+        ({ nodeID }) => nodeID,
+      ),
+      services: applyDelta(
+        before.services,
+        { put: frame.putServices.map(decodeMeshService), remove: frame.removeServices },
+        ({ serviceID }) => serviceID,
+      ),
+    };
+    return frame.more ? PARTIAL : { kind: "set", value: meshConfigOf(this.#table) };
+  }
+}
+
+export function decodeRole(text: string): NodeRole {
+  return text === "manager" ? "manager" : "worker";
+}
+
+/** Changes count up by one and need a set to change; a complete set may come at any number. */
+function isGap(last: number, next: number, hasBase: boolean): boolean {
+  return !hasBase || next !== last + 1;
+}

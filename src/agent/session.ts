@@ -1,0 +1,355 @@
+/**
+ * The node's end of its session with a manager. It connects, comes back after anything, gives what it
+ * receives to its handler as whole sets, and keeps what the node reports until a manager has it.
+ */
+import { isDeepStrictEqual } from "node:util";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import type { ClientDuplexStream } from "@grpc/grpc-js";
+import type { Clock, Timer } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import type { Startable } from "../base/lifecycle.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Random } from "../base/random.ts";
+import { memberCredentials } from "../ca/client.ts";
+import { MANAGER_SERVER_NAME } from "../ca/identity.ts";
+import type { NodeCertificates } from "../ca/node-certificates.ts";
+import type { NodeDescription, PortProblem } from "../cluster/objects.ts";
+import type {
+  MeshConfig,
+  SessionHandler,
+  SessionReporter,
+  TaskStatusUpdate,
+} from "../dispatcher/assignment.ts";
+import {
+  type AgentFrame,
+  AgentFrameSchema,
+  Dispatcher,
+  type HeartbeatAnswer,
+  type ManagerFrame,
+  type Managers,
+  type Welcome,
+} from "../dispatcher/gen/weft_pb.ts";
+import { RpcClient } from "../dispatcher/rpc.ts";
+import { encodeDescription } from "../dispatcher/wire-objects.ts";
+import { encodePortProblems, encodeStatus } from "../dispatcher/wire-status.ts";
+import { LogPublisher } from "./log-publisher.ts";
+import { AssignmentsInbox, decodeRole, MeshInbox } from "./session-inbox.ts";
+import { type OutgoingReport, SessionOutbox } from "./session-outbox.ts";
+
+/** The first try comes soon, since most ends are a manager's restart; the last ones are this far apart, for ever. */
+const RETRY_MS_MIN = 100;
+const RETRY_MS_MAX = 5_000;
+/** From the first SYN to the welcome. */
+const WELCOME_MS_MAX = 3_000;
+/** How long a leaving node waits for its manager to have heard. */
+const LEAVE_MS_MAX = 2_000;
+
+export interface AgentSessionComponents {
+  readonly certificates: NodeCertificates;
+  readonly handler: SessionHandler;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export interface AgentSessionInit {
+  /** As "192.168.99.100:2377", at least one. */
+  readonly managers: readonly string[];
+  readonly description: NodeDescription;
+  /** The IP address where other nodes reach this one; empty for the one that the manager sees. */
+  readonly advertiseAddr: string;
+  /** The cluster's managers are others now: to be kept for the next start. */
+  readonly onManagers: (managers: readonly { nodeID: string; addr: string }[]) => void;
+}
+
+type Stream = ClientDuplexStream<AgentFrame, ManagerFrame>;
+type FrameKind = NonNullable<MessageInitShape<typeof AgentFrameSchema>["kind"]>;
+
+/** One try at a session, from connecting to its end. */
+interface Connection {
+  readonly addr: string;
+  readonly client: RpcClient;
+  readonly stream: Stream;
+  readonly logs: LogPublisher;
+  welcomed: boolean;
+  /** Fires when the manager has been silent for too long. */
+  silence: Timer | undefined;
+  beat: Timer | undefined;
+}
+
+export class AgentSession implements Startable, SessionReporter {
+  readonly #components: AgentSessionComponents;
+  readonly #init: AgentSessionInit;
+  readonly #outbox = new SessionOutbox();
+  readonly #assignments = new AssignmentsInbox();
+  readonly #mesh = new MeshInbox();
+  #description: NodeDescription;
+  #managers: readonly string[];
+  #next = 0;
+  #failures = 0;
+  #connection: Connection | undefined;
+  #retry: Timer | undefined;
+  #flushDue = false;
+  #lastMesh: MeshConfig | undefined;
+  #applied: number | undefined;
+  #stopped = true;
+  #onLost: (() => void) | undefined;
+
+  constructor(components: AgentSessionComponents, init: AgentSessionInit) {
+    this.#components = components;
+    this.#init = init;
+    this.#managers = init.managers;
+    this.#description = init.description;
+  }
+
+  start(): void {
+    this.#stopped = false;
+    this.#connect();
+  }
+
+  /** The node goes quiet; its tasks and its place in the cluster stay. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#retry?.cancel();
+    const connection = this.#connection;
+    if (connection !== undefined) this.#close(connection);
+  }
+
+  /** Tells the manager that this node leaves for good, and stops. Resolves also when no manager heard it. */
+  async leave(): Promise<void> {
+    this.#stopped = true;
+    if (this.#connection?.welcomed === true) {
+      const left = Promise.withResolvers<void>();
+      const timer = this.#components.clock.timer("leave", LEAVE_MS_MAX, left.resolve);
+      // The manager answers by ending the session.
+      this.#onLost = left.resolve;
+      this.#send({ case: "leave", value: {} });
+      await left.promise;
+      timer.cancel();
+    }
+    await this.stop();
+  }
+
+  /** The managers as known now. */
+  managers(): readonly string[] {
+    return this.#managers;
+  }
+
+  reportStatus(update: TaskStatusUpdate): void {
+    this.#outbox.putStatus(update);
+    this.#flushSoon();
+  }
+  reportApplied(revision: number): void {
+    this.#applied = revision;
+    this.#outbox.putApplied(revision);
+    this.#flushSoon();
+  }
+  reportPortProblems(problems: readonly PortProblem[]): void {
+    this.#outbox.putPortProblems(problems);
+    this.#flushSoon();
+  }
+  reportDescription(description: NodeDescription): void {
+    this.#description = description;
+    this.#outbox.putDescription(description);
+    this.#flushSoon();
+  }
+
+  // ---- connecting ------------------------------------------------------------------------------
+
+  #connect(): void {
+    const { certificates, clock, handler } = this.#components;
+    const addr = this.#managers[this.#next++ % this.#managers.length];
+    if (this.#stopped || addr === undefined) return;
+    const client = new RpcClient({
+      addr,
+      credentials: memberCredentials(certificates.material),
+      serverName: MANAGER_SERVER_NAME,
+    });
+    const stream: Stream = client.duplex(Dispatcher.method.session);
+    const logs = new LogPublisher({ client, handler, log: this.#components.log });
+    const connection: Connection = {
+      addr,
+      client,
+      stream,
+      logs,
+      welcomed: false,
+      silence: undefined,
+      beat: undefined,
+    };
+    this.#connection = connection;
+    this.#assignments.restart();
+    this.#mesh.restart();
+    this.#outbox.restart();
+    connection.silence = clock.timer("welcome", WELCOME_MS_MAX, () =>
+      this.#lose(connection, "no welcome in time"),
+    );
+    stream.on("data", (frame: ManagerFrame) => this.#onFrame(connection, frame));
+    stream.on("error", (error) => this.#lose(connection, messageOf(client.error(error))));
+    stream.on("end", () => this.#lose(connection, "the manager ended the session"));
+    const description = encodeDescription(this.#description);
+    const { advertiseAddr } = this.#init;
+    this.#send({ case: "hello", value: { description, advertiseAddr } });
+  }
+
+  /** This try is over; there is always a next one, unless the node was stopped or removed. */
+  #lose(connection: Connection, why: string): void {
+    if (this.#connection !== connection) return;
+    this.#close(connection);
+    this.#onLost?.();
+    if (this.#stopped) return;
+    const { clock, log, random } = this.#components;
+    const ceilingMs = Math.min(RETRY_MS_MIN * 2 ** this.#failures++, RETRY_MS_MAX);
+    const retryMs = ceilingMs * (0.5 + 0.5 * random.next());
+    log.warn("session lost", { manager: connection.addr, why, retryMs: Math.round(retryMs) });
+    this.#retry = clock.timer("session retry", retryMs, () => this.#connect());
+  }
+
+  #close(connection: Connection): void {
+    this.#connection = undefined;
+    connection.silence?.cancel();
+    connection.beat?.cancel();
+    connection.logs.stop();
+    // Cancelling is told by an error, which nobody waits for any more.
+    connection.stream.removeAllListeners();
+    connection.stream.on("error", () => {});
+    connection.stream.cancel();
+    connection.client.close();
+  }
+
+  // ---- receiving -------------------------------------------------------------------------------
+
+  #onFrame(connection: Connection, frame: ManagerFrame): void {
+    if (this.#connection !== connection) return;
+    const { handler } = this.#components;
+    const { kind } = frame;
+    try {
+      switch (kind.case) {
+        case "welcome":
+          this.#onWelcome(connection, kind.value);
+          break;
+        case "assignments":
+          this.#deliver(this.#assignments.receive(kind.value), (set) => handler.onTasks(set));
+          break;
+        case "mesh":
+          this.#deliver(this.#mesh.receive(kind.value), (mesh) => this.#onMesh(mesh));
+          break;
+        case "ack":
+          this.#outbox.acknowledge(kind.value.sequence);
+          this.#flushSoon();
+          break;
+        case "heartbeat":
+          this.#onHeartbeat(connection, kind.value);
+          break;
+        case "managers":
+          this.#setManagers(kind.value);
+          break;
+        case "subscribeLogs":
+          connection.logs.subscribe(kind.value);
+          break;
+        case "unsubscribeLogs":
+          connection.logs.unsubscribe(kind.value.subscriptionId);
+          break;
+        case "role":
+          handler.onRole(decodeRole(kind.value.role));
+          break;
+        case "removed":
+          this.#onRemoved(connection, kind.value.reason);
+          break;
+        case undefined:
+          // A newer manager's frame that this node does not know.
+          break;
+        default:
+          kind satisfies never;
+      }
+    } catch (error) {
+      this.#lose(connection, messageOf(error));
+    }
+  }
+
+  #onWelcome(connection: Connection, welcome: Welcome): void {
+    connection.welcomed = true;
+    this.#failures = 0;
+    this.#components.log.info("session open", { manager: connection.addr });
+    if (welcome.managers !== undefined) this.#setManagers(welcome.managers);
+    if (welcome.heartbeat !== undefined) this.#onHeartbeat(connection, welcome.heartbeat);
+    this.#components.handler.onRole(decodeRole(welcome.role));
+    this.#flushSoon();
+  }
+
+  /** What the kernel has already, of this very mesh, is confirmed at once: its agent has no reason to say it again. */
+  #onMesh(mesh: MeshConfig): void {
+    const isApplied = mesh.revision === this.#applied && isDeepStrictEqual(mesh, this.#lastMesh);
+    this.#lastMesh = mesh;
+    if (isApplied) this.reportApplied(mesh.revision);
+    this.#components.handler.onMesh(mesh);
+  }
+
+  /** A manager that does not answer within its own grace is as good as gone. */
+  #onHeartbeat(connection: Connection, answer: HeartbeatAnswer): void {
+    const { clock } = this.#components;
+    connection.silence?.cancel();
+    connection.silence = clock.timer("manager silent", answer.nextMs + answer.graceMs, () =>
+      this.#lose(connection, "the manager does not answer"),
+    );
+    connection.beat?.cancel();
+    connection.beat = clock.timer("heartbeat", answer.nextMs, () =>
+      this.#send({ case: "heartbeat", value: {} }),
+    );
+  }
+
+  #setManagers({ managers }: Managers): void {
+    if (managers.length === 0) return;
+    this.#managers = managers.map(({ addr }) => addr);
+    this.#init.onManagers(managers.map(({ nodeId: nodeID, addr }) => ({ nodeID, addr })));
+  }
+
+  #onRemoved(connection: Connection, reason: string): void {
+    this.#stopped = true;
+    this.#close(connection);
+    this.#components.handler.onRemoved(reason);
+  }
+
+  #deliver<T>(
+    received: { kind: "gap" } | { kind: "partial" } | { kind: "set"; value: T },
+    handle: (value: T) => void,
+  ): void {
+    if (received.kind === "set") handle(received.value);
+    else if (received.kind === "gap") this.#send({ case: "resync", value: {} });
+  }
+
+  // ---- sending ---------------------------------------------------------------------------------
+
+  /** On the next turn: what is reported in one is one message, and nothing waits longer than that. */
+  #flushSoon(): void {
+    if (this.#flushDue) return;
+    this.#flushDue = true;
+    setImmediate(() => {
+      this.#flushDue = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#connection?.welcomed !== true) return;
+    for (;;) {
+      const report = this.#outbox.take();
+      if (report === undefined) return;
+      this.#send({ case: "report", value: encodeReport(report) });
+    }
+  }
+
+  #send(kind: FrameKind): void {
+    this.#connection?.stream.write(create(AgentFrameSchema, { kind }));
+  }
+}
+
+function encodeReport(report: OutgoingReport) {
+  const { sequence, statuses, applied, portProblems, description } = report;
+  return {
+    sequence,
+    statuses: statuses.map(encodeStatus),
+    ...(applied === undefined ? {} : { appliedRevision: BigInt(applied) }),
+    ...(portProblems === undefined ? {} : { portProblems: encodePortProblems(portProblems) }),
+    ...(description === undefined ? {} : { description: encodeDescription(description) }),
+  };
+}

@@ -1,0 +1,68 @@
+/** What has changed since the last pass, so that a pass costs what changed and not what there is. */
+import type { Change, Snapshot } from "../cluster/store.ts";
+import type { MeshDirt } from "./mesh.ts";
+
+export interface TakenDirt {
+  readonly mesh: MeshDirt;
+  /** Nodes whose assignments may have changed. */
+  readonly sessions: Set<string> | "all";
+}
+
+export class Dirt {
+  #all = false;
+  #mesh = false;
+  #nodeIDs = new Set<string>();
+  #serviceIDs = new Set<string>();
+  #sessions = new Set<string>();
+
+  markAll(): void {
+    this.#all = true;
+  }
+
+  markSession(nodeID: string): void {
+    this.#sessions.add(nodeID);
+  }
+
+  /** A node's own entry in the mesh, and every endpoint on it. */
+  markNode(nodeID: string, snapshot: Snapshot): void {
+    this.#nodeIDs.add(nodeID);
+    for (const { serviceID } of snapshot.tasksOfNode(nodeID)) this.#serviceIDs.add(serviceID);
+  }
+
+  markChange(change: Change): void {
+    switch (change.kind) {
+      case "cluster":
+      case "network":
+        this.#mesh = true;
+        break;
+      case "node":
+        this.#nodeIDs.add(change.object.id);
+        break;
+      case "service":
+        this.#serviceIDs.add(change.object.id);
+        break;
+      case "task": {
+        this.#serviceIDs.add(change.object.serviceID);
+        const nodeIDs = [change.object.nodeID, change.action === "update" && change.old.nodeID];
+        for (const nodeID of nodeIDs) if (typeof nodeID === "string") this.#sessions.add(nodeID);
+        break;
+      }
+      default:
+        change satisfies never;
+    }
+  }
+
+  take(): TakenDirt {
+    const taken: TakenDirt = {
+      mesh:
+        this.#all || this.#mesh ? "all" : { nodeIDs: this.#nodeIDs, serviceIDs: this.#serviceIDs },
+      sessions: this.#all ? "all" : this.#sessions,
+    };
+    this.#all = false;
+    this.#mesh = false;
+    this.#nodeIDs = new Set();
+    this.#serviceIDs = new Set();
+    this.#sessions = new Set();
+    return taken;
+  }
+}

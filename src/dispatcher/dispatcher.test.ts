@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { makeTask } from "../cluster/factories.ts";
+import type { TaskStatus } from "../cluster/objects.ts";
+import { eventually, LoopbackCluster } from "./loopback-cluster.ts";
+
+const status = (state: TaskStatus["state"], message: string = state): TaskStatus => ({
+  timestamp: new Date().toISOString(),
+  state,
+  message,
+});
+
+test("a node joins, is described and ready", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const agent = await cluster.startAgent("n1");
+  const node = await eventually("ready", () => {
+    const found = cluster.store.view().get("node", agent.nodeID);
+    return found?.status.state === "ready" && found;
+  });
+  assert.equal(node.spec.role, "worker");
+  assert.equal(node.status.addr, "127.0.0.1");
+  assert.equal(node.description?.hostname, agent.nodeID.slice(0, 6));
+  await eventually("welcome", () => agent.roles.length > 0);
+  assert.deepEqual(agent.roles, ["worker"]);
+});
+
+test("assignments come whole, then as changes; statuses go back and are stored", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const agent = await cluster.startAgent("n1");
+  const nodeID = agent.nodeID;
+  await cluster.store.update((tx) => {
+    tx.put("task", makeTask({ id: "t1", nodeID, state: "assigned" }));
+    tx.put("task", makeTask({ id: "t2", nodeID, state: "assigned" }));
+    tx.put("task", makeTask({ id: "elsewhere", nodeID: "another", state: "assigned" }));
+    tx.put("task", makeTask({ id: "pending", nodeID, state: "pending" }));
+  });
+  await eventually("two tasks", () => agent.tasks.length === 2);
+  assert.deepEqual(agent.tasks.map(({ task }) => task.id).sort(), ["t1", "t2"]);
+
+  const setsBefore = agent.taskSets;
+  agent.session.reportStatus({ taskID: "t1", status: status("preparing") });
+  agent.session.reportStatus({ taskID: "t1", status: status("running", "started") });
+  agent.session.reportStatus({ taskID: "t2", status: status("rejected") });
+  await eventually("stored", () => {
+    const view = cluster.store.view();
+    const states = ["t1", "t2"].map((id) => view.get("task", id)?.status.state);
+    return states[0] === "running" && states[1] === "rejected";
+  });
+  assert.equal(cluster.store.view().get("task", "t1")?.status.message, "started");
+
+  await cluster.store.update((tx) => tx.delete("task", "t2"));
+  await eventually("one task", () => agent.tasks.length === 1);
+  assert.equal(agent.taskSets, setsBefore + 1, "a node is not told what it said itself");
+});
+
+test("a restarted manager is found again, and what it missed is said again", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const agent = await cluster.startAgent("n1");
+  const nodeID = agent.nodeID;
+  await cluster.store.update((tx) =>
+    tx.put("task", makeTask({ id: "t1", nodeID, state: "assigned" })),
+  );
+  await eventually("one task", () => agent.tasks.length === 1);
+  await cluster.stopManager();
+  await eventually("lost", () => agent.logged.some((line) => line.includes("session lost")));
+  agent.session.reportStatus({ taskID: "t1", status: status("running") });
+  await cluster.store.update((tx) =>
+    tx.put("task", makeTask({ id: "t2", nodeID, state: "assigned" })),
+  );
+  await cluster.startManager();
+  await eventually("status kept over the restart", () => {
+    return cluster.store.view().get("task", "t1")?.status.state === "running";
+  });
+  await eventually("the new task too", () => agent.tasks.length === 2);
+  await eventually("ready again", () => {
+    return cluster.store.view().get("node", nodeID)?.status.state === "ready";
+  });
+});
+
+test("a removed node is told so, and refused when it comes again", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const agent = await cluster.startAgent("n1");
+  await eventually("mesh", () => agent.mesh !== undefined);
+  await cluster.store.update((tx) => tx.delete("node", agent.nodeID));
+  const reason = await eventually("told", () => agent.removed);
+  assert.equal(reason, `node ${agent.nodeID} was removed from the cluster`);
+  const again = cluster.startAgentWith(agent.certificates, {});
+  assert.equal(await eventually("refused", () => again.removed), reason);
+});
+
+test("a node that leaves is down at once", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const agent = await cluster.startAgent("n1");
+  await eventually("mesh", () => agent.mesh !== undefined);
+  await agent.session.leave();
+  const node = cluster.store.view().get("node", agent.nodeID);
+  assert.equal(node?.status.state, "down");
+});
+
+test("a lying agent changes nothing but its own tasks", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const agent = await cluster.startAgent("n1");
+  const nodeID = agent.nodeID;
+  await cluster.store.update((tx) => {
+    tx.put("task", makeTask({ id: "own", nodeID, state: "running" }));
+    tx.put("task", makeTask({ id: "other", nodeID: "another", state: "running" }));
+  });
+  await eventually("one task", () => agent.tasks.length === 1);
+  agent.session.reportStatus({ taskID: "other", status: status("failed") });
+  agent.session.reportStatus({ taskID: "own", status: status("preparing") });
+  agent.session.reportStatus({ taskID: "no-such-task", status: status("failed") });
+  await eventually("logged", () =>
+    cluster.logged.some((line) => line.includes("a task that is not its own")),
+  );
+  const view = cluster.store.view();
+  assert.equal(view.get("task", "other")?.status.state, "running");
+  assert.equal(view.get("task", "own")?.status.state, "running", "states only move forward");
+
+  agent.session.reportStatus({ taskID: "own", status: status("orphaned") });
+  await eventually("cut off", () => cluster.logged.some((line) => line.includes("cannot report")));
+  assert.equal(cluster.store.view().get("task", "own")?.status.state, "running");
+});

@@ -1,0 +1,361 @@
+/**
+ * The managers' side of all sessions: tells every node its tasks and the mesh, takes their reports, judges
+ * who is there, and holds a task back from stopping until the mesh has let go of it.
+ *
+ *     store events ──▶ #reconcile ──▶ each session: mesh first, then assignments
+ *     sessions ──▶ reports ──▶ store;  applied revisions ──▶ holds ──▶ #reconcile
+ */
+import type { Clock, Timer } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import type { NodeID, TaskID } from "../base/ids.ts";
+import { Reconciler, type Startable } from "../base/lifecycle.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Random } from "../base/random.ts";
+import type { NodeIdentity } from "../ca/identity.ts";
+import { memberOf } from "../ca/node-ca.ts";
+import type { Node } from "../cluster/objects.ts";
+import type { Snapshot, Store, StoreEvent } from "../cluster/store.ts";
+import type { LogSubscription, TaskLogMessage } from "./assignment.ts";
+import { assignmentsOfNode } from "./assignments.ts";
+import { Dirt } from "./dirt.ts";
+import { type Holds, heldTasks, nextHoldDeadline, planHolds } from "./drain.ts";
+import { type EndpointProbe, tcpEndpointProbe } from "./endpoint-probe.ts";
+import type { AgentFrame, Hello, PublishLogsRequest, Report } from "./gen/weft_pb.ts";
+import { type HeartbeatTiming, heartbeatTiming, nextBeatMs } from "./heartbeat.ts";
+import { LogBroker } from "./log-broker.ts";
+import { EMPTY_MESH, type MeshTable, updateMesh } from "./mesh.ts";
+import { runningEndpoints, stoppingEndpoints } from "./mesh-queries.ts";
+import { NodeLiveness, type Verdict } from "./node-liveness.ts";
+import { doubtAllNodes, setNodeState } from "./node-state.ts";
+import { ReportWriter } from "./report-writer.ts";
+import {
+  type HeartbeatAnswer,
+  type ManagerAddress,
+  NodeSession,
+  type SessionStream,
+} from "./session.ts";
+import { decodeDescription } from "./wire-objects.ts";
+import { decodePortProblems, decodeStatus } from "./wire-status.ts";
+
+export interface DispatcherComponents {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly probe?: EndpointProbe;
+}
+
+/** A node's stream, as the server accepted it. */
+export interface AcceptedStream {
+  readonly stream: SessionStream;
+  readonly identity: NodeIdentity;
+  readonly remoteAddress: string;
+  readonly cutConnection: () => void;
+}
+
+export class Dispatcher implements Startable {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #log: Logger;
+  readonly #liveness: NodeLiveness;
+  readonly #reports: ReportWriter;
+  readonly #logs: LogBroker;
+  readonly #reconciler: Reconciler;
+  readonly #sessions = new Map<string, NodeSession>();
+  readonly #dirt = new Dirt();
+  #mesh: MeshTable = EMPTY_MESH;
+  /** Tasks of the mesh that must stop. */
+  #stopping: readonly TaskID[] = [];
+  #holds: Holds = new Map();
+  #holdTimer: Timer | undefined;
+  #unsubscribe: (() => void) | undefined;
+
+  constructor(components: DispatcherComponents) {
+    const { store, clock, log } = components;
+    this.#store = store;
+    this.#clock = clock;
+    this.#random = components.random;
+    this.#log = log;
+    this.#reports = new ReportWriter({ store, log });
+    this.#logs = new LogBroker({ store, sessionOf: (nodeID) => this.#sessions.get(nodeID) });
+    this.#liveness = new NodeLiveness({
+      clock,
+      log,
+      probe: components.probe ?? tcpEndpointProbe,
+      timing: () => this.#timing(),
+      endpoints: (nodeID) => runningEndpoints(store.view(), nodeID),
+      onVerdict: (nodeID, verdict) => void this.#onVerdict(nodeID, verdict),
+      onEvidence: (nodeID) => this.#markNode(nodeID),
+    });
+    this.#reconciler = new Reconciler({
+      pass: () => this.#reconcile(),
+      onError: (error) => log.error("sessions not brought up to date", { error }),
+    });
+  }
+
+  /** Members are in doubt until they are heard of: their last words may be from long ago. */
+  async start(): Promise<void> {
+    this.#unsubscribe = this.#store.subscribe((event) => this.#onEvent(event));
+    await doubtAllNodes(this.#store);
+    for (const node of this.#store.view().list("node")) {
+      if (node.status.state !== "down") this.#liveness.await(node.id);
+    }
+    this.#dirt.markAll();
+    this.#reconciler.markDirty();
+  }
+
+  async stop(): Promise<void> {
+    this.#unsubscribe?.();
+    this.#liveness.stop();
+    this.#holdTimer?.cancel();
+    for (const session of this.#sessions.values()) session.end();
+    this.#sessions.clear();
+    await this.#reconciler.stop();
+    await this.#reports.idle();
+  }
+
+  /** Takes over a node's new stream. */
+  accept(accepted: AcceptedStream): void {
+    const { stream, identity } = accepted;
+    const session = new NodeSession(stream, {
+      nodeID: identity.nodeID,
+      cutConnection: accepted.cutConnection,
+      onWritable: () => this.#markSession(identity.nodeID),
+    });
+    stream.on("data", (frame: AgentFrame) => {
+      this.#onFrame(session, accepted, frame).catch((error: unknown) => {
+        this.#log.warn("session ended", { nodeID: session.nodeID, error });
+        session.fail(error);
+      });
+    });
+    stream.on("error", (error: unknown) => {
+      this.#log.debug("session broke", { nodeID: session.nodeID, error });
+    });
+    stream.on("cancelled", () => this.#onClosed(session));
+    stream.on("close", () => this.#onClosed(session));
+    stream.on("end", () => {
+      session.end();
+      this.#onClosed(session);
+    });
+  }
+
+  /** One node's lines for one subscription. */
+  async publishLogs(
+    identity: NodeIdentity,
+    requests: AsyncIterable<PublishLogsRequest>,
+  ): Promise<void> {
+    memberOf(this.#store.view(), identity);
+    await this.#logs.publish(identity.nodeID, requests);
+  }
+
+  /** Lines of the tasks, from whichever nodes run them, until all is said or the signal. */
+  logs(subscription: LogSubscription, signal: AbortSignal): AsyncIterable<TaskLogMessage> {
+    return this.#logs.logs(subscription, signal);
+  }
+
+  // ---- frames ----------------------------------------------------------------------------------
+
+  async #onFrame(session: NodeSession, accepted: AcceptedStream, frame: AgentFrame): Promise<void> {
+    const { kind } = frame;
+    if (kind.case === "hello") {
+      await this.#onHello(session, accepted, kind.value);
+      return;
+    }
+    // Before its hello, or after a newer stream of the same node took its place.
+    if (this.#sessions.get(session.nodeID) !== session) return;
+    if (this.#liveness.heard(session.nodeID))
+      await setNodeState(this.#store, session.nodeID, "ready");
+    switch (kind.case) {
+      case "report":
+        await this.#onReport(session, kind.value);
+        break;
+      case "heartbeat":
+        session.answerHeartbeat(this.#heartbeatAnswer());
+        break;
+      case "resync":
+        session.forgetSent();
+        this.#markSession(session.nodeID);
+        break;
+      case "leave":
+        await this.#onLeave(session);
+        break;
+      case undefined:
+        // A newer node's frame that this manager does not know.
+        break;
+      default:
+        kind satisfies never;
+    }
+  }
+
+  async #onHello(session: NodeSession, accepted: AcceptedStream, hello: Hello): Promise<void> {
+    let node: Node;
+    try {
+      node = memberOf(this.#store.view(), accepted.identity);
+    } catch (error) {
+      this.#log.warn("session refused", { nodeID: session.nodeID, error });
+      session.remove(messageOf(error));
+      return;
+    }
+    const description = decodeDescription(hello.description);
+    const addr = hello.advertiseAddr === "" ? accepted.remoteAddress : hello.advertiseAddr;
+    this.#sessions.get(session.nodeID)?.cut();
+    this.#sessions.set(session.nodeID, session);
+    this.#liveness.connected(session.nodeID);
+    session.welcome(node.spec.role, this.#managers(), this.#heartbeatAnswer());
+    this.#markNode(node.id);
+    this.#markSession(node.id);
+    this.#log.info("session open", { nodeID: node.id, addr });
+    await setNodeState(this.#store, node.id, "ready", { addr, description });
+  }
+
+  async #onReport(session: NodeSession, report: Report): Promise<void> {
+    if (report.appliedRevision !== undefined) {
+      session.applied = Number(report.appliedRevision);
+      this.#reconciler.markDirty();
+    }
+    const { portProblems, description } = report;
+    await this.#reports.submit({
+      nodeID: session.nodeID,
+      statuses: report.statuses.map(decodeStatus),
+      ...(portProblems === undefined ? {} : { portProblems: decodePortProblems(portProblems) }),
+      ...(description === undefined ? {} : { description: decodeDescription(description) }),
+    });
+    session.acknowledge(report.sequence);
+  }
+
+  async #onLeave(session: NodeSession): Promise<void> {
+    this.#liveness.forget(session.nodeID);
+    this.#log.info("node leaves", { nodeID: session.nodeID });
+    const message = "the node left the swarm";
+    await setNodeState(this.#store, session.nodeID, "down", { message });
+    this.#forgetSession(session);
+    session.end();
+  }
+
+  #onClosed(session: NodeSession): void {
+    session.markEnded();
+    if (this.#sessions.get(session.nodeID) !== session) return;
+    this.#forgetSession(session);
+    this.#liveness.closed(session.nodeID);
+    this.#log.info("session closed", { nodeID: session.nodeID });
+  }
+
+  #forgetSession(session: NodeSession): void {
+    if (this.#sessions.get(session.nodeID) !== session) return;
+    this.#sessions.delete(session.nodeID);
+    this.#logs.sessionClosed(session.nodeID);
+    // What waited for this node's confirmation waits no longer.
+    this.#reconciler.markDirty();
+  }
+
+  // ---- the state of nodes ----------------------------------------------------------------------
+
+  async #onVerdict(nodeID: string, verdict: Verdict): Promise<void> {
+    this.#log.warn("node not heard of", { nodeID, verdict: verdict.kind, why: verdict.message });
+    this.#sessions.get(nodeID)?.cut();
+    const state = verdict.kind === "down" ? "down" : "unknown";
+    try {
+      await setNodeState(this.#store, nodeID, state, { message: verdict.message });
+    } catch (error) {
+      this.#log.error("node's state not stored", { nodeID, error });
+    }
+  }
+
+  // ---- reconciling -----------------------------------------------------------------------------
+
+  #onEvent(event: StoreEvent): void {
+    for (const change of event.changes) {
+      this.#dirt.markChange(change);
+      if (change.kind !== "node") continue;
+      const { object } = change;
+      this.#markNode(object.id);
+      if (change.action === "remove") this.#onNodeRemoved(object.id);
+      else if (change.action === "update" && change.old.spec.role !== object.spec.role) {
+        this.#sessions.get(object.id)?.setRole(object.spec.role);
+      }
+    }
+    this.#reconciler.markDirty();
+  }
+
+  #onNodeRemoved(nodeID: NodeID): void {
+    this.#liveness.forget(nodeID);
+    const session = this.#sessions.get(nodeID);
+    if (session === undefined) return;
+    session.remove(`node ${nodeID} was removed from the cluster`);
+    this.#forgetSession(session);
+  }
+
+  #markNode(nodeID: string): void {
+    this.#dirt.markNode(nodeID, this.#store.view());
+    this.#reconciler.markDirty();
+  }
+
+  #markSession(nodeID: string): void {
+    this.#dirt.markSession(nodeID);
+    this.#reconciler.markDirty();
+  }
+
+  /** One pass: mesh, then holds, then sessions. Harmless when repeated. */
+  async #reconcile(): Promise<void> {
+    const snapshot = this.#store.view();
+    const dirt = this.#dirt.take();
+    const before = this.#mesh;
+    this.#mesh = updateMesh(before, snapshot, this.#liveness.evidence(), dirt.mesh);
+    if (this.#mesh !== before) this.#stopping = stoppingEndpoints(snapshot, this.#mesh);
+    const held = this.#updateHolds(snapshot, dirt.sessions);
+    for (const session of this.#sessions.values()) {
+      session.syncMesh(this.#mesh);
+      if (dirt.sessions !== "all" && !dirt.sessions.has(session.nodeID)) continue;
+      session.syncAssignments(assignmentsOfNode(snapshot, session.nodeID, held));
+    }
+  }
+
+  /** Who is held now; nodes of tasks that are held no longer are added to `sessions`. */
+  #updateHolds(snapshot: Snapshot, sessions: Set<string> | "all"): ReadonlySet<TaskID> {
+    const now = this.#clock.monotonic();
+    const before = heldTasks(this.#holds);
+    this.#holds = planHolds(this.#holds, {
+      stopping: this.#stopping,
+      revision: this.#mesh.revision,
+      applied: [...this.#sessions.values()].map(({ applied }) => applied),
+      now,
+    });
+    const held = heldTasks(this.#holds);
+    for (const taskID of before) {
+      const nodeID = snapshot.get("task", taskID)?.nodeID;
+      if (!held.has(taskID) && nodeID !== undefined && sessions !== "all") sessions.add(nodeID);
+    }
+    this.#armHoldTimer(now);
+    return held;
+  }
+
+  #armHoldTimer(now: number): void {
+    this.#holdTimer?.cancel();
+    const deadline = nextHoldDeadline(this.#holds);
+    if (deadline === undefined) return;
+    this.#holdTimer = this.#clock.timer("hold", deadline - now, () => {
+      const tasks = [...heldTasks(this.#holds)];
+      this.#log.warn("tasks are stopped though not every node has confirmed", { tasks });
+      this.#reconciler.markDirty();
+    });
+  }
+
+  #timing(): HeartbeatTiming {
+    return heartbeatTiming(this.#store.view().list("cluster")[0]?.spec);
+  }
+
+  #heartbeatAnswer(): HeartbeatAnswer {
+    const timing = this.#timing();
+    return { nextMs: nextBeatMs(timing, this.#random), graceMs: Math.round(timing.graceMs) };
+  }
+
+  #managers(): readonly ManagerAddress[] {
+    return this.#store
+      .view()
+      .list("node")
+      .flatMap(({ id, managerStatus }) =>
+        managerStatus === undefined ? [] : [{ nodeId: id, addr: managerStatus.addr }],
+      );
+  }
+}

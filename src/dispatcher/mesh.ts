@@ -1,0 +1,214 @@
+/**
+ * The mesh as the store has it: services with their ingress ports, endpoints and the nodes between them.
+ * Pure and incremental: a change of one service costs the same whether there are ten or ten thousand.
+ */
+import { isDeepStrictEqual } from "node:util";
+import type { TaskID } from "../base/ids.ts";
+import { isTaskStateAtLeast, type Node, type Task } from "../cluster/objects.ts";
+import type { Snapshot } from "../cluster/store.ts";
+import type { MeshEndpoint, MeshNode, MeshPort, MeshService } from "../datapath/view.ts";
+import type { MeshConfig } from "./assignment.ts";
+import { diffKeyed, isEmptyDelta, type KeyedDelta } from "./keyed-delta.ts";
+
+/** A MeshConfig with keys, never changed in place, that knows what it changed from. */
+export interface MeshTable {
+  readonly revision: number;
+  readonly network: MeshConfig["network"];
+  readonly nodes: ReadonlyMap<string, MeshNode>;
+  readonly services: ReadonlyMap<string, MeshService>;
+}
+
+export interface MeshDelta {
+  readonly revision: number;
+  /** `null` when it went away; absent when it did not change. */
+  readonly network?: NonNullable<MeshConfig["network"]> | null;
+  readonly nodes: KeyedDelta<MeshNode>;
+  readonly services: KeyedDelta<MeshService>;
+}
+
+/** What may have changed since the table was made. */
+export type MeshDirt =
+  | "all"
+  | { readonly nodeIDs: ReadonlySet<string>; readonly serviceIDs: ReadonlySet<string> };
+
+/** What is known of endpoints on nodes whose daemon cannot be reached, from asking the endpoints themselves. */
+export interface EndpointEvidence {
+  /** They did not answer. */
+  readonly lost: ReadonlySet<TaskID>;
+  /** They answered: their host lives, and the connections they have may go on. */
+  readonly answering: ReadonlySet<TaskID>;
+}
+
+export const EMPTY_MESH: MeshTable = {
+  revision: 0,
+  network: undefined,
+  nodes: new Map(),
+  services: new Map(),
+};
+
+/** The table for this snapshot; `before` itself when nothing in it changed. */
+export function updateMesh(
+  before: MeshTable,
+  snapshot: Snapshot,
+  evidence: EndpointEvidence,
+  dirt: MeshDirt,
+): MeshTable {
+  const network = dirt === "all" ? keepEqual(before.network, networkOf(snapshot)) : before.network;
+  const nodeIDs = dirt === "all" ? keysOf(before.nodes, snapshot.list("node")) : dirt.nodeIDs;
+  const serviceIDs =
+    dirt === "all"
+      ? keysOf(before.services, snapshot.list("service"), servicesOfTasks(snapshot))
+      : dirt.serviceIDs;
+  const nodes = replaceKeys(before.nodes, nodeIDs, (id) => meshNodeOf(snapshot.get("node", id)));
+  const services = replaceKeys(before.services, serviceIDs, (id) =>
+    meshServiceOf(snapshot, id, evidence),
+  );
+  const isSame =
+    before.revision !== 0 &&
+    network === before.network &&
+    nodes === before.nodes &&
+    services === before.services;
+  // Evidence changes without a transaction, and yet what is confirmed must be told from what was before.
+  const revision = Math.max(snapshot.revision, before.revision + 1);
+  return isSame ? before : { revision, network, nodes, services };
+}
+
+/** What a node that has `before` must be told to have `after`. */
+export function diffMesh(before: MeshTable, after: MeshTable): MeshDelta {
+  return {
+    revision: after.revision,
+    ...(isDeepStrictEqual(before.network, after.network) ? {} : { network: after.network ?? null }),
+    nodes: diffKeyed(before.nodes, after.nodes),
+    services: diffKeyed(before.services, after.services),
+  };
+}
+
+export function isEmptyMeshDelta(delta: MeshDelta): boolean {
+  return delta.network === undefined && isEmptyDelta(delta.nodes) && isEmptyDelta(delta.services);
+}
+
+export function meshConfigOf(table: MeshTable): MeshConfig {
+  return {
+    revision: table.revision,
+    ...(table.network === undefined ? {} : { network: table.network }),
+    nodes: [...table.nodes.values()],
+    services: [...table.services.values()],
+  };
+}
+
+/** A task's address in the ingress network, without prefix length; absent when it publishes nothing there. */
+export function ingressAddressOf(snapshot: Snapshot, task: Task): string | undefined {
+  const attachment = task.networksAttachments.find(
+    ({ network }) => snapshot.get("network", network.id)?.spec.ingress === true,
+  );
+  return attachment?.addresses[0]?.split("/")[0];
+}
+
+function networkOf(snapshot: Snapshot): MeshConfig["network"] {
+  const network = snapshot.list("network").find(({ spec }) => spec.ingress);
+  const subnet = network?.ipam.config[0]?.subnet;
+  const [cluster] = snapshot.list("cluster");
+  if (network === undefined || subnet === undefined || cluster === undefined) return undefined;
+  const { dataPathPort } = cluster;
+  return { name: network.spec.name, subnet, vni: network.vni, dataPathPort };
+}
+
+/** A node that is down stays a member: it comes back with its address, and may be a client meanwhile. */
+function meshNodeOf(node: Node | undefined): MeshNode | undefined {
+  if (node?.index === undefined || node.ingressAddress === undefined) return undefined;
+  return {
+    nodeID: node.id,
+    index: node.index,
+    underlayAddress: node.status.addr,
+    overlayAddress: node.ingressAddress,
+    addresses: node.description?.addresses ?? [],
+  };
+}
+
+/**
+ * Ports are the service's of now, endpoints are its tasks' that run. Of a service that is gone, or no
+ * longer publishes, the endpoints stay until they have ended, so that what is connected can finish.
+ */
+function meshServiceOf(
+  snapshot: Snapshot,
+  serviceID: string,
+  evidence: EndpointEvidence,
+): MeshService | undefined {
+  const service = snapshot.get("service", serviceID);
+  const tasks = snapshot.tasksOfService(serviceID);
+  const endpoints = tasks
+    .map((task) => meshEndpointOf(snapshot, task, evidence))
+    .filter((endpoint) => endpoint !== undefined)
+    .sort((a, b) => (a.taskID < b.taskID ? -1 : 1));
+  const ports = (service?.endpoint?.ports ?? []).flatMap(
+    ({ protocol, publishMode, publishedPort, targetPort }): MeshPort[] =>
+      publishMode === "ingress" && publishedPort !== undefined && protocol !== "sctp"
+        ? [{ protocol, publishedPort, targetPort }]
+        : [],
+  );
+  if (ports.length === 0 && endpoints.length === 0) return undefined;
+  const serviceName = service?.spec.name ?? tasks[0]?.serviceAnnotations.name ?? serviceID;
+  return { serviceID, serviceName, ports, endpoints };
+}
+
+function meshEndpointOf(
+  snapshot: Snapshot,
+  task: Task,
+  evidence: EndpointEvidence,
+): MeshEndpoint | undefined {
+  const node = task.nodeID === undefined ? undefined : snapshot.get("node", task.nodeID);
+  if (task.status.state !== "running" || node?.index === undefined) return undefined;
+  const address = ingressAddressOf(snapshot, task);
+  const state = endpointState(task, node, evidence);
+  if (address === undefined || state === undefined) return undefined;
+  return { taskID: task.id, address, nodeIndex: node.index, state };
+}
+
+/**
+ * A node in doubt (its manager has just started, or only its daemon is silent) still serves: a daemon's
+ * restart must not be seen by any client. A node that is down gives its endpoints up; what is connected
+ * to them is forgotten too, unless they themselves answer.
+ */
+function endpointState(
+  task: Task,
+  node: Node,
+  evidence: EndpointEvidence,
+): MeshEndpoint["state"] | undefined {
+  if (evidence.lost.has(task.id)) return undefined;
+  if (node.status.state === "down") {
+    return evidence.answering.has(task.id) ? "draining" : undefined;
+  }
+  return isTaskStateAtLeast(task.desiredState, "complete") ? "draining" : "live";
+}
+
+function servicesOfTasks(snapshot: Snapshot): { readonly id: string }[] {
+  return snapshot.list("task").map((task) => ({ id: task.serviceID }));
+}
+
+function keysOf(
+  before: ReadonlyMap<string, unknown>,
+  ...lists: readonly (readonly { readonly id: string }[])[]
+): ReadonlySet<string> {
+  return new Set([...before.keys(), ...lists.flat().map(({ id }) => id)]);
+}
+
+/** `before` with these keys made anew; `before` itself when each came out as it was. */
+function replaceKeys<V>(
+  before: ReadonlyMap<string, V>,
+  keys: ReadonlySet<string>,
+  make: (key: string) => V | undefined,
+): ReadonlyMap<string, V> {
+  let after: Map<string, V> | undefined;
+  for (const key of keys) {
+    const value = make(key);
+    if (isDeepStrictEqual(before.get(key), value)) continue;
+    after ??= new Map(before);
+    if (value === undefined) after.delete(key);
+    else after.set(key, value);
+  }
+  return after ?? before;
+}
+
+function keepEqual<T>(before: T, after: T): T {
+  return isDeepStrictEqual(before, after) ? before : after;
+}

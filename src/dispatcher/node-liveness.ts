@@ -1,0 +1,202 @@
+/**
+ * Which members can be heard of. A node that is silent for longer than the grace is asked after through
+ * its endpoints: when none answers it is down at once; when some do, its host lives and only its daemon
+ * is away, and it is given Docker's patience before its tasks are taken from it.
+ *
+ *     heard ── silence > grace ──▶ asked ── nobody answers, or patience over ──▶ down ── frames ──▶ heard
+ *     awaited (its manager has just started) ── silence > patience ──▶ down
+ */
+import { isDeepStrictEqual } from "node:util";
+import type { Clock, Timer } from "../base/clock.ts";
+import type { TaskID } from "../base/ids.ts";
+import type { Logger } from "../base/logger.ts";
+import type { EndpointProbe } from "./endpoint-probe.ts";
+import type { HeartbeatTiming } from "./heartbeat.ts";
+import type { EndpointEvidence } from "./mesh.ts";
+
+/** Endpoints of one node that are asked in a round; a node's further ones share its first ones' fate. */
+const PROBES_PER_ROUND_MAX = 64;
+
+export interface ProbeTarget {
+  readonly taskID: TaskID;
+  readonly address: string;
+}
+
+export type Verdict =
+  /** Its daemon is silent, its tasks answer. */
+  | { readonly kind: "doubtful"; readonly message: string }
+  | { readonly kind: "down"; readonly message: string };
+
+export interface NodeLivenessComponents {
+  readonly clock: Clock;
+  readonly probe: EndpointProbe;
+  readonly log: Logger;
+  readonly timing: () => HeartbeatTiming;
+  /** The running endpoints of a node. */
+  readonly endpoints: (nodeID: string) => readonly ProbeTarget[];
+  readonly onVerdict: (nodeID: string, verdict: Verdict) => void;
+  /** What endpoints answered has changed for this node. */
+  readonly onEvidence: (nodeID: string) => void;
+}
+
+interface Watched {
+  phase: "heard" | "awaited" | "asked" | "down";
+  /** Monotonic milliseconds. */
+  lastHeard: number;
+  timer: Timer | undefined;
+  /** A round of questions is under way; what it brings counts for whoever else would have asked. */
+  asking: boolean;
+  lost: ReadonlySet<TaskID>;
+  answering: ReadonlySet<TaskID>;
+}
+
+const NOTHING: ReadonlySet<TaskID> = new Set();
+
+export class NodeLiveness {
+  readonly #components: NodeLivenessComponents;
+  readonly #nodes = new Map<string, Watched>();
+
+  constructor(components: NodeLivenessComponents) {
+    this.#components = components;
+  }
+
+  /** A session of the node begins; whatever was thought of it is over. */
+  connected(nodeID: string): void {
+    this.forget(nodeID);
+    this.#watch(nodeID, "heard");
+  }
+
+  /** Something came from the node. True when it had been doubted or given up meanwhile. */
+  heard(nodeID: string): boolean {
+    const node = this.#nodes.get(nodeID);
+    if (node?.phase !== "heard") {
+      this.connected(nodeID);
+      return true;
+    }
+    node.lastHeard = this.#components.clock.monotonic();
+    return false;
+  }
+
+  /**
+   * Its session ended: its daemon has, its host perhaps not. Endpoints that do not answer are lost at
+   * once; the verdict on the node waits for the grace, since most daemons are back within it.
+   */
+  closed(nodeID: string): void {
+    const node = this.#nodes.get(nodeID);
+    if (node?.phase === "heard") void this.#ask(nodeID, node);
+  }
+
+  /** A member that was there when this manager started: it is given time to find the way back. */
+  await(nodeID: string): void {
+    if (!this.#nodes.has(nodeID)) this.#watch(nodeID, "awaited");
+  }
+
+  /** Said to be leaving, or removed. */
+  forget(nodeID: string): void {
+    this.#nodes.get(nodeID)?.timer?.cancel();
+    this.#nodes.delete(nodeID);
+  }
+
+  evidence(): EndpointEvidence {
+    const all = [...this.#nodes.values()];
+    return {
+      lost: new Set(all.flatMap(({ lost }) => [...lost])),
+      answering: new Set(all.flatMap(({ answering }) => [...answering])),
+    };
+  }
+
+  stop(): void {
+    for (const nodeID of [...this.#nodes.keys()]) this.forget(nodeID);
+  }
+
+  #watch(nodeID: string, phase: "heard" | "awaited"): void {
+    const lastHeard = this.#components.clock.monotonic();
+    const empty = { timer: undefined, asking: false, lost: NOTHING, answering: NOTHING };
+    const node: Watched = { phase, lastHeard, ...empty };
+    this.#nodes.set(nodeID, node);
+    this.#arm(nodeID, node, this.#limitMs(phase));
+  }
+
+  #limitMs(phase: Watched["phase"]): number {
+    const { graceMs, patienceMs } = this.#components.timing();
+    return phase === "awaited" ? patienceMs : graceMs;
+  }
+
+  /** One timer per node, set again only when it fires: frames do no more than move `lastHeard`. */
+  #arm(nodeID: string, node: Watched, delayMs: number): void {
+    const dueAt = this.#components.clock.monotonic() + delayMs;
+    node.timer = this.#components.clock.timer(`node ${nodeID} heard of`, delayMs, () => {
+      const { periodMs } = this.#components.timing();
+      const now = this.#components.clock.monotonic();
+      const leftMs = node.lastHeard + this.#limitMs(node.phase) - now;
+      // A late timer means that this process itself was held up; what nodes sent waits to be read.
+      const heldUp = now - dueAt > periodMs / 2;
+      if (leftMs > 0) this.#arm(nodeID, node, leftMs);
+      else if (heldUp) this.#arm(nodeID, node, periodMs);
+      else {
+        if (node.phase === "heard") node.phase = "asked";
+        void this.#ask(nodeID, node);
+      }
+    });
+  }
+
+  /** One round of asking. Never rejects. */
+  async #ask(nodeID: string, node: Watched): Promise<void> {
+    if (node.asking) return;
+    node.asking = true;
+    const { probe, endpoints } = this.#components;
+    const all = endpoints(nodeID);
+    const asked = all.slice(0, PROBES_PER_ROUND_MAX);
+    const answers = await Promise.all(asked.map(({ address }) => probe.answers(address)));
+    node.asking = false;
+    if (this.#nodes.get(nodeID) !== node) return;
+
+    const answering = new Set(asked.filter((_, at) => answers[at]).map(({ taskID }) => taskID));
+    if (answering.size > 0) {
+      for (const { taskID } of all.slice(PROBES_PER_ROUND_MAX)) answering.add(taskID);
+    }
+    const lost = new Set(all.map(({ taskID }) => taskID).filter((id) => !answering.has(id)));
+    this.#setEvidence(nodeID, node, lost, answering);
+
+    if (node.phase === "asked" || node.phase === "awaited") this.#judge(nodeID, node);
+    // While endpoints answer they are asked again: connections to them go on only for as long as they do.
+    if (node.phase !== "heard" && answering.size > 0) this.#askAgain(nodeID, node);
+  }
+
+  #judge(nodeID: string, node: Watched): void {
+    const { clock, timing, onVerdict } = this.#components;
+    const wasAwaited = node.phase === "awaited";
+    const silentMs = clock.monotonic() - node.lastHeard;
+    const isOver = wasAwaited || node.answering.size === 0 || silentMs >= timing().patienceMs;
+    node.phase = isOver ? "down" : "asked";
+    const message = wasAwaited ? FAILURE_WHILE_UNKNOWN : FAILURE;
+    onVerdict(nodeID, isOver ? { kind: "down", message } : DOUBTFUL);
+  }
+
+  #askAgain(nodeID: string, node: Watched): void {
+    const { clock, timing } = this.#components;
+    node.timer = clock.timer(`node ${nodeID} asked again`, timing().periodMs, () => {
+      void this.#ask(nodeID, node);
+    });
+  }
+
+  #setEvidence(
+    nodeID: string,
+    node: Watched,
+    lost: ReadonlySet<TaskID>,
+    answering: ReadonlySet<TaskID>,
+  ): void {
+    const changed = !isDeepStrictEqual([lost, answering], [node.lost, node.answering]);
+    node.lost = lost;
+    node.answering = answering;
+    if (changed) this.#components.onEvidence(nodeID);
+  }
+}
+
+/** Docker's words (swarmkit dispatcher.go). */
+const FAILURE = "heartbeat failure";
+const FAILURE_WHILE_UNKNOWN = 'heartbeat failure for node in "unknown" state';
+const DOUBTFUL: Verdict = {
+  kind: "doubtful",
+  message: "the node's daemon does not answer, its tasks do",
+};

@@ -1,0 +1,77 @@
+/** The mesh on the wire: each value of datapath/view.ts as its message, and back. */
+import { create } from "@bufbuild/protobuf";
+import { SystemError } from "../base/errors.ts";
+import type { MeshEndpoint, MeshNode, MeshPort, MeshService } from "../datapath/view.ts";
+import type { MeshConfig } from "./assignment.ts";
+import {
+  type MeshNetwork as MeshNetworkMessage,
+  MeshNetworkSchema,
+  type MeshNode as MeshNodeMessage,
+  MeshNodeSchema,
+  type MeshService as MeshServiceMessage,
+  MeshServiceSchema,
+} from "./gen/weft_pb.ts";
+
+export type MeshNetwork = NonNullable<MeshConfig["network"]>;
+
+export function encodeMeshNetwork(network: MeshNetwork): MeshNetworkMessage {
+  return create(MeshNetworkSchema, network);
+}
+
+export function decodeMeshNetwork(message: MeshNetworkMessage): MeshNetwork {
+  const { name, subnet, vni, dataPathPort } = message;
+  return { name, subnet, vni, dataPathPort };
+}
+
+export function encodeMeshNode(node: MeshNode): MeshNodeMessage {
+  return create(MeshNodeSchema, {
+    nodeId: node.nodeID,
+    index: node.index,
+    underlayAddress: node.underlayAddress,
+    overlayAddress: node.overlayAddress,
+    addresses: [...node.addresses],
+  });
+}
+
+export function decodeMeshNode(message: MeshNodeMessage): MeshNode {
+  const { nodeId: nodeID, index, underlayAddress, overlayAddress, addresses } = message;
+  return { nodeID, index, underlayAddress, overlayAddress, addresses };
+}
+
+export function encodeMeshService(service: MeshService): MeshServiceMessage {
+  return create(MeshServiceSchema, {
+    serviceId: service.serviceID,
+    serviceName: service.serviceName,
+    ports: service.ports.map((port) => ({ ...port })),
+    endpoints: service.endpoints.map((endpoint) => ({
+      taskId: endpoint.taskID,
+      address: endpoint.address,
+      nodeIndex: endpoint.nodeIndex,
+      draining: endpoint.state === "draining",
+    })),
+  });
+}
+
+export function decodeMeshService(message: MeshServiceMessage): MeshService {
+  return {
+    serviceID: message.serviceId,
+    serviceName: message.serviceName,
+    ports: message.ports.map(decodeMeshPort),
+    endpoints: message.endpoints.map(
+      (endpoint): MeshEndpoint => ({
+        taskID: endpoint.taskId,
+        address: endpoint.address,
+        nodeIndex: endpoint.nodeIndex,
+        state: endpoint.draining ? "draining" : "live",
+      }),
+    ),
+  };
+}
+
+function decodeMeshPort(port: MeshServiceMessage["ports"][number]): MeshPort {
+  const { protocol, publishedPort, targetPort } = port;
+  if (protocol !== "tcp" && protocol !== "udp") {
+    throw new SystemError(`the manager sent a mesh port of protocol "${protocol}"`);
+  }
+  return { protocol, publishedPort, targetPort };
+}

@@ -1,0 +1,127 @@
+/**
+ * What nodes report, on the wire. Decoding believes nothing: a member with a valid certificate may still
+ * run other code than ours, so shape, range and state are checked here, once.
+ */
+import { create } from "@bufbuild/protobuf";
+import { InvalidParameterError } from "../base/errors.ts";
+import {
+  isTaskStateAtLeast,
+  PORT_PROTOCOLS,
+  type PortConfig,
+  type PortProblem,
+  type PortProtocol,
+  TASK_STATES,
+  type TaskState,
+  type TaskStatus,
+} from "../cluster/objects.ts";
+import type { TaskStatusUpdate } from "./assignment.ts";
+import {
+  type PortProblems as PortProblemsMessage,
+  PortProblemsSchema,
+  type PublishedPort as PublishedPortMessage,
+  type TaskStatusReport,
+  TaskStatusReportSchema,
+} from "./gen/weft_pb.ts";
+
+/** Texts beyond this are cut: they are for a line of `service ps`, and the store keeps them. */
+const TEXT_LENGTH_MAX = 4_096;
+/** A node reports at most this many problems; the rest would be a fault of its own. */
+const PORT_PROBLEMS_MAX = 65_536;
+const PORT_MAX = 65_535;
+
+export function encodeStatus(update: TaskStatusUpdate): TaskStatusReport {
+  const { status } = update;
+  const container = status.containerStatus;
+  return create(TaskStatusReportSchema, {
+    taskId: update.taskID,
+    timestamp: status.timestamp,
+    state: status.state,
+    message: status.message,
+    ...(status.err === undefined ? {} : { err: status.err }),
+    ...(container === undefined
+      ? {}
+      : {
+          container: {
+            ...(container.containerID === undefined ? {} : { containerId: container.containerID }),
+            ...(container.pid === undefined ? {} : { pid: container.pid }),
+            ...(container.exitCode === undefined ? {} : { exitCode: container.exitCode }),
+          },
+        }),
+    ...(status.portStatus === undefined
+      ? {}
+      : { ports: { ports: status.portStatus.ports.map((port) => ({ ...port })) } }),
+  });
+}
+
+export function decodeStatus(message: TaskStatusReport): TaskStatusUpdate {
+  const { container, ports } = message;
+  const status: TaskStatus = {
+    timestamp: decodeTime(message.timestamp),
+    state: decodeReportedState(message.state),
+    message: message.message.slice(0, TEXT_LENGTH_MAX),
+    ...(message.err === undefined ? {} : { err: message.err.slice(0, TEXT_LENGTH_MAX) }),
+    ...(container === undefined
+      ? {}
+      : {
+          containerStatus: {
+            ...(container.containerId === undefined ? {} : { containerID: container.containerId }),
+            ...(container.pid === undefined ? {} : { pid: container.pid }),
+            ...(container.exitCode === undefined ? {} : { exitCode: container.exitCode }),
+          },
+        }),
+    ...(ports === undefined ? {} : { portStatus: { ports: ports.ports.map(decodePort) } }),
+  };
+  return { taskID: message.taskId, status };
+}
+
+export function encodePortProblems(problems: readonly PortProblem[]): PortProblemsMessage {
+  return create(PortProblemsSchema, { problems: problems.map((problem) => ({ ...problem })) });
+}
+
+export function decodePortProblems(message: PortProblemsMessage): readonly PortProblem[] {
+  return message.problems.slice(0, PORT_PROBLEMS_MAX).map((problem) => ({
+    protocol: decodeProtocol(problem.protocol),
+    publishedPort: decodePortNumber(problem.publishedPort),
+    reason: problem.reason.slice(0, TEXT_LENGTH_MAX),
+  }));
+}
+
+/** Only states that an agent brings a task into; what comes before and `remove`, `orphaned` are the managers' to say. */
+function decodeReportedState(text: string): TaskState {
+  const state = TASK_STATES.find((known) => known === text);
+  const isAgents =
+    state !== undefined &&
+    isTaskStateAtLeast(state, "assigned") &&
+    state !== "remove" &&
+    state !== "orphaned";
+  if (!isAgents) throw new InvalidParameterError(`an agent cannot report task state "${text}"`);
+  return state;
+}
+
+function decodeTime(text: string): string {
+  if (Number.isNaN(Date.parse(text))) throw new InvalidParameterError(`invalid time "${text}"`);
+  return text;
+}
+
+function decodePort(port: PublishedPortMessage): PortConfig {
+  return {
+    ...(port.name === undefined ? {} : { name: port.name }),
+    protocol: decodeProtocol(port.protocol),
+    targetPort: decodePortNumber(port.targetPort),
+    ...(port.publishedPort === undefined
+      ? {}
+      : { publishedPort: decodePortNumber(port.publishedPort) }),
+    publishMode: port.publishMode === "host" ? "host" : "ingress",
+  };
+}
+
+function decodeProtocol(text: string): PortProtocol {
+  const protocol = PORT_PROTOCOLS.find((known) => known === text);
+  if (protocol === undefined) throw new InvalidParameterError(`unknown protocol "${text}"`);
+  return protocol;
+}
+
+function decodePortNumber(port: number): number {
+  if (port < 1 || port > PORT_MAX) throw new InvalidParameterError(`port ${port} is out of range`);
+  return port;
+}
