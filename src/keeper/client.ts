@@ -1,6 +1,7 @@
 /** The keeper as the daemon sees it, over its control socket. */
 import type { IncomingMessage } from "node:http";
 import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
 import {
   ConflictError,
   InvalidParameterError,
@@ -34,6 +35,9 @@ const CALL_TIMEOUT_MS = 10_000;
 
 /** A new process has to come up within it. */
 const HANDOVER_TIMEOUT_MS = 45_000;
+
+/** How often it is looked whether a keeper that was told to end has. */
+const STOP_LOOK_MS = 10;
 
 export interface KeeperClientInit {
   readonly socketPath?: string;
@@ -70,6 +74,11 @@ export class HTTPKeeperClient implements KeeperClient {
 
   async stop(): Promise<void> {
     await this.#call({ method: "POST", path: "/stop" });
+    const deadline = performance.now() + CALL_TIMEOUT_MS;
+    while (await this.#answers()) {
+      if (performance.now() > deadline) throw new SystemError("the keeper does not end");
+      await pause(STOP_LOOK_MS);
+    }
   }
 
   async *events(signal: AbortSignal): AsyncGenerator<KeeperEvent> {
@@ -81,6 +90,16 @@ export class HTTPKeeperClient implements KeeperClient {
       }
     } catch (error) {
       if (!signal.aborted) throw error;
+    }
+  }
+
+  async #answers(): Promise<boolean> {
+    try {
+      await this.status();
+      return true;
+    } catch (error) {
+      if (error instanceof UnavailableError) return false;
+      throw error;
     }
   }
 

@@ -35,6 +35,7 @@ class Rig implements AsyncDisposable {
   /** What `holdPorts` waits for. */
   gate: Promise<void> = Promise.resolve();
   stopped = 0;
+  endsOnStop = false;
   readonly control = new ControlServer({
     log: silentLogger,
     status: () => STATUS,
@@ -44,7 +45,10 @@ class Rig implements AsyncDisposable {
       return ports.map((port) => ({ ...port, state: "held" }));
     },
     handOver: async (command) => void this.commands.push(command),
-    stop: () => void this.stopped++,
+    stop: () => {
+      this.stopped++;
+      if (this.endsOnStop) this.control.server.close();
+    },
   });
 
   static async create(): Promise<Rig> {
@@ -77,8 +81,10 @@ test("status, ports, handover and stop cross the socket as they are", async () =
   assert.deepEqual(rig.asked, [ports]);
   await rig.client.handOver(["/bin/weft"]);
   assert.deepEqual(rig.commands, [["/bin/weft"]]);
+  assert.equal(rig.stopped, 1, "who has handed over ends");
+  rig.endsOnStop = true;
   await rig.client.stop();
-  assert.equal(rig.stopped, 2, "after a handover and after a stop");
+  await assert.rejects(rig.client.status(), UnavailableError);
 });
 
 test("events: the whole state at once, then each change, until the signal", async () => {

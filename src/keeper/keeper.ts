@@ -76,7 +76,7 @@ export class Keeper implements Startable {
     });
     const onChange = (ports: readonly PortHold[]) =>
       this.#control.publish({ kind: "ports", ports });
-    const binder = systemBinder(clock, this.#splices);
+    const binder = systemBinder({ clock, log, splices: this.#splices });
     this.#ports = new PortHolder({ clock, log, binder, onChange });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.stopRequested = promise;

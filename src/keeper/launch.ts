@@ -16,8 +16,8 @@ export interface EnsureKeeperOptions {
   readonly dataDir: string;
   /** The daemon's version: a keeper of another one hands over to a new one. */
   readonly version: string;
-  /** What runs `weft`; `keeper` and its flags are added. */
-  readonly executable: readonly string[];
+  /** What runs `weft`; `keeper` and its flags are added. Absent when a service manager runs the keeper: then it is only waited for. */
+  readonly executable?: readonly string[];
   readonly log: Logger;
   readonly logLevel?: LogLevel;
   readonly socketPath?: string;
@@ -36,19 +36,37 @@ const NODE_OPTIONS = "--max-semi-space-size=1";
 export async function ensureKeeper(options: EnsureKeeperOptions): Promise<KeeperClient> {
   const { log, version, socketPath = KEEPER_SOCKET } = options;
   const client = new HTTPKeeperClient({ socketPath });
+  const { executable } = options;
   const running = await statusOf(client);
-  if (running === undefined) {
-    const { pid } = await start(options, client);
-    log.info("started the keeper", { pid });
-    return client;
-  }
-  assertOurs(running, options.dataDir, socketPath);
-  if (running.version !== version) {
-    log.info("the keeper is of another version and hands over", { from: running.version, version });
-    await client.handOver(commandOf(options));
+  const status =
+    running ??
+    (executable === undefined
+      ? await appearing(client, socketPath)
+      : await start({ ...options, executable }, client));
+  assertOurs(status, options.dataDir, socketPath);
+  if (running === undefined) log.info("the keeper is up", { pid: status.pid });
+  if (status.version === version) return client;
+  if (executable === undefined) {
+    log.warn("the keeper is of another version: restart its service", { of: status.version });
+  } else {
+    log.info("the keeper is of another version and hands over", { of: status.version });
+    await client.handOver(commandOf({ ...options, executable }));
   }
   return client;
 }
+
+/** The keeper that a service manager starts. */
+async function appearing(client: KeeperClient, socketPath: string): Promise<KeeperStatus> {
+  const deadline = performance.now() + START_TIMEOUT_MS;
+  while (performance.now() < deadline) {
+    const status = await statusOf(client);
+    if (status !== undefined) return status;
+    await pause(LOOK_MS);
+  }
+  throw new UnavailableError(`no keeper answers at ${socketPath}: is its service running?`);
+}
+
+type LaunchOptions = EnsureKeeperOptions & { readonly executable: readonly string[] };
 
 /** Undefined when none answers. */
 async function statusOf(client: KeeperClient): Promise<KeeperStatus | undefined> {
@@ -75,17 +93,14 @@ function assertOurs(status: KeeperStatus, dataDir: string, socketPath: string): 
 }
 
 /** Resolves with the status of whichever keeper answers first; a second one refuses itself. */
-async function start(options: EnsureKeeperOptions, client: KeeperClient): Promise<KeeperStatus> {
-  const { dataDir, socketPath = KEEPER_SOCKET } = options;
+async function start(options: LaunchOptions, client: KeeperClient): Promise<KeeperStatus> {
+  const { dataDir } = options;
   const deadline = performance.now() + START_TIMEOUT_MS;
   for (let starts = 1; ; starts++) {
     const child = await launch(options);
     while (child.exitCode === null && child.signalCode === null) {
       const status = await statusOf(client);
-      if (status !== undefined) {
-        assertOurs(status, dataDir, socketPath);
-        return status;
-      }
+      if (status !== undefined) return status;
       if (performance.now() > deadline) {
         child.kill("SIGKILL");
         throw new SystemError(`the keeper does not come up; its log is ${logPath(dataDir)}`);
@@ -97,7 +112,7 @@ async function start(options: EnsureKeeperOptions, client: KeeperClient): Promis
   }
 }
 
-async function launch(options: EnsureKeeperOptions): Promise<ChildProcess> {
+async function launch(options: LaunchOptions): Promise<ChildProcess> {
   const [program = "", ...args] = commandOf(options);
   mkdirSync(join(options.dataDir, "keeper"), { recursive: true, mode: 0o700 });
   const file = openSync(logPath(options.dataDir), "a", 0o600);
@@ -118,7 +133,7 @@ async function launch(options: EnsureKeeperOptions): Promise<ChildProcess> {
   }
 }
 
-function commandOf({ executable, dataDir, logLevel = "info" }: EnsureKeeperOptions) {
+function commandOf({ executable, dataDir, logLevel = "info" }: LaunchOptions) {
   return [...executable, "keeper", "--data-dir", dataDir, "--log-level", logLevel];
 }
 

@@ -16,6 +16,8 @@ export interface RunKeeperOptions {
   readonly pluginSocket?: string;
 }
 
+const SIGNALS = ["SIGTERM", "SIGINT"] as const;
+
 /** Runs until SIGTERM, SIGINT or the daemon's stop; resolves when all that it held is let go. */
 export async function runKeeper(options: RunKeeperOptions): Promise<void> {
   const { logLevel, log: given, ...init } = options;
@@ -28,10 +30,12 @@ export async function runKeeper(options: RunKeeperOptions): Promise<void> {
   process.on("SIGHUP", () => {});
   const keeper = new Keeper({ clock: systemClock, log }, init);
   await keeper.start();
-  await Promise.race([keeper.stopRequested, signalled("SIGTERM"), signalled("SIGINT")]);
+  await Promise.race([keeper.stopRequested, ...SIGNALS.map(signalled)]);
+  // Ending may take its time for what still runs; a second signal does not wait for it.
+  for (const signal of SIGNALS) process.removeAllListeners(signal);
   await keeper.stop();
 }
 
-function signalled(name: "SIGTERM" | "SIGINT"): Promise<void> {
+function signalled(name: (typeof SIGNALS)[number]): Promise<void> {
   return new Promise((resolve) => process.once(name, () => resolve()));
 }

@@ -51,6 +51,6 @@ export interface KeeperClient {
   holdPorts(ports: readonly PortRequest[]): Promise<readonly PortHold[]>;
   /** The whole state at once, then at each change, until the signal or the keeper's end. */
   events(signal: AbortSignal): AsyncIterable<KeeperEvent>;
-  /** Ends the keeper, which lets go of all ports. */
+  /** Ends the keeper, which lets go of all ports; resolves when it has. */
   stop(): Promise<void>;
 }

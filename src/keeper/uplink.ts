@@ -8,7 +8,7 @@ export const TUNNEL_OVERHEAD = 50;
 const MTU_DEFAULT = 1500;
 
 /** Links that lead to containers of this host, not out of it. */
-const INNER_LINK = /^(lo|docker|br-|virbr|veth|wv|wc|vx)/;
+export const INNER_LINK = /^(lo|docker|br-|virbr|veth|wv|wc|vx)/;
 
 /** The MTU of the link with the default route; without one, the smallest of the links that have a route and lead out. */
 export async function uplinkMTU(): Promise<number> {

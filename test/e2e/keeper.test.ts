@@ -274,6 +274,22 @@ test("IPv6 clients of a held port are led to where the kernel leads 127.0.0.1", 
     }
   }
 
+  // Whichever of its addresses is asked answers, one that came later too; those that are gone are let go.
+  const second = host.ipv6.replace(/\d+$/, "aa");
+  await host.addAddress(`${second}/64`);
+  const ask = async (server: string) => {
+    const [answer] = await dnsQuery(client, { server, name: "task.test", type: "TXT" });
+    return answer?.records?.[0] === dns.slice(0, 12);
+  };
+  await until(() => ask(second), { what: `an answer from ${second}` });
+  assert.ok(await ask(host.ipv6));
+  await host.removeAddress(`${second}/64`);
+  await until(
+    async () => !(await host.execOk(["ss", "-Hlun", "sport = 53"])).includes(`[${second}]`),
+    { what: "the socket of an address that is gone to go" },
+  );
+  assert.ok(await ask(host.ipv6));
+
   // The rule refuses: so is the client, at once.
   await host.execOk(["nft", "-f", "-"], { stdin: REFUSE });
   assert.equal((await tryGet(host, "http://[::1]:8080/")).failure, "reset");

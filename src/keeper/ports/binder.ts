@@ -7,7 +7,9 @@ import type { PortRequest } from "../protocol.ts";
 export type PortSocket = Server | Socket;
 
 export interface BoundPort {
-  readonly socket: PortSocket;
+  readonly sockets: readonly PortSocket[];
+  /** Goes on with one more socket of this port that another keeper bound. */
+  adopt(socket: PortSocket): void;
   /** Lets go of it; what it has accepted already goes on. */
   close(): Promise<void>;
 }
@@ -19,8 +21,8 @@ export interface Binder {
   adopt(request: PortRequest, socket: PortSocket): BoundPort;
 }
 
-/** The system has no IPv6: then IPv4 alone is all there is to hold. */
-export function lacksIPv6(error: unknown): boolean {
+/** The host has no such address, or none of its family. */
+export function lacksAddress(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === "EAFNOSUPPORT" || code === "EADDRNOTAVAIL";
 }

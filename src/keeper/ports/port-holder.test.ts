@@ -18,7 +18,8 @@ class FakeHost implements Binder {
   adopt({ port }: PortRequest, socket: PortSocket): BoundPort {
     this.bound.push(port);
     return {
-      socket,
+      sockets: [socket],
+      adopt() {},
       close: async () => {
         this.bound.splice(this.bound.indexOf(port), 1);
       },

@@ -19,7 +19,7 @@ export interface PortHolderComponents {
   readonly onChange: (ports: readonly PortHold[]) => void;
 }
 
-/** A port and the socket that holds it. */
+/** A port and a socket that holds it. */
 export interface HeldSocket {
   readonly request: PortRequest;
   readonly socket: PortSocket;
@@ -71,8 +71,10 @@ export class PortHolder {
 
   /** Before the first `hold`: goes on with a socket that another keeper bound. */
   adopt({ request, socket }: HeldSocket): void {
-    const bound = this.#components.binder.adopt(request, socket);
-    this.#entries.set(keyOf(request), { request, bound });
+    const key = keyOf(request);
+    const bound = this.#entries.get(key)?.bound;
+    if (bound !== undefined) bound.adopt(socket);
+    else this.#entries.set(key, { request, bound: this.#components.binder.adopt(request, socket) });
   }
 
   /** Nothing is bound or let go of while `work` runs with all the bound sockets. */
@@ -80,7 +82,7 @@ export class PortHolder {
     return this.#serial.run(() =>
       work(
         [...this.#entries.values()].flatMap(({ request, bound }) =>
-          bound === undefined ? [] : [{ request, socket: bound.socket }],
+          (bound?.sockets ?? []).map((socket) => ({ request, socket })),
         ),
       ),
     );

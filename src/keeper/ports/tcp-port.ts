@@ -1,6 +1,7 @@
 /** A held TCP port: a listener on every address of the host that splices IPv6 clients and resets IPv4 ones. */
 import { createServer, type Server, type Socket } from "node:net";
-import { type BoundPort, isIPv4Client, lacksIPv6 } from "./binder.ts";
+import { AssertionFault } from "../../base/assert.ts";
+import { type BoundPort, isIPv4Client, lacksAddress } from "./binder.ts";
 import { splice } from "./splice.ts";
 
 /** Connections spliced at a time, over all ports; one more is reset at once. */
@@ -42,7 +43,8 @@ export async function bindTCP(port: number, splices: Splices): Promise<BoundPort
   try {
     await listen(server, port, "::");
   } catch (error) {
-    if (!lacksIPv6(error)) throw error;
+    if (!lacksAddress(error)) throw error;
+    // The system has no IPv6: then IPv4 alone is all there is to hold.
     await listen(server, port, "0.0.0.0");
   }
   return bound(server);
@@ -69,7 +71,10 @@ function serveTCP(server: Server, port: number, splices: Splices): void {
 
 function bound(server: Server): BoundPort {
   return {
-    socket: server,
+    sockets: [server],
+    adopt() {
+      throw new AssertionFault("a TCP port has one socket");
+    },
     close: () =>
       new Promise((resolve) => {
         // Does not wait for its connections: they finish on their own.

@@ -3,12 +3,17 @@ import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { test } from "node:test";
 import { FakeClock } from "../../base/clock.ts";
+import { silentLogger } from "../../base/logger.ts";
 import type { BoundPort } from "./binder.ts";
-import { adoptUDP, UDP_IDLE_MS } from "./udp-port.ts";
+import { IPv6Addresses } from "./ipv6-addresses.ts";
+import { adoptUDP, bindUDP, UDP_IDLE_MS } from "./udp-port.ts";
+
+/** In the kernel's format: ::1 on lo. */
+const LOOPBACK = "00000000000000000000000000000001 01 80 10 80       lo\n";
 
 /**
- * A held port whose IPv6 side is at ::1 only, so that a server can have the same port at 127.0.0.1, as
- * the kernel's rules do on a real host.
+ * A held port without its socket for IPv4, so that a server can have the same port at 127.0.0.1, where the
+ * kernel's rules lead on a real host.
  */
 class Rig implements AsyncDisposable {
   readonly clock = new FakeClock();
@@ -20,7 +25,9 @@ class Rig implements AsyncDisposable {
   private constructor(server: Socket, front: Socket) {
     this.server = server;
     this.port = server.address().port;
-    this.held = adoptUDP(this.port, front, this.clock);
+    const addresses = new IPv6Addresses(this.clock, () => LOOPBACK);
+    const components = { clock: this.clock, log: silentLogger, addresses };
+    this.held = adoptUDP(this.port, front, components);
   }
 
   static async create(): Promise<Rig> {
@@ -75,5 +82,30 @@ test("a silent client is forgotten, one that speaks is not", async () => {
   assert.equal(await rig.ask(speaking, "three"), kept);
   assert.notEqual(await rig.ask(silent, "four"), before);
   rig.clock.advance(2 * UDP_IDLE_MS);
-  assert.deepEqual(rig.clock.pending(), [], "nobody is left to look after");
+  const scan = ["keeper.addresses.scan"];
+  assert.deepEqual(rig.clock.pending(), scan, "nobody is left to look after");
+});
+
+test("a port that is taken at one address is taken, and nothing of it is held", async () => {
+  const clock = new FakeClock();
+  const addresses = new IPv6Addresses(clock, () => LOOPBACK);
+  const components = { clock, log: silentLogger, addresses };
+  for (const options of [{ type: "udp6", ipv6Only: true }, { type: "udp4" }] as const) {
+    const other = createSocket(options);
+    other.bind(0, options.type === "udp6" ? "::1" : "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address();
+    await assert.rejects(bindUDP(port, components), { code: "EADDRINUSE" });
+    other.close();
+    await once(other, "close");
+    const bound = await bindUDP(port, components);
+    for (const type of ["udp6", "udp4"] as const) {
+      const thief = createSocket(type);
+      thief.bind(port);
+      const [error] = (await once(thief, "error")) as [NodeJS.ErrnoException];
+      assert.equal(error.code, "EADDRINUSE", type);
+      thief.close();
+    }
+    await bound.close();
+  }
 });
