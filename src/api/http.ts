@@ -33,9 +33,6 @@ export function sendJson(response: ServerResponse, status: number, body?: unknow
   const text = body === undefined ? "" : `${JSON.stringify(body)}\n`;
   if (body !== undefined) response.setHeader("Content-Type", "application/json");
   response.setHeader("Content-Length", Buffer.byteLength(text));
-  // What is left of a refused body is not read through to reach the next request. (Of a small or empty one the
-  // parser may not have seen the end yet; closing then costs the client one connection.)
-  if (!response.req.complete && status >= 400) response.setHeader("Connection", "close");
   response.writeHead(status).end(text);
 }
 

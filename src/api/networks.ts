@@ -38,7 +38,7 @@ export async function deleteNetwork(call: ApiCall): Promise<Answer> {
   if (network === undefined) return passOn(call);
   const services = call.context.backend.manager()?.store.view().list("service") ?? [];
   const user = services.find((service) =>
-    service.endpoint?.ports.some((port) => port.publishMode === "ingress"),
+    service.spec.endpointSpec?.ports.some((port) => port.publishMode === "ingress"),
   );
   if (user !== undefined) {
     throw rpcError(

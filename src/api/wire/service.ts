@@ -227,17 +227,21 @@ export const containerSpec: Codec<ContainerSpec> = struct<ContainerSpec>(
 
 // ---- Tasks -----------------------------------------------------------------------------------
 
-export const resources: Codec<Resources> = struct<Resources>(
-  "swarm.Resources",
-  {
-    nanoCPUs: unlessEmpty("NanoCPUs", int64),
-    memoryBytes: unlessEmpty("MemoryBytes", int64),
-    pids: unlessEmpty("Pids", int64),
-  },
-  { refused: { GenericResources: "generic resources are not supported by Weft" } },
-);
+/** Limits and reservations have the same fields under two of Go's names. */
+function resourcesOf(goType: string): Codec<Resources> {
+  return struct<Resources>(
+    goType,
+    {
+      nanoCPUs: unlessEmpty("NanoCPUs", int64),
+      memoryBytes: unlessEmpty("MemoryBytes", int64),
+      pids: unlessEmpty("Pids", int64),
+    },
+    { refused: { GenericResources: "generic resources are not supported by Weft" } },
+  );
+}
 
-const limits: Codec<Resources> = { ...resources, goType: "swarm.Limit" };
+export const resources = resourcesOf("swarm.Resources");
+const limits = resourcesOf("swarm.Limit");
 
 const resourceRequirements = struct<NonNullable<TaskSpec["resources"]>>(
   "swarm.ResourceRequirements",
