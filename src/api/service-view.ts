@@ -1,6 +1,5 @@
 /** What Docker shows of a service and its tasks that is not stored: counts, defaults, and ports that nobody could hold. */
 import type { Service, ServiceSpec, Task } from "../cluster/objects.ts";
-import { sameValue } from "../cluster/same-value.ts";
 import type { Snapshot } from "../cluster/store.ts";
 import { encodeMeta } from "./wire/meta.ts";
 import { endpoint, serviceSpec, updateStatus } from "./wire/service.ts";
@@ -59,16 +58,6 @@ export function statusOfService(service: Service, tasks: readonly Task[]) {
     DesiredTasks: service.spec.mode.replicated?.replicas ?? wanted,
     CompletedTasks: 0,
   };
-}
-
-/** Whether the task is what the service's spec asks for now. */
-export function isUpToDate(service: Service, task: Task): boolean {
-  if (task.specVersion.index === service.specVersion.index) return true;
-  return sameValue(service.spec.taskTemplate, task.spec) && samePorts(service, task);
-}
-
-function samePorts(service: Service, task: Task): boolean {
-  return sameValue(service.spec.endpointSpec?.ports ?? [], task.endpoint?.spec.ports ?? []);
 }
 
 /** As "port 22/tcp: address already in use on n2": where the service's published ports are not answered; undefined where they all are. */

@@ -4,10 +4,11 @@ import { findNode, findService, findTask } from "../cluster/finders.ts";
 import { taskName } from "../cluster/names.ts";
 import { isTaskStateAtLeast, TASK_STATES, type Task, type TaskState } from "../cluster/objects.ts";
 import type { Snapshot } from "../cluster/store.ts";
+import { isTaskDirty } from "../cluster/task-dirty.ts";
 import { type Answer, type ApiCall, param } from "./call.ts";
 import { type Filters, parseFilters } from "./filters.ts";
 import { requireManager } from "./manager.ts";
-import { isUpToDate, portProblemOf } from "./service-view.ts";
+import { portProblemOf } from "./service-view.ts";
 import { encodeTask } from "./wire/task.ts";
 
 /** `_up-to-date` is asked by the CLI while it waits for a service to converge. */
@@ -71,9 +72,11 @@ function isListed(task: Task, filters: Filters, snapshot: Snapshot): boolean {
   );
 }
 
+/** As the orchestrator has it: a client that waits for an update waits for no task that is not to be replaced. */
 function isCurrent(task: Task, snapshot: Snapshot): boolean {
   const service = snapshot.get("service", task.serviceID);
-  return service !== undefined && isUpToDate(service, task);
+  const node = snapshot.get("node", task.nodeID ?? "");
+  return service !== undefined && !isTaskDirty(service, task, node);
 }
 
 function checkDesiredStates(filters: Filters): void {

@@ -4,10 +4,10 @@
  */
 import { millisecondsOf } from "../base/duration.ts";
 import type { RestartPolicy, Service, Task } from "../cluster/objects.ts";
+import { isTaskDirty } from "../cluster/task-dirty.ts";
 import { isWanted } from "../cluster/task-lifecycle.ts";
 import { newTask, type ServiceContext, type Step } from "./service-context.ts";
 import { hasEnded, hasStopped, replaced, type Slot, slotKeyOf, slotsOf } from "./slots.ts";
-import { isTaskDirty } from "./task-dirty.ts";
 
 const RESTART_DELAY_MS = 5_000;
 /** A replacement waits this long, and the predecessor's own grace period, for it to stop; then it starts anyway. */

@@ -12,11 +12,11 @@ import {
   type UpdateConfig,
   type UpdateStatus,
 } from "../cluster/objects.ts";
+import { isTaskDirty } from "../cluster/task-dirty.ts";
 import { isWanted } from "../cluster/task-lifecycle.ts";
 import { isSettled } from "./restart.ts";
 import { newTask, type ServiceContext, type Step } from "./service-context.ts";
 import { replaced, type Slot, slotsOf } from "./slots.ts";
-import { isTaskDirty } from "./task-dirty.ts";
 
 const MONITOR_MS = 5_000;
 const DEFAULT_CONFIG: UpdateConfig = { parallelism: 1 };

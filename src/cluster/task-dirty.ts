@@ -1,13 +1,13 @@
 /** Whether a task is still what its service asks for, or has to be replaced. */
-import { meetsExpressions } from "../cluster/constraints.ts";
+import { meetsExpressions } from "./constraints.ts";
 import {
   isTaskStateAtLeast,
   type Node,
   type PortConfig,
   type Service,
   type Task,
-} from "../cluster/objects.ts";
-import { sameValue } from "../cluster/same-value.ts";
+} from "./objects.ts";
+import { sameValue } from "./same-value.ts";
 
 /**
  * Only what the container itself is made of counts. Replicas, update settings, labels and ingress ports
