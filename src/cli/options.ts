@@ -31,6 +31,8 @@ export interface OptionSources {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Where the config file is when neither flag nor environment say; a missing file there is none. */
   readonly configFile?: string;
+  /** What may stand in the config file when that serves several commands; the command's own table when absent. */
+  readonly configTable?: OptionTable;
 }
 
 /** The frozen record of all options. Throws UsageError, naming the flag, variable or key that is wrong. */
@@ -39,7 +41,7 @@ export function readOptions<const T extends OptionTable>(
   sources: OptionSources,
 ): OptionValues<T> {
   const flags = parseFlags(table, sources.words);
-  const file = readConfigFile(table, flags, sources);
+  const file = readConfigFile({ ...table, ...sources.configTable }, flags, sources);
   const values: Record<string, unknown> = {};
   for (const [name, spec] of Object.entries(table)) {
     const fromEnv = spec.env === undefined ? undefined : sources.env[spec.env];

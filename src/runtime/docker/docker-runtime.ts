@@ -63,6 +63,11 @@ export class DockerRuntime implements Runtime {
     return this.#networks.remove(name);
   }
 
+  /** Names of the networks that Weft made on this Engine. */
+  networks(): Promise<readonly string[]> {
+    return this.#networks.list();
+  }
+
   create(config: ContainerConfig): Promise<string> {
     const underWay = this.#creating.get(config.taskID);
     if (underWay !== undefined) return underWay;

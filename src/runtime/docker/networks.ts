@@ -47,6 +47,15 @@ export class EngineNetworks {
     });
   }
 
+  /** Names of all networks that Weft made. */
+  async list(): Promise<readonly string[]> {
+    const filters = JSON.stringify({ label: [NETWORK_LABEL] });
+    const networks = listOf(
+      await this.#client.call("GET", `/networks?filters=${encodeURIComponent(filters)}`),
+    );
+    return networks.map((network) => stringOf(recordOf(network)["Name"]) ?? "");
+  }
+
   async #delete(id: string): Promise<void> {
     await this.#client.call("DELETE", `/networks/${id}`, { harmless: [404] });
   }

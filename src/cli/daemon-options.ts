@@ -1,0 +1,41 @@
+/** What `weft daemon` can be told, by flag, variable or key of the config file. */
+import { LOG_LEVEL_OPTION } from "./common-options.ts";
+import type { OptionTable } from "./options.ts";
+
+export const DAEMON_OPTIONS = {
+  config: {
+    kind: "string",
+    env: "WEFT_CONFIG",
+    value: "FILE",
+    help: "JSON object with these options as keys",
+  },
+  host: {
+    kind: "strings",
+    env: "WEFT_HOST",
+    value: "ADDRESS",
+    help: "where the API answers; may be given more than once",
+    default: ["unix:///run/weft.sock"],
+  },
+  "data-dir": {
+    kind: "string",
+    env: "WEFT_DATA_DIR",
+    value: "DIR",
+    help: "where this node's state is kept",
+    default: "/var/lib/weft",
+  },
+  "docker-host": {
+    kind: "string",
+    env: "WEFT_DOCKER_HOST",
+    value: "ADDRESS",
+    help: "the local Docker Engine",
+    default: "unix:///var/run/docker.sock",
+  },
+  "log-level": LOG_LEVEL_OPTION,
+  tlscacert: {
+    kind: "string",
+    value: "FILE",
+    help: "CA that signs clients' certificates (tcp://)",
+  },
+  tlscert: { kind: "string", value: "FILE", help: "this server's certificate (tcp://)" },
+  tlskey: { kind: "string", value: "FILE", help: "this server's private key (tcp://)" },
+} as const satisfies OptionTable;

@@ -1,0 +1,65 @@
+/** `weft daemon` */
+import { createLogger } from "../base/logger.ts";
+import type { Command } from "./command.ts";
+import { UsageError } from "./command.ts";
+import { DEFAULT_CONFIG_FILE, EXECUTABLE, logLevelOf } from "./common-options.ts";
+import { DAEMON_OPTIONS } from "./daemon-options.ts";
+import { describeOptions, readOptions } from "./options.ts";
+
+/** Node.js 24.20 and 24.21 lose HTTP/2 streams; older than 24 cannot run the sources. */
+const NODE_MAJOR_MIN = 24;
+const FAULTY_NODE = /^24\.2[01]\./;
+
+export const daemonCommand: Command = {
+  summary: "Run this host's daemon: Docker's API, and the mesh",
+  help: `Usage: weft daemon [OPTIONS]
+
+Answers Docker's Engine API with Swarm mode as Weft does it, and passes everything else to the
+local Docker Engine. Starts its keeper by itself. Needs root.
+
+Options (a flag wins over its variable, that over the config file ${DEFAULT_CONFIG_FILE}):
+${describeOptions(DAEMON_OPTIONS)}
+
+Examples:
+  weft daemon
+  weft daemon --host unix:///run/weft.sock --host tcp://192.168.99.100:2376 \\
+    --tlscacert ca.pem --tlscert server.pem --tlskey server-key.pem
+`,
+  async run(words) {
+    const options = readOptions(DAEMON_OPTIONS, {
+      words,
+      env: process.env,
+      configFile: DEFAULT_CONFIG_FILE,
+    });
+    refuseUnfitHost();
+    const logLevel = logLevelOf(options["log-level"]);
+    const { runDaemon } = await import("../node/daemon.ts");
+    const tls = tlsOf(options);
+    await runDaemon({
+      hosts: options.host,
+      dataDir: options["data-dir"],
+      dockerHost: options["docker-host"],
+      logLevel,
+      executable: [EXECUTABLE],
+      log: createLogger({ level: logLevel }),
+      ...(tls === undefined ? {} : { tls }),
+    });
+    return 0;
+  },
+};
+
+function refuseUnfitHost(): void {
+  const { node } = process.versions;
+  if (Number(node.split(".")[0]) < NODE_MAJOR_MIN || FAULTY_NODE.test(node))
+    throw new Error(`Node.js ${node} does not run Weft; 'make setup' installs the one that does`);
+  if (process.getuid?.() !== 0)
+    throw new Error("needs root: it writes nftables rules, links and routes");
+}
+
+function tlsOf(options: Readonly<Record<"tlscacert" | "tlscert" | "tlskey", string | undefined>>) {
+  const { tlscacert, tlscert, tlskey } = options;
+  if (tlscacert === undefined && tlscert === undefined && tlskey === undefined) return undefined;
+  if (tlscacert === undefined || tlscert === undefined || tlskey === undefined)
+    throw new UsageError("--tlscacert, --tlscert and --tlskey go together");
+  return { tlscacert, tlscert, tlskey };
+}

@@ -1,0 +1,48 @@
+/** `weft keeper`: started by the daemon, or by its own unit. */
+import { createLogger } from "../base/logger.ts";
+import { VERSION } from "../base/version.ts";
+import type { Command } from "./command.ts";
+import { DEFAULT_CONFIG_FILE, EXECUTABLE, logLevelOf } from "./common-options.ts";
+import { DAEMON_OPTIONS } from "./daemon-options.ts";
+import { describeOptions, type OptionTable, readOptions } from "./options.ts";
+
+const OPTIONS = {
+  config: DAEMON_OPTIONS.config,
+  "data-dir": DAEMON_OPTIONS["data-dir"],
+  "log-level": DAEMON_OPTIONS["log-level"],
+  detach: {
+    kind: "boolean",
+    help: "start one in the background unless one runs, and end when it answers",
+  },
+} as const satisfies OptionTable;
+
+export const keeperCommand: Command = {
+  summary: "Hold published ports and answer the Engine's plugin calls",
+  help: `Usage: weft keeper [OPTIONS]
+
+The small process that outlives the daemon. 'weft daemon' starts one where none runs, so this
+is for a unit that comes before the Docker Engine's at boot: the Engine waits for its plugins.
+
+Options:
+${describeOptions(OPTIONS)}
+`,
+  async run(words) {
+    const options = readOptions(OPTIONS, {
+      words,
+      env: process.env,
+      configFile: DEFAULT_CONFIG_FILE,
+      configTable: DAEMON_OPTIONS,
+    });
+    const dataDir = options["data-dir"];
+    const logLevel = logLevelOf(options["log-level"]);
+    if (options.detach) {
+      const { ensureKeeper } = await import("../keeper/launch.ts");
+      const log = createLogger({ level: logLevel });
+      await ensureKeeper({ dataDir, version: VERSION, executable: [EXECUTABLE], log, logLevel });
+      return 0;
+    }
+    const { runKeeper } = await import("../keeper/main.ts");
+    await runKeeper({ dataDir, version: VERSION, logLevel });
+    return 0;
+  },
+};

@@ -1,0 +1,130 @@
+/** The daemon as a process: from its options to a node whose API answers, and back to nothing at a signal. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { ApiServer } from "../api/server.ts";
+import { systemClock } from "../base/clock.ts";
+import { ConflictError, InvalidParameterError } from "../base/errors.ts";
+import { lockFile, lockNetworkNamespace } from "../base/lock.ts";
+import type { Logger, LogLevel } from "../base/logger.ts";
+import { systemRandom } from "../base/random.ts";
+import { VERSION } from "../base/version.ts";
+import { Datapath } from "../datapath/datapath.ts";
+import { openNft } from "../datapath/nft/open.ts";
+import { runTool } from "../datapath/run.ts";
+import { ensureKeeper } from "../keeper/launch.ts";
+import { DockerRuntime } from "../runtime/docker/docker-runtime.ts";
+import { EngineClient } from "../runtime/docker/engine-client.ts";
+import { WeftNode } from "./node.ts";
+
+export interface DaemonOptions {
+  readonly hosts: readonly string[];
+  readonly dataDir: string;
+  readonly dockerHost: string;
+  readonly logLevel: LogLevel;
+  readonly tls?: {
+    readonly tlscacert: string;
+    readonly tlscert: string;
+    readonly tlskey: string;
+  };
+  /** What runs `weft`, for the keeper. */
+  readonly executable: readonly string[];
+  readonly log: Logger;
+}
+
+/** Runs until SIGTERM or SIGINT; tasks, kernel and keeper go on when it ends. */
+export async function runDaemon(options: DaemonOptions): Promise<void> {
+  const { dataDir, log } = options;
+  const socketPath = unixPathOf(options.dockerHost);
+  const stopped = stopSignal();
+  using locks = new DisposableStack();
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const dataLock = lockFile(
+    join(dataDir, "daemon.lock"),
+    `another weft daemon uses the data directory ${dataDir}; give this one its own with --data-dir`,
+  );
+  locks.defer(() => dataLock.release());
+  const namespaceLock = await lockNetworkNamespace(
+    DAEMON_LOCK,
+    "another weft daemon runs in this network namespace; one host runs one daemon",
+  );
+  locks.defer(() => namespaceLock.release());
+  const engine = new EngineClient({ socketPath });
+  await refuseSwarmEngine(engine, log);
+  const keeperOptions = { dataDir, version: VERSION, executable: options.executable, log };
+  const keeper = await ensureKeeper({ ...keeperOptions, logLevel: options.logLevel });
+  const nft = await openNft(log, runTool);
+  const node = new WeftNode(
+    {
+      runtime: new DockerRuntime({ clock: systemClock }, { socketPath }),
+      keeper,
+      ensureKeeper: async () => void (await ensureKeeper(keeperOptions)),
+      datapath: new Datapath({ log, nft, run: runTool }),
+      checkHost: () => checkEngine(engine, socketPath),
+      clock: systemClock,
+      random: systemRandom,
+      log,
+    },
+    { dataDir },
+  );
+  const api = new ApiServer({
+    hosts: options.hosts,
+    dockerHost: options.dockerHost,
+    backend: node,
+    clock: systemClock,
+    log,
+    version: VERSION,
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
+  });
+  await node.start();
+  await api.start();
+  log.info("the daemon is up", { version: VERSION, pid: process.pid });
+  log.info("the daemon stops", { signal: await stopped });
+  await api.stop();
+  await node.stop();
+  await nft.close();
+}
+
+/** Held by the daemon of a network namespace as long as it lives. */
+export const DAEMON_LOCK = "weft-daemon";
+
+const SWARM_ENGINE =
+  "the local Docker Engine is in swarm mode itself, and Weft takes that place: run 'docker swarm leave' on the Engine first";
+
+/** An Engine that does not answer yet is no reason to refuse: it may start after us. */
+async function refuseSwarmEngine(engine: EngineClient, log: Logger): Promise<void> {
+  const state = await swarmStateOf(engine).catch((error: unknown) => {
+    log.warn("the Docker Engine does not answer yet", { error });
+    return "inactive";
+  });
+  if (state !== "inactive") throw new ConflictError(SWARM_ENGINE);
+}
+
+/** Before this node becomes a member its Engine must be there. */
+async function checkEngine(engine: EngineClient, socketPath: string): Promise<void> {
+  const state = await swarmStateOf(engine);
+  if (state !== "inactive") throw new ConflictError(`${SWARM_ENGINE} (${socketPath})`);
+}
+
+async function swarmStateOf(engine: EngineClient): Promise<string> {
+  const info = await engine.call("GET", "/info");
+  const swarm = isRecord(info) ? info["Swarm"] : undefined;
+  const state = isRecord(swarm) ? swarm["LocalNodeState"] : undefined;
+  return typeof state === "string" && state !== "" ? state : "inactive";
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}
+
+function unixPathOf(dockerHost: string): string {
+  if (dockerHost.startsWith("unix:///")) return dockerHost.slice("unix://".length);
+  throw new InvalidParameterError(
+    `the local Docker Engine is reached by a unix socket, such as unix:///var/run/docker.sock, not "${dockerHost}"`,
+  );
+}
+
+function stopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
+  });
+}

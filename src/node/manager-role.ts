@@ -1,0 +1,156 @@
+/**
+ * What a node runs because it is a manager: the store, the control loops that watch it, and the port that
+ * nodes hang on. Made at `swarm init`, opened again at each start.
+ */
+import { rmSync } from "node:fs";
+import type { InitRequest, ManagerBackend } from "../api/backend.ts";
+import type { Clock } from "../base/clock.ts";
+import type { ClusterID, NetworkID, NodeID } from "../base/ids.ts";
+import { newID } from "../base/ids.ts";
+import type { Startable } from "../base/lifecycle.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Random } from "../base/random.ts";
+import {
+  createClusterCA,
+  createManagerCertificates,
+  nodeValidityMs,
+  openClusterCA,
+  rotateJoinToken,
+  theCluster,
+} from "../ca/cluster-ca.ts";
+import { certificatesDirectory } from "../ca/join.ts";
+import { NodeCA } from "../ca/node-ca.ts";
+import type { NodeCertificates } from "../ca/node-certificates.ts";
+import { initialObjects } from "../cluster/initial-objects.ts";
+import type { NodeRole } from "../cluster/objects.ts";
+import { openStore, storeDirectory } from "../cluster/open-store.ts";
+import type { Store } from "../cluster/store.ts";
+import type { LogSubscription, TaskLogMessage } from "../dispatcher/assignment.ts";
+import { Dispatcher } from "../dispatcher/dispatcher.ts";
+import { ManagerServer } from "../dispatcher/manager-server.ts";
+import { startControlLoops } from "../orchestrator/control-loops.ts";
+import { DEFAULT_MANAGER_PORT, parseHostPort } from "./addresses.ts";
+
+export interface ManagerComponents {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export interface NewClusterRequest extends InitRequest {
+  readonly dataDir: string;
+  /** CIDRs that overlay subnets keep clear of. */
+  readonly hostRoutes: readonly string[];
+}
+
+export class ManagerRole implements ManagerBackend, Startable {
+  readonly store: Store;
+  readonly #dispatcher: Dispatcher;
+  readonly #server: ManagerServer;
+  readonly #components: ManagerComponents;
+  #loops: Startable | undefined;
+
+  constructor(
+    components: ManagerComponents,
+    init: {
+      readonly store: Store;
+      readonly certificates: NodeCertificates;
+      readonly listenAddr: string;
+    },
+  ) {
+    const { clock, random, log } = components;
+    this.#components = components;
+    this.store = init.store;
+    this.#dispatcher = new Dispatcher({ store: init.store, clock, random, log });
+    const rootCA = openClusterCA(init.store);
+    const { certificates } = init;
+    this.#server = new ManagerServer(
+      {
+        dispatcher: this.#dispatcher,
+        nodeCA: new NodeCA({ store: init.store, rootCA, clock, log }),
+        certificates,
+        log,
+      },
+      parseHostPort(init.listenAddr, DEFAULT_MANAGER_PORT),
+    );
+  }
+
+  /** The port last: whoever hangs on it finds everything else at work. */
+  async start(): Promise<void> {
+    const { clock, log } = this.#components;
+    this.#loops = startControlLoops({ store: this.store, clock, log });
+    await this.#dispatcher.start();
+    await this.#server.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#server.stop();
+    await this.#dispatcher.stop();
+    await this.#loops?.stop();
+    await this.store.close();
+  }
+
+  rotateJoinToken(role: NodeRole): Promise<void> {
+    return rotateJoinToken(this.store, role);
+  }
+
+  logs(subscription: LogSubscription, signal: AbortSignal): AsyncIterable<TaskLogMessage> {
+    return this.#dispatcher.logs(subscription, signal);
+  }
+}
+
+/**
+ * The store of a new cluster, with this node as its manager in it, and the node's certificates. Written
+ * whole or not at all: what an init that failed has left is removed first.
+ */
+export async function createCluster(
+  components: ManagerComponents,
+  request: NewClusterRequest,
+): Promise<{ readonly store: Store; readonly certificates: NodeCertificates }> {
+  const { clock, log } = components;
+  const { dataDir } = request;
+  removeCluster(dataDir);
+  const store = await openStore({ dataDir, clock, log });
+  try {
+    const clusterID = newID<ClusterID>();
+    const nodeID = newID<NodeID>();
+    const { rootCA, joinTokens } = await createClusterCA(store, clock);
+    const objects = initialObjects({
+      ...request,
+      clusterID,
+      networkID: newID<NetworkID>(),
+      rootCACertificate: rootCA.certificate,
+      joinTokens,
+    });
+    const addr = parseHostPort(request.advertiseAddr, DEFAULT_MANAGER_PORT).host;
+    await store.update((tx) => {
+      tx.put("cluster", objects.cluster);
+      tx.put("network", objects.network);
+      tx.put("node", {
+        id: nodeID,
+        spec: { labels: {}, role: "manager", availability: request.availability },
+        status: { state: "unknown", addr },
+        managerStatus: { leader: true, reachability: "reachable", addr: request.advertiseAddr },
+      });
+    });
+    const validityMs = nodeValidityMs(theCluster(store.view()));
+    const directory = certificatesDirectory(dataDir);
+    const identity = { rootCA, nodeID, clusterID };
+    const certificates = await createManagerCertificates({
+      ...identity,
+      directory,
+      validityMs,
+      clock,
+    });
+    return { store, certificates };
+  } catch (error) {
+    await store.close();
+    removeCluster(dataDir);
+    throw error;
+  }
+}
+
+/** Forgets the cluster's objects: there is no way back. */
+export function removeCluster(dataDir: string): void {
+  rmSync(storeDirectory(dataDir), { recursive: true, force: true });
+}

@@ -1,0 +1,135 @@
+/**
+ * What every node of a cluster runs: the agent, its session with a manager, the renewal of its certificate, and
+ * the audit of its kernel.
+ */
+import { hostname } from "node:os";
+import { Agent } from "../agent/agent.ts";
+import { AgentSession } from "../agent/session.ts";
+import type { Clock, Timer } from "../base/clock.ts";
+import type { Startable } from "../base/lifecycle.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Random } from "../base/random.ts";
+import { CertificateRenewer } from "../ca/certificate-renewer.ts";
+import type { NodeCertificates } from "../ca/node-certificates.ts";
+import type { Datapath } from "../datapath/datapath.ts";
+import type { KeeperClient } from "../keeper/protocol.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+
+/** How often the kernel is read back and compared with what it should be. */
+const AUDIT_INTERVAL_MS = 10_000;
+
+export interface MemberComponents {
+  readonly runtime: Runtime;
+  readonly keeper: KeeperClient;
+  /** Starts a keeper where none answers. */
+  readonly ensureKeeper: () => Promise<void>;
+  readonly datapath: Datapath;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export interface MemberInit {
+  readonly dataDir: string;
+  readonly certificates: NodeCertificates;
+  /** `address:port`, at least one. */
+  readonly managers: readonly string[];
+  /** Where other nodes reach this one, without port; empty for the address that its manager sees. */
+  readonly advertiseAddr: string;
+  readonly onManagers: (managers: readonly { nodeID: string; addr: string }[]) => void;
+  /** The cluster no longer knows this node. */
+  readonly onRemoved: (reason: string) => void;
+}
+
+export class MemberRole implements Startable {
+  readonly #components: MemberComponents;
+  readonly #init: MemberInit;
+  readonly #agent: Agent;
+  readonly #renewer: CertificateRenewer;
+  #managers: readonly string[];
+  #session: AgentSession | undefined;
+  #stopped = false;
+  #auditTimer: Timer | undefined;
+  #audit: Promise<unknown> = Promise.resolve();
+
+  constructor(components: MemberComponents, init: MemberInit) {
+    const { clock, random, log } = components;
+    this.#components = components;
+    this.#init = init;
+    this.#managers = init.managers;
+    this.#agent = new Agent(components, {
+      nodeID: init.certificates.identity.nodeID,
+      hostname: hostname(),
+      dataDir: init.dataDir,
+      onRemoved: init.onRemoved,
+      onRole: (role) => log.warn("the managers gave this node another role", { role }),
+    });
+    this.#renewer = new CertificateRenewer({
+      certificates: init.certificates,
+      managers: () => this.#managers,
+      clock,
+      random,
+      log,
+    });
+  }
+
+  /** Resolves when the agent is at work; the session follows as soon as the Engine says what this node is. */
+  async start(): Promise<void> {
+    await this.#agent.start();
+    this.#renewer.start();
+    this.#planAudit();
+    void this.#agent.description().then((description) => {
+      if (this.#stopped) return;
+      this.#session = new AgentSession(
+        {
+          certificates: this.#init.certificates,
+          handler: this.#agent,
+          clock: this.#components.clock,
+          random: this.#components.random,
+          log: this.#components.log.child("session"),
+        },
+        {
+          managers: this.#managers,
+          description,
+          advertiseAddr: this.#init.advertiseAddr,
+          onManagers: (managers) => {
+            this.#managers = managers.map(({ addr }) => addr);
+            this.#init.onManagers(managers);
+          },
+        },
+      );
+      this.#agent.setReporter(this.#session);
+      this.#session.start();
+    });
+  }
+
+  /** Stops deciding. Containers, kernel and keeper go on as they are. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#auditTimer?.cancel();
+    await this.#audit;
+    await this.#session?.stop();
+    await this.#renewer.stop();
+    await this.#agent.stop();
+  }
+
+  /** Leaves for good: tells a manager where one hears it, ends all tasks, and takes the mesh off this host's kernel. */
+  async leave(): Promise<void> {
+    await this.#session?.leave();
+    await this.#agent.clear();
+    await this.stop();
+    await this.#components.datapath.reset();
+    await this.#components.keeper.holdPorts([]);
+  }
+
+  #planAudit(): void {
+    this.#auditTimer = this.#components.clock.timer("audit", AUDIT_INTERVAL_MS, () => {
+      this.#audit = this.#components.datapath
+        .audit()
+        .catch((error: unknown) => this.#components.log.warn("the audit failed", { error }))
+        .then(() => {
+          if (!this.#stopped) this.#planAudit();
+        });
+    });
+  }
+}

@@ -1,0 +1,285 @@
+/**
+ * A node, from `swarm init` or `swarm join` to `swarm leave`, over all its restarts between: the composition
+ * root of everything below the API, and the API's backend.
+ */
+import { networkInterfaces } from "node:os";
+import type {
+  InitRequest,
+  JoinRequest,
+  LocalNodeStatus,
+  ManagerBackend,
+  NodeBackend,
+} from "../api/backend.ts";
+import { messageOf, SystemError, UnavailableError } from "../base/errors.ts";
+import type { Startable } from "../base/lifecycle.ts";
+import { certificatesDirectory, joinCluster } from "../ca/join.ts";
+import { NodeCertificates } from "../ca/node-certificates.ts";
+import { openStore } from "../cluster/open-store.ts";
+import {
+  DEFAULT_MANAGER_PORT,
+  parseHostPort,
+  resolveAddress,
+  resolveAdvertiseAddr,
+} from "./addresses.ts";
+import { readHostRoutes } from "./host-routes.ts";
+import { createCluster, ManagerRole, removeCluster } from "./manager-role.ts";
+import { type MemberComponents, MemberRole } from "./member-role.ts";
+import { type NodeState, NodeStateFile } from "./node-state.ts";
+
+export interface NodeComponents extends MemberComponents {
+  /** Throws when this host cannot be part of a Weft cluster: its Engine is in swarm mode itself, for one. */
+  readonly checkHost: () => Promise<void>;
+}
+
+export interface NodeInit {
+  readonly dataDir: string;
+}
+
+const DEFAULT_LISTEN_ADDR = `0.0.0.0:${DEFAULT_MANAGER_PORT}`;
+/** Of a manager's own agent: through its own port, as every other node's. */
+const LOOPBACK = "127.0.0.1";
+
+const ALREADY_MEMBER =
+  'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.';
+const NO_MEMBER = "This node is not part of a swarm";
+const LAST_MANAGER =
+  "You are attempting to leave the swarm on a node that is participating as a manager. " +
+  "Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message.";
+
+export class WeftNode implements NodeBackend, Startable {
+  readonly #components: NodeComponents;
+  readonly #dataDir: string;
+  readonly #file: NodeStateFile;
+  #state: NodeState | undefined;
+  #manager: ManagerRole | undefined;
+  #member: MemberRole | undefined;
+  /** Why this node cannot do what it should, as `docker info` shows it. */
+  #error = "";
+  #pending = false;
+  #remoteManagers: readonly { readonly nodeID: string; readonly addr: string }[] = [];
+  /** Init, join, leave, start and stop: one at a time. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(components: NodeComponents, init: NodeInit) {
+    this.#components = components;
+    this.#dataDir = init.dataDir;
+    this.#file = new NodeStateFile(init.dataDir);
+  }
+
+  /** Goes on as what this node was. */
+  start(): Promise<void> {
+    return this.#exclusively(async () => {
+      const state = this.#file.read();
+      if (state === undefined) return;
+      const certificates = NodeCertificates.load(certificatesDirectory(this.#dataDir));
+      if (certificates === undefined) {
+        throw new SystemError(
+          `this node is part of a cluster but its certificates in ${certificatesDirectory(this.#dataDir)} are gone; restore them, or take it out of the cluster with 'weft reset --force'`,
+        );
+      }
+      const store =
+        state.role === "manager"
+          ? await openStore({ ...this.#components, dataDir: this.#dataDir })
+          : undefined;
+      await this.#run(state, certificates, store);
+    });
+  }
+
+  stop(): Promise<void> {
+    return this.#exclusively(() => this.#halt());
+  }
+
+  status(): LocalNodeStatus {
+    const state = this.#state;
+    const pending = this.#pending ? "pending" : "inactive";
+    return {
+      state: this.#error !== "" ? "error" : state === undefined ? pending : "active",
+      nodeID: state?.nodeID ?? "",
+      nodeAddr: state === undefined ? "" : addressOf(state, this.#manager),
+      controlAvailable: this.#manager !== undefined,
+      error: this.#error,
+      remoteManagers: this.#remoteManagers,
+    };
+  }
+
+  manager(): ManagerBackend | undefined {
+    return this.#manager;
+  }
+
+  init(request: InitRequest): Promise<string> {
+    return this.#exclusively(async () => {
+      await this.#checkFree();
+      const listenAddr = withPort(request.listenAddr || DEFAULT_LISTEN_ADDR);
+      const advertiseAddr = resolveAdvertiseAddr(
+        request.advertiseAddr,
+        listenAddr,
+        networkInterfaces(),
+      );
+      const { store, certificates } = await createCluster(this.#components, {
+        ...request,
+        advertiseAddr,
+        dataDir: this.#dataDir,
+        hostRoutes: readHostRoutes(),
+      });
+      const { port } = parseHostPort(listenAddr, DEFAULT_MANAGER_PORT);
+      const state: NodeState = {
+        nodeID: certificates.identity.nodeID,
+        role: "manager",
+        managers: [`${LOOPBACK}:${port}`],
+        listenAddr,
+        advertiseAddr,
+      };
+      await this.#become(state, certificates, store);
+      return state.nodeID;
+    });
+  }
+
+  join(request: JoinRequest): Promise<void> {
+    return this.#exclusively(async () => {
+      await this.#checkFree();
+      this.#pending = true;
+      try {
+        const advertiseAddr = joinAddress(request.advertiseAddr);
+        const certificates = await joinCluster({
+          remoteAddrs: request.remoteAddrs,
+          token: request.joinToken,
+          availability: request.availability,
+          advertiseAddr: advertiseAddr.split(":")[0] ?? "",
+          dataDir: this.#dataDir,
+          clock: this.#components.clock,
+        });
+        const { nodeID, role } = certificates.identity;
+        const state: NodeState = {
+          nodeID,
+          role,
+          managers: request.remoteAddrs.map(withPort),
+          listenAddr: withPort(request.listenAddr || DEFAULT_LISTEN_ADDR),
+          advertiseAddr,
+        };
+        await this.#become(state, certificates, undefined);
+      } finally {
+        this.#pending = false;
+      }
+    });
+  }
+
+  leave(force: boolean): Promise<void> {
+    return this.#exclusively(async () => {
+      if (this.#state === undefined) throw new UnavailableError(NO_MEMBER);
+      if (this.#manager !== undefined && !force) throw new UnavailableError(LAST_MANAGER);
+      await this.#leave();
+    });
+  }
+
+  async #checkFree(): Promise<void> {
+    if (this.#state !== undefined) throw new UnavailableError(ALREADY_MEMBER);
+    await this.#components.checkHost();
+  }
+
+  /** From nothing to a member; what fails on the way leaves nothing behind. */
+  async #become(
+    state: NodeState,
+    certificates: NodeCertificates,
+    store: Awaited<ReturnType<typeof openStore>> | undefined,
+  ): Promise<void> {
+    this.#error = "";
+    try {
+      await this.#run(state, certificates, store);
+      this.#file.write(state);
+    } catch (error) {
+      await this.#halt();
+      this.#forget();
+      throw error;
+    }
+  }
+
+  async #run(
+    state: NodeState,
+    certificates: NodeCertificates,
+    store: Awaited<ReturnType<typeof openStore>> | undefined,
+  ): Promise<void> {
+    if (store !== undefined) {
+      const { listenAddr } = state;
+      const manager = new ManagerRole(this.#components, { store, certificates, listenAddr });
+      await manager.start();
+      this.#manager = manager;
+    }
+    this.#state = state;
+    this.#remoteManagers = state.managers.map((addr) => ({ nodeID: "", addr }));
+    this.#member = new MemberRole(this.#components, {
+      dataDir: this.#dataDir,
+      certificates,
+      managers: state.managers,
+      advertiseAddr: parseHostPort(state.advertiseAddr, DEFAULT_MANAGER_PORT).host,
+      onManagers: (managers) => this.#onManagers(managers),
+      onRemoved: (reason) => void this.#onRemoved(reason),
+    });
+    await this.#member.start();
+  }
+
+  async #halt(): Promise<void> {
+    await this.#member?.stop();
+    await this.#manager?.stop();
+    this.#member = undefined;
+    this.#manager = undefined;
+    this.#state = undefined;
+  }
+
+  async #leave(): Promise<void> {
+    await this.#member?.leave();
+    await this.#halt();
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#file.remove();
+    NodeCertificates.remove(certificatesDirectory(this.#dataDir));
+    removeCluster(this.#dataDir);
+    this.#remoteManagers = [];
+  }
+
+  #onManagers(managers: readonly { nodeID: string; addr: string }[]): void {
+    this.#remoteManagers = managers;
+    // A manager keeps to its own port; the others remember where the managers are now.
+    if (this.#state === undefined || this.#state.role === "manager") return;
+    this.#state = { ...this.#state, managers: managers.map(({ addr }) => addr) };
+    this.#file.write(this.#state);
+  }
+
+  /** Taken out of the cluster from the other side: what it ran for it ends here too. */
+  async #onRemoved(reason: string): Promise<void> {
+    this.#components.log.warn("this node is no longer part of the cluster", { reason });
+    try {
+      await this.#exclusively(async () => {
+        if (this.#state !== undefined) await this.#leave();
+      });
+    } catch (error) {
+      this.#error = messageOf(error);
+      this.#components.log.error("could not take the cluster off this node", { error });
+    }
+  }
+
+  #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+}
+
+/** What `docker info` shows: the advertised address, else the one that the managers see. */
+function addressOf(state: NodeState, manager: ManagerRole | undefined): string {
+  if (state.advertiseAddr !== "") return parseHostPort(state.advertiseAddr, 0).host;
+  return manager?.store.view().get("node", state.nodeID)?.status.addr ?? "";
+}
+
+function withPort(addr: string): string {
+  const { host, port } = parseHostPort(addr, DEFAULT_MANAGER_PORT);
+  return `${host}:${port}`;
+}
+
+/** Empty when the user gave none: then the manager takes the address that it sees. */
+function joinAddress(advertiseAddr: string): string {
+  if (advertiseAddr === "") return "";
+  const { host, port } = parseHostPort(advertiseAddr, DEFAULT_MANAGER_PORT);
+  return `${resolveAddress(host, networkInterfaces())}:${port}`;
+}
