@@ -61,11 +61,28 @@ export function removeCgroups(labId: string, machine = ""): void {
   }
 }
 
-/** Labs that have control groups on this machine. */
-export function labsWithCgroups(): string[] {
-  const names = hierarchies().flatMap(({ mountPoint }) => readdirSync(mountPoint));
-  const ids = names.filter((name) => name.startsWith(CGROUP_PREFIX));
-  return [...new Set(ids.map((name) => name.slice(CGROUP_PREFIX.length)))];
+/** Labs that have control groups on this machine, and whether any process is in them. */
+export function labsWithCgroups(): Map<string, { readonly inUse: boolean }> {
+  const found = new Map<string, { readonly inUse: boolean }>();
+  for (const { mountPoint } of hierarchies()) {
+    for (const name of readdirSync(mountPoint)) {
+      if (!name.startsWith(CGROUP_PREFIX)) continue;
+      const id = name.slice(CGROUP_PREFIX.length);
+      const inUse = found.get(id)?.inUse === true || hasProcesses(join(mountPoint, name));
+      found.set(id, { inUse });
+    }
+  }
+  return found;
+}
+
+function hasProcesses(dir: string): boolean {
+  try {
+    if (readFileSync(join(dir, "cgroup.procs"), "utf8") !== "") return true;
+    const groups = readdirSync(dir, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    return groups.some((group) => hasProcesses(join(dir, group.name)));
+  } catch {
+    return true; // it is going away, or cannot be read: somebody else's
+  }
 }
 
 /** False while a killed process has not yet left its group. */

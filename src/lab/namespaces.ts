@@ -125,7 +125,8 @@ export class Namespaces {
 
   /** The command line that runs `argv` inside all of them. */
   enter(argv: readonly string[]): string[] {
-    return ["nsenter", "-t", String(this.pid), "-m", "-u", "-i", "-n", "-C", "-p", "--", ...argv];
+    const kinds = ["-m", "-r", "-u", "-i", "-n", "-C", "-p"];
+    return ["nsenter", "-t", String(this.pid), ...kinds, "--", ...argv];
   }
 
   /** The command line that runs `argv` in the network namespace only. */

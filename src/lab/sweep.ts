@@ -4,6 +4,7 @@
  */
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { messageOf } from "../base/errors.ts";
 import { labsWithCgroups, removeCgroups } from "./cgroup.ts";
 import {
   ALL_ROOTS,
@@ -21,10 +22,12 @@ const OWNERLESS_AGE_MS = 60_000;
 
 /** Removes the leftovers of every dead lab; returns their ids. */
 export function sweep(): string[] {
-  const known = new Set([...ALL_ROOTS.flatMap(entriesOf), ...labsWithCgroups()]);
-  const dead = [...known].filter(isDead);
-  dead.forEach(removeLab);
-  return dead;
+  const withDirs = new Set(ALL_ROOTS.flatMap(entriesOf));
+  // Control groups alone may be a lab's of a container on this machine, whose directories are not ours.
+  const withCgroupsOnly = [...labsWithCgroups()].filter(([id]) => !withDirs.has(id));
+  const unused = withCgroupsOnly.filter(([, { inUse }]) => !inUse).map(([id]) => id);
+  const dead = [...[...withDirs].filter(isDead), ...unused];
+  return dead.filter(removed);
 }
 
 /** Removes one lab, blocking: what should still hold its namespaces, control groups, directories. */
@@ -34,6 +37,17 @@ export function removeLab(id: string): void {
   for (const root of ALL_ROOTS) {
     const options = { recursive: true, force: true, maxRetries: 10, retryDelay: 20 };
     rmSync(join(root, id), options);
+  }
+}
+
+/** What cannot be removed is named and left: it must not keep new labs from being made. */
+function removed(id: string): boolean {
+  try {
+    removeLab(id);
+    return true;
+  } catch (error) {
+    process.stderr.write(`lab: leftovers of lab ${id} stay: ${messageOf(error)}\n`);
+    return false;
   }
 }
 

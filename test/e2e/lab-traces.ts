@@ -33,8 +33,7 @@ export function tracesOf({ id, namespaces }: LabMarks): string[] {
     ];
   });
   const dirs = ALL_ROOTS.map((root) => join(root, id)).filter((dir) => existsSync(dir));
-  const cgroups = labsWithCgroups().filter((lab) => lab === id);
-  return [...held, ...dirs, ...cgroups.map((lab) => `control groups of ${lab}`)];
+  return [...held, ...dirs, ...(labsWithCgroups().has(id) ? [`control groups of ${id}`] : [])];
 }
 
 function namespaceOf(pid: number, kind: string): string {
