@@ -74,7 +74,7 @@ describe("a plan", () => {
     );
     const changed = services.with(77, makeService(1077, { endpoints: [makeEndpoint()] }));
     const small = plan(stateOf(makeView({ services })), stateOf(makeView({ services: changed })));
-    // Flush and rule, two elements of the hairpin set, two routes, two things to forget.
+    // An endpoint out and in, a hairpin out and in, a route in and out, two things to forget.
     assert.equal(sizeOf(small), 8);
   });
 

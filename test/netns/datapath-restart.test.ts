@@ -20,8 +20,8 @@ const OTHER = 8081;
 const DRAINED = 8082;
 const SILENT = 8083;
 const LATE = 8084;
-/** What an incremental change may cost at most: flush and rule of two chains, an element, a route. */
-const COMMANDS_OF_ONE_SERVICE = 8;
+/** At most: for TCP and UDP a verdict out and in, an endpoint, a chain of its size with two rules; two to forget. */
+const COMMANDS_OF_ONE_SERVICE = 16;
 
 describe("a mesh that runs", { skip: whyNot() }, () => {
   let lab: Lab;
@@ -102,7 +102,9 @@ describe("a mesh that runs", { skip: whyNot() }, () => {
     await inNamespace(mesh.place("e3").namespace, ["iptables-restore"], silence);
     mesh.publish(SILENT, ["e3"]);
     await mesh.apply();
-    const answer = client.ask({ protocol: "tcp", address: H1, port: SILENT });
+    // A SYN is sent again after 1, 3 and 7 seconds.
+    const ask = { protocol: "tcp", address: H1, port: SILENT, deadlineMs: 10_000 } as const;
+    const answer = client.ask(ask);
     await untilConntrack(H1, "SYN_SENT");
     mesh.publish(SILENT, ["b2"]);
     await mesh.apply();

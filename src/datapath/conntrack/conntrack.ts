@@ -3,37 +3,47 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SystemError } from "../../base/errors.ts";
-import type { RunTool } from "../run.ts";
+import type { RunTool, ToolResult } from "../run.ts";
 import type { Forget } from "./forget.ts";
-import { deletionsOf, deletionsOfUnled } from "./forget.ts";
+import { deletionsOf, listingsOf } from "./forget.ts";
+
+/** A flow may end between being listed and being deleted, and the tool then stops: look again, so often. */
+const ATTEMPTS_MAX = 5;
+const HAS_ENDED = "such conntrack doesn't exist";
 
 /** Forgets all of it; resolves when the kernel has. */
 export async function forgetConnections(run: RunTool, forget: readonly Forget[]): Promise<void> {
-  const unled = await Promise.all(forget.map((one) => listUnled(run, one)));
-  const lines = [...forget.flatMap(deletionsOf), ...unled.flat()].map((line) => line.join(" "));
-  if (lines.length === 0) return;
-  await runCommands(run, lines);
+  for (let attempt = 1; ; attempt++) {
+    const { status, stderr } = await forgetListed(run, forget);
+    if (status === 0) return;
+    if (attempt === ATTEMPTS_MAX || !stderr.includes(HAS_ENDED)) throw failure(stderr);
+  }
 }
 
+async function forgetListed(run: RunTool, forget: readonly Forget[]): Promise<ToolResult> {
+  const deletions = await Promise.all(
+    listingsOf(forget).map(async (listing) => {
+      const { status, stdout, stderr } = await run("conntrack", ["-L", ...listing, "-o", "save"]);
+      if (status !== 0) throw failure(stderr);
+      return deletionsOf(forget, listing, stdout);
+    }),
+  );
+  const lines = deletions.flat().map((words) => words.join(" "));
+  return lines.length === 0 ? NOTHING_TO_DO : await runCommands(run, lines);
+}
+
+const NOTHING_TO_DO: ToolResult = { status: 0, stdout: "", stderr: "" };
+
 /** By a file, for the tool opens /dev/stdin by name, which fails on the socket that Node gives a child. */
-async function runCommands(run: RunTool, lines: readonly string[]): Promise<void> {
+async function runCommands(run: RunTool, lines: readonly string[]): Promise<ToolResult> {
   const directory = await mkdtemp(join(tmpdir(), "weft-conntrack-"));
   try {
     const path = join(directory, "commands");
     await writeFile(path, `${lines.join("\n")}\n`);
-    const { status, stderr } = await run("conntrack", ["-R", path]);
-    if (status !== 0) throw failure(stderr);
+    return await run("conntrack", ["-R", path]);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
-}
-
-async function listUnled(run: RunTool, forget: Forget): Promise<string[][]> {
-  if (forget.kind !== "unled-udp") return [];
-  const port = ["--orig-port-dst", `${forget.port}`];
-  const listed = await run("conntrack", ["-L", "-p", "udp", ...port, "-o", "save"]);
-  if (listed.status !== 0) throw failure(listed.stderr);
-  return deletionsOfUnled(listed.stdout);
 }
 
 function failure(stderr: string): SystemError {

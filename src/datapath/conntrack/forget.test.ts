@@ -3,7 +3,6 @@ import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import type { RunTool } from "../run.ts";
 import { forgetConnections } from "./conntrack.ts";
-import { deletionsOfUnled } from "./forget.ts";
 
 const SAVED = `-A -t 29 -u SEEN_REPLY -s 1.1.1.1 -d 192.168.99.100 -g 10.255.0.9 -q 1.1.1.1 -p udp --sport 1000 --dport 53 --reply-port-src 53 --reply-port-dst 1000
 -A -t 99 -u UNSET -s 1.1.1.9 -d 192.168.99.100 -r 192.168.99.100 -q 1.1.1.9 -p udp --sport 1000 --dport 53 --reply-port-src 53 --reply-port-dst 1000 -m 7
@@ -12,38 +11,59 @@ const SAVED = `-A -t 29 -u SEEN_REPLY -s 1.1.1.1 -d 192.168.99.100 -g 10.255.0.9
 const TUPLE =
   "-s 1.1.1.9 -d 192.168.99.100 -r 192.168.99.100 -q 1.1.1.9 -p udp --sport 1000 --dport 53 --reply-port-src 53 --reply-port-dst 1000";
 
-describe("forgetting connections", () => {
-  it("leaves those alone that were led somewhere", () => {
-    assert.deepEqual(
-      deletionsOfUnled(SAVED).map((words) => words.join(" ")),
-      [`-D ${TUPLE}`],
-    );
-  });
+/** A host whose `conntrack -L` prints SAVED for UDP and nothing else; records what is deleted. */
+function host() {
+  const seen = { runs: [] as string[], commands: "" };
+  const run: RunTool = async (_, args) => {
+    seen.runs.push(args[0] ?? "");
+    if (args[0] === "-R") seen.commands = await readFile(args[1] ?? "", "utf8");
+    return { status: 0, stdout: args.includes("udp") ? SAVED : "", stderr: "" };
+  };
+  return { run, seen };
+}
 
-  it("is one run of conntrack for all of them", async () => {
-    const runs: string[][] = [];
-    let commands = "";
-    const run: RunTool = async (_, args) => {
-      runs.push([...args]);
-      if (args[0] === "-R") commands = await readFile(args[1] ?? "", "utf8");
-      return { status: 0, stdout: args[0] === "-L" ? SAVED : "", stderr: "" };
-    };
+describe("forgetting connections", () => {
+  it("deletes in one run what goes to a task that is gone, and what was led nowhere", async () => {
+    const { run, seen } = host();
     await forgetConnections(run, [
       { kind: "udp-to", address: "10.255.0.9" },
       { kind: "half-open-to", address: "10.255.0.9" },
       { kind: "unled-udp", port: 53 },
     ]);
-    assert.deepEqual(
-      runs.map((args) => args[0]),
-      ["-L", "-R"],
-    );
-    assert.deepEqual(commands.split("\n"), [
-      "-D -p udp -g 10.255.0.9",
-      "-D -p tcp --state SYN_SENT -g 10.255.0.9",
-      "-D -p tcp --state SYN_RECV -g 10.255.0.9",
-      `-D ${TUPLE}`,
-      "",
+    assert.deepEqual(seen.runs, ["-L", "-L", "-L", "-R"]);
+    const expected = ["-D -p udp -g 10.255.0.9", `-D ${TUPLE}`, ""];
+    assert.deepEqual(seen.commands.split("\n"), expected);
+  });
+
+  it("leaves flows alone that go to another task or another port", async () => {
+    const { run, seen } = host();
+    await forgetConnections(run, [
+      { kind: "udp-to", address: "10.255.0.10" },
+      { kind: "unled-udp", port: 54 },
     ]);
+    assert.deepEqual(seen.runs, ["-L"]);
+  });
+
+  it("lists once, however many tasks are gone", async () => {
+    const { run, seen } = host();
+    const gone = Array.from({ length: 1000 }, (_, index) => `10.1.${index >> 8}.${index & 255}`);
+    await forgetConnections(
+      run,
+      gone.map((address) => ({ kind: "udp-to", address })),
+    );
+    assert.deepEqual(seen.runs, ["-L"]);
+  });
+
+  it("looks again when a flow ended by itself meanwhile", async () => {
+    const { run, seen } = host();
+    let failures = 2;
+    const racing: RunTool = async (tool, args) => {
+      const result = await run(tool, args);
+      const fails = args[0] === "-R" && failures-- > 0;
+      return fails ? { ...result, status: 1, stderr: "such conntrack doesn't exist" } : result;
+    };
+    await forgetConnections(racing, [{ kind: "udp-to", address: "10.255.0.9" }]);
+    assert.deepEqual(seen.runs, ["-L", "-R", "-L", "-R", "-L", "-R"]);
   });
 
   it("runs nothing when there is nothing to forget", async () => {

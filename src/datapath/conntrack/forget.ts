@@ -41,35 +41,76 @@ function newlyAnswered(actual: KernelState, desired: KernelState): Forget[] {
   return forget;
 }
 
-/** The command lines of `conntrack` that delete what needs no looking up. */
-export function deletionsOf(forget: Forget): readonly (readonly string[])[] {
+/** What must be listed to know whether there is anything to forget: arguments of `conntrack -L`. */
+export function listingsOf(forget: readonly Forget[]): readonly (readonly string[])[] {
+  const listings = new Map<string, readonly string[]>();
+  for (const one of forget) {
+    for (const listing of listingsOfOne(one)) listings.set(listing.join(" "), listing);
+  }
+  return [...listings.values()];
+}
+
+const UDP = ["-p", "udp"];
+const HALF_OPEN = ["SYN_SENT", "SYN_RECV"].map((state) => ["-p", "tcp", "--state", state]);
+
+function listingsOfOne(forget: Forget): readonly (readonly string[])[] {
   switch (forget.kind) {
     case "udp-to":
-      return [["-D", "-p", "udp", "-g", forget.address]];
-    case "half-open-to":
-      return ["SYN_SENT", "SYN_RECV"].map((state) => [
-        ...["-D", "-p", "tcp", "--state", state, "-g", forget.address],
-      ]);
-    case "all-to":
-      return [["-D", "-g", forget.address]];
     case "unled-udp":
-      return [];
+      return [UDP];
+    case "half-open-to":
+      return HALF_OPEN;
+    case "all-to":
+      return [[]];
     default:
       return unreachable(forget);
   }
 }
 
+/**
+ * The deletions of the listed flows that are to be forgotten. One for each task that flows go to, since each
+ * costs the tool a pass over the kernel's whole table; one for each flow that was led nowhere.
+ */
+export function deletionsOf(
+  forget: readonly Forget[],
+  listing: readonly string[],
+  saved: string,
+): string[][] {
+  const addresses = new Set<string>();
+  const ports = new Set<string>();
+  for (const one of forget) {
+    if (!listingsOfOne(one).some((args) => args.join(" ") === listing.join(" "))) continue;
+    if (one.kind === "unled-udp") ports.add(`${one.port}`);
+    else addresses.add(one.address);
+  }
+  const deletions = new Map<string, string[]>();
+  for (const words of flowsOf(saved)) {
+    const to = valueOf(words, DESTINATION_NAT);
+    const isUnled = to === undefined && ports.has(valueOf(words, "--dport") ?? "");
+    const deletion = isUnled
+      ? ["-D", ...tupleOf(words)]
+      : ["-D", ...listing, DESTINATION_NAT, to ?? ""];
+    if (isUnled || addresses.has(to ?? "")) deletions.set(deletion.join(" "), deletion);
+  }
+  return [...deletions.values()];
+}
+
+/** The option that names where a flow was led. */
 const DESTINATION_NAT = "-g";
 /** What a saved line says that a deletion must not: how to add it, its timeout, status and mark. */
 const NOT_OF_THE_TUPLE = new Set(["-A", "-t", "-u", "-m"]);
 const WITHOUT_VALUE = new Set(["-A"]);
 
-/** Turns the output of `conntrack -L -o save` into deletions of the flows that were not led anywhere. */
-export function deletionsOfUnled(saved: string): string[][] {
+/** The flows in the output of `conntrack -L -o save`, as words. */
+function flowsOf(saved: string): string[][] {
   const lines = saved.split("\n").map((line) => line.trim().split(/\s+/));
-  return lines
-    .filter((words) => words[0] === "-A" && !words.includes(DESTINATION_NAT))
-    .map((words) => ["-D", ...tupleOf(words)]);
+  return lines.filter((words) => words[0] === "-A");
+}
+
+/** The address of a translation may carry the port: "10.255.0.9:80". */
+function valueOf(words: readonly string[], option: string): string | undefined {
+  const at = words.indexOf(option);
+  return at === -1 ? undefined : words[at + 1]?.split(":")[0];
 }
 
 function tupleOf(words: readonly string[]): string[] {

@@ -184,9 +184,10 @@ const STATEMENTS: readonly Statement[] = [
   ],
   [/^tcp flags syn tcp option maxseg size set rt mtu/, () => "continue"],
   [
-    /^dnat ip to numgen random mod (\d+) map \{ (.*) \}/,
-    ({ packet, around }, [n, targets = ""]) => {
-      const [, target = ""] = targets.split(", ")[around.pick(Number(n))]?.split(" : ") ?? [];
+    /^dnat ip to (?:tcp|udp) dport \. numgen random mod (\d+) map @(\w+)/,
+    ({ table, packet, around }, [n, map]) => {
+      const target = lookUp(table, map, `${packet.port} . ${around.pick(Number(n))}`);
+      if (target === undefined) return "next";
       const [destination = "", port] = target.split(" . ");
       change(packet, { destination, port: Number(port), isDNATed: true });
       return "accept";

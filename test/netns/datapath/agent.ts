@@ -13,6 +13,8 @@ export interface Ask {
   readonly port: number;
   /** The client's own port; any when left out. */
   readonly from?: number;
+  /** How long to wait for an answer, in milliseconds. */
+  readonly deadlineMs?: number;
 }
 
 export type AgentCall =
@@ -32,7 +34,7 @@ export type AgentCall =
   | ({ readonly call: "load" } & Ask)
   | { readonly call: "endLoad" };
 
-const ANSWER_DEADLINE_MS = 2_000;
+const DEFAULT_DEADLINE_MS = 2_000;
 /** A first byte of the payload that is to come back whole. */
 const ECHO = 0x21;
 const kept = new Map<string, Socket>();
@@ -86,7 +88,9 @@ function open(ask: Ask): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const local = ask.from === undefined ? {} : { localPort: ask.from };
     const socket = connect({ host: ask.address, port: ask.port, ...local });
-    socket.setTimeout(ANSWER_DEADLINE_MS, () => socket.destroy(new Error("no answer")));
+    socket.setTimeout(ask.deadlineMs ?? DEFAULT_DEADLINE_MS, () =>
+      socket.destroy(new Error("no answer")),
+    );
     socket.once("error", reject);
     socket.once("connect", () => resolve(socket));
   });
@@ -119,7 +123,10 @@ async function say(name: string): Promise<string> {
 function askUDP(ask: Ask): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = createSocket("udp4");
-    const deadline = setTimeout(() => finish(new Error("no answer")), ANSWER_DEADLINE_MS);
+    const deadline = setTimeout(
+      () => finish(new Error("no answer")),
+      ask.deadlineMs ?? DEFAULT_DEADLINE_MS,
+    );
     function finish(outcome: Error | string): void {
       clearTimeout(deadline);
       socket.close();
