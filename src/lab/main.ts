@@ -1,18 +1,19 @@
 /** A lab to play in: three hosts with Engine and daemon, until Ctrl-C. `make lab`. */
-import { once } from "node:events";
 import { messageOf } from "../base/errors.ts";
 import type { Host } from "./host.ts";
 import { IMAGE_NAMES } from "./images.ts";
 import { Lab } from "./lab.ts";
+import { interruption, stayUp } from "./stay-up.ts";
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
+const interrupted = interruption();
 try {
   say("Starting three hosts, each with its own Docker Engine and its own Weft daemon …");
   await using lab = await Lab.create({ hosts: 3, clients: 1, images: IMAGE_NAMES });
   await Promise.all(lab.hosts.map((host) => host.startDaemon()));
   say(manual(lab));
-  await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+  await stayUp(interrupted);
   say("\nTaking the lab away …");
 } catch (error) {
   process.stderr.write(`lab: ${messageOf(error)}\n`);

@@ -1,22 +1,19 @@
 /** The tour from first word to last: what a terminal gets, what stays up, and the exit code. */
-import { once } from "node:events";
 import type { Lab } from "../lab.ts";
+import { interruption, stayUp } from "../stay-up.ts";
 import { createScreen, type Screen } from "./screen.ts";
 import { runTour } from "./tour.ts";
 
 /** Resolves with the exit code: 0 only if every step was right. */
 export async function presentDemo(out: NodeJS.WriteStream): Promise<number> {
   const screen = createScreen(out);
-  const interrupted = new AbortController();
-  const onSignal = () => interrupted.abort(new Error("interrupted"));
-  process.once("SIGINT", onSignal);
-  process.once("SIGTERM", onSignal);
-  const { lab, wrong } = await runTour(screen, interrupted.signal);
+  const interrupted = interruption();
+  const { lab, wrong } = await runTour(screen, interrupted);
   try {
     summarize(screen, wrong);
-    if (out.isTTY && !interrupted.signal.aborted) {
+    if (out.isTTY && !interrupted.aborted) {
       explainLab(screen, lab);
-      await once(interrupted.signal, "abort");
+      await stayUp(interrupted);
     }
   } finally {
     screen.note("Taking the hosts down …");
