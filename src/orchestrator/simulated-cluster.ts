@@ -36,6 +36,8 @@ export class SimulatedCluster {
   readonly store: Store = createMemoryStore({ clock: this.clock });
   /** What a task of this image ends as instead of running; by default it runs. */
   readonly fates = new Map<string, TaskState>();
+  /** When set, `settle` goes on after so many turns, whatever is still under way. */
+  turnsMax: number | undefined;
   readonly #loops = startControlLoops({ store: this.store, clock: this.clock, log: silentLogger });
   readonly #unsubscribe: () => void;
 
@@ -67,6 +69,7 @@ export class SimulatedCluster {
   async settle(): Promise<Snapshot> {
     let quiet = 0;
     for (let turn = 0; quiet < QUIET_TURNS; turn++) {
+      if (turn === this.turnsMax) break;
       assert.ok(turn < TURNS_MAX, "the control plane never comes to rest");
       const { revision } = this.store.view();
       await this.#actAsAgents();

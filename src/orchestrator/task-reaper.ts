@@ -87,27 +87,32 @@ export class TaskReaper implements Startable {
 
 /** The service's tasks that are to be deleted; a negative limit keeps all history. */
 export function planReaping(snapshot: Snapshot, serviceID: string, limit: number): readonly Task[] {
-  const tasks = snapshot.tasksOfService(serviceID);
-  const isGone = (task: Task) => !isWanted(task) && (isOver(task) || isOrphan(snapshot, task));
-  const removed = tasks.filter((task) => task.desiredState === "remove" && isGone(task));
-  if (limit < 0) return removed;
+  const removed: Task[] = [];
   const bySlot = new Map<string, Task[]>();
-  for (const task of tasks) {
-    if (task.desiredState === "remove") continue;
-    const key = slotKeyOf(task);
-    bySlot.set(key, [...(bySlot.get(key) ?? []), task]);
+  for (const task of snapshot.tasksOfService(serviceID)) {
+    if (isOrphan(snapshot, task) || (task.desiredState === "remove" && isOver(task))) {
+      removed.push(task);
+    } else if (task.desiredState !== "remove") {
+      const key = slotKeyOf(task);
+      const slot = bySlot.get(key);
+      if (slot === undefined) bySlot.set(key, [task]);
+      else slot.push(task);
+    }
   }
-  return [...removed, ...[...bySlot.values()].flatMap((slot) => surplus(slot, limit, isGone))];
+  if (limit < 0) return removed;
+  return [...removed, ...[...bySlot.values()].flatMap((slot) => surplus(slot, limit))];
 }
 
 /** The limit counts the running one too; the newest is kept whatever it is, it says how the slot ended. */
-function surplus(slot: Task[], limit: number, isGone: (task: Task) => boolean): readonly Task[] {
+function surplus(slot: Task[], limit: number): readonly Task[] {
   const excess = slot.length - Math.max(1, limit);
   if (excess <= 0) return [];
-  return slot.sort(byAge).slice(0, -1).filter(isGone).slice(0, excess);
+  const isHistory = (task: Task) => !isWanted(task) && isOver(task);
+  return slot.sort(byAge).slice(0, -1).filter(isHistory).slice(0, excess);
 }
 
-/** Its node was removed from the cluster: nobody will ever say that it ended. */
-function isOrphan(snapshot: Snapshot, { nodeID }: Task): boolean {
-  return nodeID !== undefined && snapshot.get("node", nodeID) === undefined;
+/** Not wanted, and its node was removed from the cluster: nobody will ever say that it ended. */
+function isOrphan(snapshot: Snapshot, task: Task): boolean {
+  const { nodeID } = task;
+  return !isWanted(task) && nodeID !== undefined && snapshot.get("node", nodeID) === undefined;
 }
