@@ -2,17 +2,17 @@
  * The way to the local Docker Engine. What is not Weft's goes through here byte for byte: requests and
  * answers as streams, upgraded connections (attach, exec, BuildKit's sessions) as spliced sockets.
  */
-import {
-  type ClientRequest,
-  request as httpRequest,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type ServerResponse,
+import type {
+  ClientRequest,
+  IncomingHttpHeaders,
+  IncomingMessage,
+  ServerResponse,
 } from "node:http";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { messageOf, UnavailableError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
+import { request as httpRequest } from "../base/node-http.ts";
 import { type HostAddress, parseHost } from "./address.ts";
 import { MAX_HEADER_BYTES, sendError } from "./http.ts";
 

@@ -3,20 +3,14 @@
  * with the local Engine's answer; everything else, upgraded connections included, passes to that Engine.
  */
 import { readFileSync } from "node:fs";
-import {
-  createServer as createHttpServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerOptions,
-} from "node:http";
-import { createServer as createTlsServer } from "node:https";
+import type { IncomingMessage, RequestListener, Server, ServerOptions } from "node:http";
 import type { Duplex } from "node:stream";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Clock } from "../base/clock.ts";
 import { InvalidParameterError, NotFoundError } from "../base/errors.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
+import { createServer, createTLSServer } from "../base/node-http.ts";
 import { parseHost } from "./address.ts";
 import type { NodeBackend } from "./backend.ts";
 import type { ApiContext } from "./call.ts";
@@ -112,7 +106,7 @@ export class ApiServer implements Startable {
   }
 
   #httpServer(): Server {
-    return this.#wire(createHttpServer(this.#serverOptions()));
+    return this.#wire(createServer(this.#serverOptions()));
   }
 
   #tlsServer(host: string): Server {
@@ -122,7 +116,7 @@ export class ApiServer implements Startable {
         `${host} needs TLS with client certificates (--tlscacert, --tlscert, --tlskey): whoever reaches the API is root on this host`,
       );
     }
-    const server = createTlsServer({
+    const server = createTLSServer({
       ...this.#serverOptions(),
       ca: readFileSync(tls.tlscacert),
       cert: readFileSync(tls.tlscert),

@@ -10,6 +10,7 @@ import {
   UnavailableError,
   type WeftError,
 } from "../base/errors.ts";
+import { request as httpRequest } from "../base/node-http.ts";
 import {
   BODY_BYTES_MAX,
   type JSONObject,
@@ -19,7 +20,6 @@ import {
   parseObject,
   stringField,
 } from "./decode.ts";
-import { request as httpRequest } from "./node-http.ts";
 import type {
   KeeperClient,
   KeeperEndpoint,

@@ -2,9 +2,9 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { InvalidParameterError, NotFoundError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
+import { createServer } from "../base/node-http.ts";
 import { type JSONObject, listOf, parseObject } from "./decode.ts";
 import { errorBody, readBody, sendJSON, statusOf } from "./http-body.ts";
-import { createServer } from "./node-http.ts";
 import type { KeeperEvent, KeeperStatus, PortHold, PortRequest } from "./protocol.ts";
 import { decodePorts } from "./state.ts";
 

@@ -2,9 +2,9 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
+import { createServer, request as httpRequest } from "../../base/node-http.ts";
 import { parseObject } from "../decode.ts";
 import { readBody, sendJSON } from "../http-body.ts";
-import { createServer, request as httpRequest } from "../node-http.ts";
 import { HandedOverError } from "../state-keeper.ts";
 import { decodeRequest, type PluginRequest } from "./requests.ts";
 

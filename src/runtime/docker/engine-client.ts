@@ -3,7 +3,7 @@
  * An Engine that does not answer is an UnavailableError; a refusal keeps the Engine's own words in the
  * error class of its status.
  */
-import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
+import type { Agent as HTTPAgent, IncomingMessage } from "node:http";
 import {
   ConflictError,
   ForbiddenError,
@@ -16,6 +16,7 @@ import {
   UnavailableError,
   type WeftError,
 } from "../../base/errors.ts";
+import { Agent, request as httpRequest } from "../../base/node-http.ts";
 import { recordOf, stringOf } from "./decode.ts";
 
 /** The newest API version whose meaning this code was written for; an older Engine is spoken to in its own. */
@@ -48,7 +49,7 @@ interface Attempt {
   readonly path: string;
   readonly init: CallInit;
   readonly timeoutMs: number;
-  readonly agent: Agent | false;
+  readonly agent: HTTPAgent | false;
 }
 
 export class EngineClient {

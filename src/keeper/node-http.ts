@@ -1,5 +1,0 @@
-/**
- * node:http without the modules that the keeper has no use for: an `import` of it evaluates all of its
- * exports, and with the one named WebSocket come 12 MB of a client library into the process.
- */
-export const { createServer, request } = process.getBuiltinModule("node:http");
