@@ -124,10 +124,11 @@ const TO_SERVICE = "meta nfproto ipv4 fib daddr type local meta l4proto . th dpo
 
 /**
  * What reaches a held port without having been led anywhere finds no live endpoint. The keeper's
- * listener would accept it, so it is refused before.
+ * listener would accept it, so it is refused before. What a process that had the port before still talks
+ * about is established, and goes on.
  */
 function refuseInput(): string[] {
-  return ["meta nfproto ipv4 ct direction original meta l4proto . th dport @held jump refuse"];
+  return ["meta nfproto ipv4 ct state new meta l4proto . th dport @held jump refuse"];
 }
 
 /** Nobody routes straight to a task's unpublished port, and nothing for a task that is gone leaks to the LAN. */

@@ -20,6 +20,7 @@ const OTHER = 8081;
 const DRAINED = 8082;
 const SILENT = 8083;
 const LATE = 8084;
+const TAKEN = 8085;
 /** At most: for TCP and UDP a verdict out and in, an endpoint, a chain of its size with two rules; two to forget. */
 const COMMANDS_OF_ONE_SERVICE = 16;
 
@@ -127,6 +128,17 @@ describe("a mesh that runs", { skip: whyNot() }, () => {
     assert.equal(await client.ask(ask), `b2 ${CLIENT}`);
   });
 
+  it("lets a connection of a host's process go on when the mesh gets the port", async () => {
+    const host = lab.host("h1");
+    await host.place.call({ call: "serve", name: "process", port: TAKEN });
+    const ask = { protocol: "tcp", address: H1, port: TAKEN } as const;
+    const before = await client.call({ call: "open", name: "old", ...ask });
+    mesh.publish(TAKEN, []);
+    await mesh.apply();
+    assert.equal(await client.call({ call: "say", name: "old" }), before);
+    assert.equal(await client.ask(ask), "ECONNREFUSED");
+  });
+
   it("carries large payloads both ways", async () => {
     const bytes = 1_000_000;
     const ask = { call: "echo", protocol: "tcp", port: OTHER, bytes } as const;
@@ -228,6 +240,17 @@ describe("a mesh that runs", { skip: whyNot() }, () => {
     mesh.publish(OTHER, ["b2", "a1"]);
     await mesh.apply();
     assert.deepEqual(await host.audit(), []);
+  });
+
+  it("mends a flush at once, unasked, and no request is lost", async () => {
+    const host = lab.host("h1");
+    await host.watch();
+    const ask = { protocol: "tcp", address: H1, port: WEB } as const;
+    const before = await client.call({ call: "open", name: "through-flush", ...ask });
+    await host.run("nft", "delete", "table", "inet", "weft");
+    await until(async () => (await host.run("nft", "list", "tables")).includes("inet weft"));
+    assert.equal(await client.call({ call: "say", name: "through-flush" }), before);
+    assert.match(await client.ask(ask), new RegExp(` ${CLIENT}$`));
   });
 
   it("leaves nothing behind after a reset, and nothing of others changed", async () => {

@@ -163,6 +163,11 @@ export class Host {
     return shown.join("\n");
   }
 
+  /** From now on drift is found without being asked for. */
+  async watch(): Promise<void> {
+    await this.#tell({ call: "watch" });
+  }
+
   async reset(): Promise<void> {
     await this.#tell({ call: "reset" });
   }

@@ -1,0 +1,40 @@
+/** Makes a datapath on this host's kernel, with its auditor: what the composition root asks for. */
+import type { Clock } from "../base/clock.ts";
+import type { Logger } from "../base/logger.ts";
+import { Auditor, type AuditorInit } from "./auditor.ts";
+import { Datapath, type DatapathInit } from "./datapath.ts";
+import type { Drift } from "./describe.ts";
+import { openNft } from "./nft/open.ts";
+import { runTool } from "./run.ts";
+
+export interface OpenDatapathComponents {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly onDrift?: (drifts: readonly Drift[]) => void;
+}
+
+export interface OpenDatapath {
+  readonly datapath: Datapath;
+  /** Not started. */
+  readonly auditor: Auditor;
+  /** Stops the auditor and lets go of nftables; what the kernel holds stays. */
+  close(): Promise<void>;
+}
+
+export async function openDatapath(
+  { log, clock, onDrift }: OpenDatapathComponents,
+  init: DatapathInit & AuditorInit = {},
+): Promise<OpenDatapath> {
+  const nft = await openNft(log, runTool);
+  const datapath = new Datapath({ log, nft, run: runTool }, init);
+  const watching = onDrift === undefined ? {} : { onDrift };
+  const auditor = new Auditor({ datapath, clock, log, ...watching }, init);
+  return {
+    datapath,
+    auditor,
+    async close() {
+      await auditor.stop();
+      await nft.close();
+    },
+  };
+}
