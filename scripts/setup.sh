@@ -17,7 +17,8 @@ on_exit() { restore_policy; [ -z "${apt_log:-}" ] || rm -f "$apt_log"; }
 required="nft:nftables ip:iproute2 iptables:iptables dockerd:docker.io conntrack:conntrack
   busybox:busybox-static nginx:nginx-light dnsmasq:dnsmasq-base curl:curl ps:procps
   nsenter:util-linux tar:tar"
-bench="haproxy:haproxy wrk:wrk iperf3:iperf3"
+bench="haproxy:haproxy wrk:wrk iperf3:iperf3
+  /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream"
 
 main() {
   case "${1:-}" in
@@ -60,6 +61,7 @@ install_packages() {
   local pair missing=() packages=()
   for pair in $1; do
     PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null && continue
+    [ ! -e "${pair%%:*}" ] || continue # a file that is no program
     missing+=("${pair%%:*}"); packages+=("${pair##*:}")
   done
   # Certificates have no program of their own; npm and curl need them.

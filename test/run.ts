@@ -18,7 +18,7 @@ interface Suite {
 
 const SUITES: Readonly<Record<string, Suite>> = {
   unit: {
-    pattern: "src/**/*.test.ts",
+    pattern: "{src,bench}/**/*.test.ts",
     concurrency: Math.max(1, availableParallelism() - 1),
     timeoutMs: 60_000,
   },
