@@ -29,8 +29,8 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS objects (
     kind TEXT NOT NULL, id TEXT NOT NULL, json TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS changes (
-    revision INTEGER NOT NULL, position INTEGER NOT NULL, json TEXT NOT NULL,
-    PRIMARY KEY (revision, position)) WITHOUT ROWID;
+    revision INTEGER NOT NULL, position INTEGER NOT NULL, action TEXT NOT NULL,
+    kind TEXT NOT NULL, id TEXT NOT NULL, old TEXT, PRIMARY KEY (revision, position)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
   INSERT OR IGNORE INTO meta VALUES ('schema', ${SCHEMA_VERSION}), ('revision', 0), ('compacted', 0);
 `;
@@ -95,13 +95,23 @@ export class SqliteDriver implements StoreDriver {
 
   async history(revision: Revision): Promise<readonly StoreEvent[] | undefined> {
     if (revision < this.#compacted) return undefined;
+    // The log has what each change replaced: from what stands now, it is read backwards.
+    const newer = new Map<string, unknown>();
     const events: { revision: Revision; changes: Change[] }[] = [];
     for (const row of this.#statements.history.iterate(revision)) {
+      const { action, kind, id } = row;
+      const key = `${String(kind)}/${String(id)}`;
+      const after = newer.has(key) ? newer.get(key) : this.#stored(String(kind), String(id));
+      const old = parsed(row["old"]);
+      newer.set(key, old);
+      const object = action === "remove" ? old : after;
+      const change = { action, kind, object, ...(action === "update" ? { old } : {}) } as Change;
       const at = Number(row["revision"]);
       if (events.at(-1)?.revision !== at) events.push({ revision: at, changes: [] });
-      events.at(-1)?.changes.push(JSON.parse(String(row["json"])) as Change);
+      events.at(-1)?.changes.push(change);
     }
-    return events;
+    for (const { changes } of events) changes.reverse();
+    return events.reverse();
   }
 
   /** Nobody else writes: the file is locked. */
@@ -125,14 +135,16 @@ export class SqliteDriver implements StoreDriver {
   }
 
   #append(event: StoreEvent): void {
-    event.changes.forEach((change, position) => {
-      if (change.action === "remove") this.#statements.remove.run(change.kind, change.object.id);
-      else {
-        const json = JSON.stringify(change.object);
-        this.#statements.put.run(change.kind, change.object.id, json);
-      }
-      this.#statements.log.run(event.revision, position, JSON.stringify(change));
+    event.changes.forEach(({ action, kind, object }, position) => {
+      // Before the object is overwritten: the statement copies its old text into the log.
+      this.#statements.log.run(event.revision, position, action, kind, object.id);
+      if (action === "remove") this.#statements.remove.run(kind, object.id);
+      else this.#statements.put.run(kind, object.id, JSON.stringify(object));
     });
+  }
+
+  #stored(kind: string, id: string): unknown {
+    return parsed(this.#statements.object.get(kind, id)?.["json"]);
   }
 
   #compactionDue(revision: Revision): Revision | undefined {
@@ -156,6 +168,11 @@ export class SqliteDriver implements StoreDriver {
   }
 }
 
+/** Text that this driver wrote, as the value it was; null is the absence of one. */
+function parsed(json: unknown): unknown {
+  return typeof json === "string" ? JSON.parse(json) : undefined;
+}
+
 function prepareAll(database: DatabaseSync) {
   database.exec(SCHEMA);
   const prepare = (sql: string): StatementSync => database.prepare(sql);
@@ -163,9 +180,12 @@ function prepareAll(database: DatabaseSync) {
     objects: prepare("SELECT kind, json FROM objects"),
     put: prepare("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)"),
     remove: prepare("DELETE FROM objects WHERE kind = ? AND id = ?"),
-    log: prepare("INSERT INTO changes VALUES (?, ?, ?)"),
+    object: prepare("SELECT json FROM objects WHERE kind = ? AND id = ?"),
+    log: prepare(
+      "INSERT INTO changes VALUES (?1, ?2, ?3, ?4, ?5, (SELECT json FROM objects WHERE kind = ?4 AND id = ?5))",
+    ),
     history: prepare(
-      "SELECT revision, json FROM changes WHERE revision > ? ORDER BY revision, position",
+      "SELECT * FROM changes WHERE revision > ? ORDER BY revision DESC, position DESC",
     ),
     compact: prepare("DELETE FROM changes WHERE revision <= ?"),
     meta: prepare("SELECT value FROM meta WHERE name = ?"),

@@ -151,6 +151,27 @@ export function storeContract(
     assert.deepEqual(seen, ["2: update node n1", "3: remove node n1"]);
   });
 
+  promise("tells history as it told it live", async ({ store, reopen }) => {
+    const live: StoreEvent[] = [];
+    store.subscribe((event) => live.push(event));
+    for (let round = 0; round < 5; round++) {
+      await store.update((tx) => {
+        tx.put("node", makeNode({ id: "n1", index: round }));
+        tx.put("service", makeService({ id: `s${round}` }));
+        tx.delete("service", `s${round - 1}`);
+        tx.put("task", makeTask({ id: "t1", serviceID: `s${round}`, nodeID: "n1" }));
+      });
+      await store.update((tx) => (round % 2 ? tx.delete("task", "t1") : tx.delete("node", "n1")));
+    }
+    const again = await reopen();
+    const abort = new AbortController();
+    const told: StoreEvent[] = [];
+    for await (const event of again.watch(0, abort.signal)) {
+      if (told.push(event) === live.length) abort.abort();
+    }
+    assert.deepEqual(told, live);
+  });
+
   promise("refuses to watch from what is compacted away", async ({ store }) => {
     for (let i = 0; i < 100; i++) {
       await store.update((tx) => tx.put("node", makeNode({ id: "n1", addr: `192.168.99.${i}` })));

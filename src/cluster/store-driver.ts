@@ -5,7 +5,7 @@
  */
 import type { Kind, ObjectsByKind, Revision, StoreEvent } from "./store.ts";
 
-/** A `Change` of the log never loses its transaction: one event is one transaction. */
+/** Everything that stands at one revision. */
 export interface StoredState {
   readonly revision: Revision;
   readonly objects: readonly StoredObject[];

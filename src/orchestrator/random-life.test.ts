@@ -27,6 +27,7 @@ const operation = fc.record({
     "join",
     "leave",
     "wait",
+    "restart",
   ),
   pick: fc.nat(1_000),
   amount: fc.nat(5),
@@ -109,6 +110,8 @@ async function apply(cluster: SimulatedCluster, { kind, pick, amount }: Operatio
     case "remove":
       if (service) await cluster.store.update((tx) => tx.delete("service", service.id));
       return;
+    case "restart":
+      return cluster.restart();
     case "fail":
       if (task) await cluster.endTask(task.id, "failed");
       return;

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { FakeClock } from "../base/clock.ts";
+import type { Startable } from "../base/lifecycle.ts";
 import { silentLogger } from "../base/logger.ts";
 import {
   makeCluster,
@@ -38,7 +39,7 @@ export class SimulatedCluster {
   readonly fates = new Map<string, TaskState>();
   /** When set, `settle` goes on after so many turns, whatever is still under way. */
   turnsMax: number | undefined;
-  readonly #loops = startControlLoops({ store: this.store, clock: this.clock, log: silentLogger });
+  #loops = this.#start();
   readonly #unsubscribe: () => void;
 
   constructor() {
@@ -63,6 +64,13 @@ export class SimulatedCluster {
     this.#unsubscribe();
     await this.#loops.stop();
     await this.store.close();
+  }
+
+  /** As when the manager's daemon is killed and started again: only what stands in the store is left. */
+  async restart(): Promise<void> {
+    await this.#loops.stop();
+    this.#loops = this.#start();
+    await this.settle();
   }
 
   /** Lets loops and agents do all that they do without time passing. */
@@ -124,10 +132,11 @@ export class SimulatedCluster {
     return this.settle();
   }
 
+  /** What its agent would say of it; of a task that is over already nobody says anything. */
   async endTask(id: string, state: TaskState): Promise<Snapshot> {
     await this.store.update((tx) => {
       const task = tx.get("task", id);
-      assert.ok(task);
+      if (task === undefined || isOver(task)) return;
       tx.put("task", { ...task, status: { ...task.status, state, message: "ended" } });
     });
     return this.settle();
@@ -151,6 +160,10 @@ export class SimulatedCluster {
     }
     const parts = [...counts].sort(([a], [b]) => a.localeCompare(b));
     return parts.map(([node, count]) => `${node}:${count}`).join(" ");
+  }
+
+  #start(): Startable {
+    return startControlLoops({ store: this.store, clock: this.clock, log: silentLogger });
   }
 
   async #actAsAgents(): Promise<void> {

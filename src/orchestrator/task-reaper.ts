@@ -54,7 +54,7 @@ export class TaskReaper implements Startable {
   }
 
   #servicesConcernedBy(change: Change): readonly string[] {
-    if (change.kind === "task") return change.action === "remove" ? [] : [change.object.serviceID];
+    if (change.kind === "task") return mayBeSurplus(change) ? [change.object.serviceID] : [];
     if (change.kind !== "node" || change.action !== "remove") return [];
     return this.#store
       .view()
@@ -83,6 +83,13 @@ export class TaskReaper implements Startable {
       throw error;
     }
   }
+}
+
+/** One more in its slot, one that is wanted no more, or one that is over: the rest of a task's life frees nothing. */
+function mayBeSurplus(change: Extract<Change, { readonly kind: "task" }>): boolean {
+  if (change.action !== "update") return change.action === "create";
+  const { object, old } = change;
+  return object.desiredState !== old.desiredState || isOver(object) !== isOver(old);
 }
 
 /** The service's tasks that are to be deleted; a negative limit keeps all history. */

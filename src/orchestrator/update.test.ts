@@ -241,6 +241,34 @@ test("an update replaced by another one ends with the last", async () => {
   assert.equal(status(cluster)?.state, "completed");
 });
 
+test("an update, a delay and attempts go on over a restart of the manager", async () => {
+  await using cluster = await clusterWith({ delay: 10 * SECOND, monitor: 20 * SECOND });
+  cluster.fates.set("fails", "failed");
+  const restartPolicy = { maxAttempts: 2, delay: 6 * SECOND };
+  await cluster.createService({
+    id: "f",
+    task: { containerSpec: { image: "fails" }, restartPolicy },
+  });
+  await cluster.updateService("s", toImage("v2"));
+  await cluster.settle();
+  for (let second = 1; second <= 31; second++) {
+    await cluster.restart();
+    await cluster.advance(1_000);
+    const done = 1 + Math.floor(second / 10);
+    assert.equal(images(cluster), done < 4 ? `v1:${4 - done} v2:${done}` : "v2:4", `${second} s`);
+    const attempts = 1 + Math.min(2, Math.floor(second / 6));
+    const failed = cluster.store
+      .view()
+      .tasksOfService("f")
+      .filter((task) => task.status.state === "failed");
+    assert.equal(failed.length, attempts, `${second} s`);
+  }
+  await cluster.advance(18_000);
+  assert.equal(status(cluster)?.state, "updating");
+  await cluster.advance(1_000);
+  assert.equal(status(cluster)?.state, "completed");
+});
+
 test("scaling during an update changes the number and not the pace", async () => {
   await using cluster = await clusterWith({ delay: 10 * SECOND });
   await cluster.updateService("s", toImage("v2"));
