@@ -192,6 +192,45 @@ describe("a mesh that runs", { skip: whyNot() }, () => {
     assert.deepEqual(await lab.host("h2").audit(), [`peers wrongly had ${CLIENT}`]);
   });
 
+  it("lets a member go, and come back", async () => {
+    const host = lab.host("h1");
+    const before = await host.fingerprint();
+    mesh.absent.add("h3");
+    await mesh.apply();
+    const without = await host.fingerprint();
+    assert.doesNotMatch(without, /10\.255\.0\.4|02:42:0a:ff:00:04|via 10\.255\.0\.4/);
+    assert.deepEqual(await host.audit(), []);
+    for (let asked = 0; asked < 10; asked++) {
+      const answer = await client.ask({ protocol: "tcp", address: H1, port: WEB });
+      assert.match(answer, /^(a1|b2) /);
+    }
+    mesh.absent.clear();
+    await mesh.apply();
+    assert.deepEqual(shownOf(await host.fingerprint()), shownOf(before));
+    assert.deepEqual(await host.audit(), []);
+  });
+
+  it("makes its link anew when the tunnel's number changes", async () => {
+    mesh.vni = 4097;
+    await mesh.apply();
+    for (const host of lab.hosts) assert.deepEqual(await host.audit(), []);
+    const ask = { protocol: "tcp", address: H1, port: OTHER } as const;
+    assert.equal(await client.ask(ask), `b2 ${CLIENT}`);
+    mesh.vni = 4096;
+    await mesh.apply();
+    assert.equal(await client.ask(ask), `b2 ${CLIENT}`);
+  });
+
+  it("follows the uplink's MTU", async () => {
+    const host = lab.host("h1");
+    await host.run("ip", "link", "set", "eth0", "mtu", "1400");
+    assert.match((await host.audit()).join("\n"), /link weft0 had another address, MTU/);
+    assert.match(await host.run("ip", "link", "show", "weft0"), /mtu 1350/);
+    await host.run("ip", "link", "set", "eth0", "mtu", "1500");
+    await host.audit();
+    assert.match(await host.run("ip", "link", "show", "weft0"), /mtu 1450/);
+  });
+
   const DAMAGES: readonly (readonly [what: string, command: string, found: RegExp])[] = [
     ["its table", "nft delete table inet weft", /table inet weft was missing/],
     ["everybody's rules", "nft flush ruleset", /table netdev weft was missing/],
@@ -281,6 +320,12 @@ async function until(isSo: () => Promise<boolean>): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   assert.fail(`still not so: ${isSo.toString()}`);
+}
+
+/** Without handles and order, which a change that was taken back need not keep. */
+function shownOf(fingerprint: string): Set<string> {
+  const lines = fingerprint.split("\n").map((line) => line.replace(/ # handle \d+$/, ""));
+  return new Set(lines.filter((line) => !line.includes("elements") && !/[,}]$/.test(line)));
 }
 
 /** iptables-save stamps its output with the time. */

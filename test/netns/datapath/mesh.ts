@@ -19,6 +19,9 @@ export class Mesh {
   readonly places = new Map<string, Place>();
   readonly services = new Map<number, MeshService>();
   readonly hostPorts = new Map<HostName, HostPort[]>();
+  /** Hosts that the others do not know as members. */
+  readonly absent = new Set<HostName>();
+  vni = 4096;
   #revision = 0;
 
   constructor(lab: Lab, tasks: readonly LabTask[]) {
@@ -66,12 +69,14 @@ export class Mesh {
     const hostPorts = this.hostPorts.get(host.name) ?? [];
     const ports = [...services.flatMap((service) => service.ports), ...hostPorts];
     const local = this.#tasks.filter((task) => task.host === host.name);
+    const others = this.#lab.hosts.filter((other) => other !== host);
+    const peers = others.filter((other) => !this.absent.has(other.name));
     return {
       revision: this.#revision,
       self: host.node,
-      peers: this.#lab.hosts.filter((other) => other !== host).map((other) => other.node),
+      peers: peers.map((other) => other.node),
       subnet: SUBNET,
-      vni: 4096,
+      vni: this.vni,
       dataPathPort: 4789,
       services,
       hostPorts,
