@@ -7,6 +7,7 @@ import { type Options, parseOptions, USAGE } from "./options.ts";
 import { benchPaths } from "./paths/paths.ts";
 import { createProgress } from "./progress.ts";
 import { chartCaption, type Report, renderReport } from "./report.ts";
+import { benchScale } from "./scale/scale.ts";
 
 try {
   const options = parseOptions(process.argv.slice(2));
@@ -33,6 +34,7 @@ async function measure(options: Options): Promise<Report> {
   const progress = createProgress(process.stderr);
   const has = (part: (typeof options.parts)[number]) => options.parts.includes(part);
   const paths = has("paths") ? await benchPaths(options, progress) : undefined;
+  const scale = has("scale") ? await benchScale(options, progress) : undefined;
   progress.end();
   return {
     startedAt,
@@ -40,5 +42,6 @@ async function measure(options: Options): Promise<Report> {
     isQuick: options.isQuick,
     machine: await describeMachine(busyBefore),
     ...(paths === undefined ? {} : { paths }),
+    ...(scale === undefined ? {} : { scale }),
   };
 }

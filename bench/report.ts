@@ -3,6 +3,8 @@
 import type { MachineReport } from "./machine.ts";
 import type { PathsReport } from "./paths/paths.ts";
 import { renderPaths } from "./paths/table.ts";
+import type { ScaleReport } from "./scale/scale.ts";
+import { renderScale } from "./scale/table.ts";
 
 export interface Report {
   readonly startedAt: string;
@@ -10,13 +12,18 @@ export interface Report {
   readonly isQuick: boolean;
   readonly machine: MachineReport;
   readonly paths?: PathsReport;
+  readonly scale?: ScaleReport;
 }
 
 /** From this share of the cores on, what runs beside the benchmark is named. */
 const BUSY_MAX = 0.05;
 
 export function renderReport(report: Report): string {
-  const parts = [renderMachine(report), report.paths && renderPaths(report.paths)];
+  const parts = [
+    renderMachine(report),
+    report.paths && renderPaths(report.paths),
+    report.scale && renderScale(report.scale),
+  ];
   return `${parts.filter((part) => part !== undefined).join("\n\n\n")}\n`;
 }
 
