@@ -38,6 +38,8 @@ export class MeshApplier implements Startable {
   #mesh: MeshConfig | undefined;
   #reachable: ReadonlySet<string> = new Set();
   #appliedRevision: number | undefined;
+  /** A mesh came that was not confirmed yet, be it the one that the kernel has: each session asks anew. */
+  #owesConfirmation = false;
   #problems: readonly PortProblem[] = [];
 
   constructor(components: MeshApplierComponents) {
@@ -76,6 +78,7 @@ export class MeshApplier implements Startable {
 
   setMesh(mesh: MeshConfig): void {
     this.#mesh = mesh;
+    this.#owesConfirmation = true;
     this.markDirty();
   }
 
@@ -115,8 +118,9 @@ export class MeshApplier implements Startable {
     await datapath.apply(view);
     this.#reachable = new Set(view.localLinks.map(({ address }) => address));
     this.#components.onReachable();
-    if (this.#appliedRevision !== view.revision) {
-      this.#appliedRevision = view.revision;
+    this.#appliedRevision = view.revision;
+    if (this.#owesConfirmation && mesh === this.#mesh) {
+      this.#owesConfirmation = false;
       this.#components.onApplied(view.revision);
     }
     return true;

@@ -33,9 +33,9 @@ export class AssignmentsInbox {
     this.#hasSet = false;
   }
 
-  receive(frame: Assignments): Received<readonly TaskAssignment[]> {
-    if (isGap(this.#sequence, frame.sequence, frame.complete || this.#hasSet)) return GAP;
-    this.#sequence = frame.sequence;
+  receive(frame: Assignments, sequence: number): Received<readonly TaskAssignment[]> {
+    if (isGap(this.#sequence, sequence, frame.complete || this.#hasSet)) return GAP;
+    this.#sequence = sequence;
     this.#hasSet = true;
     const put = frame.put.map(decodeAssignment).map((next) => this.#withoutWayBack(next));
     const before = frame.complete ? new Map<string, TaskAssignment>() : this.#set;
@@ -62,9 +62,9 @@ export class MeshInbox {
     this.#hasSet = false;
   }
 
-  receive(frame: Mesh): Received<MeshConfig> {
-    if (isGap(this.#sequence, frame.sequence, frame.complete || this.#hasSet)) return GAP;
-    this.#sequence = frame.sequence;
+  receive(frame: Mesh, sequence: number): Received<MeshConfig> {
+    if (isGap(this.#sequence, sequence, frame.complete || this.#hasSet)) return GAP;
+    this.#sequence = sequence;
     this.#hasSet = true;
     const before = frame.complete ? EMPTY_MESH : this.#table;
     this.#table = {

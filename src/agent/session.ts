@@ -2,7 +2,6 @@
  * The node's end of its session with a manager. It connects, comes back after anything, gives what it
  * receives to its handler as whole sets, and keeps what the node reports until a manager has it.
  */
-import { isDeepStrictEqual } from "node:util";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import type { Clock, Timer } from "../base/clock.ts";
@@ -15,7 +14,6 @@ import { MANAGER_SERVER_NAME } from "../ca/identity.ts";
 import type { NodeCertificates } from "../ca/node-certificates.ts";
 import type { NodeDescription, PortProblem } from "../cluster/objects.ts";
 import type {
-  MeshConfig,
   SessionHandler,
   SessionReporter,
   TaskStatusUpdate,
@@ -40,7 +38,9 @@ import { type OutgoingReport, SessionOutbox } from "./session-outbox.ts";
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 5_000;
 /** From the first SYN to the welcome. */
-const WELCOME_MS_MAX = 3_000;
+const WELCOME_MS_MAX = 5_000;
+/** Timers are always a little late. */
+const LATE_MS_MAX = 100;
 /** How long a leaving node waits for its manager to have heard. */
 const LEAVE_MS_MAX = 2_000;
 
@@ -72,6 +72,8 @@ interface Connection {
   readonly stream: Stream;
   readonly logs: LogPublisher;
   welcomed: boolean;
+  /** A confirmation is of a mesh that this session brought, or it is none. */
+  hasMesh: boolean;
   /** Fires when the manager has been silent for too long. */
   silence: Timer | undefined;
   beat: Timer | undefined;
@@ -90,8 +92,6 @@ export class AgentSession implements Startable, SessionReporter {
   #connection: Connection | undefined;
   #retry: Timer | undefined;
   #flushDue = false;
-  #lastMesh: MeshConfig | undefined;
-  #applied: number | undefined;
   #stopped = true;
   #onLost: (() => void) | undefined;
 
@@ -140,7 +140,7 @@ export class AgentSession implements Startable, SessionReporter {
     this.#flushSoon();
   }
   reportApplied(revision: number): void {
-    this.#applied = revision;
+    if (this.#connection?.hasMesh !== true) return;
     this.#outbox.putApplied(revision);
     this.#flushSoon();
   }
@@ -157,7 +157,7 @@ export class AgentSession implements Startable, SessionReporter {
   // ---- connecting ------------------------------------------------------------------------------
 
   #connect(): void {
-    const { certificates, clock, handler } = this.#components;
+    const { certificates, handler } = this.#components;
     const addr = this.#managers[this.#next++ % this.#managers.length];
     if (this.#stopped || addr === undefined) return;
     const client = new RpcClient({
@@ -173,6 +173,7 @@ export class AgentSession implements Startable, SessionReporter {
       stream,
       logs,
       welcomed: false,
+      hasMesh: false,
       silence: undefined,
       beat: undefined,
     };
@@ -180,9 +181,7 @@ export class AgentSession implements Startable, SessionReporter {
     this.#assignments.restart();
     this.#mesh.restart();
     this.#outbox.restart();
-    connection.silence = clock.timer("welcome", WELCOME_MS_MAX, () =>
-      this.#lose(connection, "no welcome in time"),
-    );
+    this.#expectWithin(connection, WELCOME_MS_MAX, "no welcome in time");
     stream.on("data", (frame: ManagerFrame) => this.#onFrame(connection, frame));
     stream.on("error", (error) => this.#lose(connection, messageOf(client.error(error))));
     stream.on("end", () => this.#lose(connection, "the manager ended the session"));
@@ -221,17 +220,22 @@ export class AgentSession implements Startable, SessionReporter {
   #onFrame(connection: Connection, frame: ManagerFrame): void {
     if (this.#connection !== connection) return;
     const { handler } = this.#components;
-    const { kind } = frame;
+    const { kind, sequence } = frame;
     try {
       switch (kind.case) {
         case "welcome":
           this.#onWelcome(connection, kind.value);
           break;
         case "assignments":
-          this.#deliver(this.#assignments.receive(kind.value), (set) => handler.onTasks(set));
+          this.#deliver(this.#assignments.receive(kind.value, sequence), (set) =>
+            handler.onTasks(set),
+          );
           break;
         case "mesh":
-          this.#deliver(this.#mesh.receive(kind.value), (mesh) => this.#onMesh(mesh));
+          this.#deliver(this.#mesh.receive(kind.value, sequence), (mesh) => {
+            connection.hasMesh = true;
+            handler.onMesh(mesh);
+          });
           break;
         case "ack":
           this.#outbox.acknowledge(kind.value.sequence);
@@ -276,25 +280,26 @@ export class AgentSession implements Startable, SessionReporter {
     this.#flushSoon();
   }
 
-  /** What the kernel has already, of this very mesh, is confirmed at once: its agent has no reason to say it again. */
-  #onMesh(mesh: MeshConfig): void {
-    const isApplied = mesh.revision === this.#applied && isDeepStrictEqual(mesh, this.#lastMesh);
-    this.#lastMesh = mesh;
-    if (isApplied) this.reportApplied(mesh.revision);
-    this.#components.handler.onMesh(mesh);
-  }
-
   /** A manager that does not answer within its own grace is as good as gone. */
   #onHeartbeat(connection: Connection, answer: HeartbeatAnswer): void {
     const { clock } = this.#components;
-    connection.silence?.cancel();
-    connection.silence = clock.timer("manager silent", answer.nextMs + answer.graceMs, () =>
-      this.#lose(connection, "the manager does not answer"),
-    );
+    this.#expectWithin(connection, answer.nextMs + answer.graceMs, "the manager does not answer");
     connection.beat?.cancel();
     connection.beat = clock.timer("heartbeat", answer.nextMs, () =>
       this.#send({ case: "heartbeat", value: {} }),
     );
+  }
+
+  /** A timer that is late shows that this process was held up: what the manager said may wait to be read. */
+  #expectWithin(connection: Connection, waitMs: number, why: string): void {
+    const { clock } = this.#components;
+    const dueAt = clock.monotonic() + waitMs;
+    connection.silence?.cancel();
+    connection.silence = clock.timer("manager silent", waitMs, () => {
+      const lateMs = clock.monotonic() - dueAt;
+      if (lateMs > LATE_MS_MAX) this.#expectWithin(connection, lateMs, why);
+      else this.#lose(connection, why);
+    });
   }
 
   #setManagers({ managers }: Managers): void {

@@ -1,4 +1,5 @@
 /** What has changed since the last pass, so that a pass costs what changed and not what there is. */
+import type { Task } from "../cluster/objects.ts";
 import type { Change, Snapshot } from "../cluster/store.ts";
 import type { MeshDirt } from "./mesh.ts";
 
@@ -41,15 +42,18 @@ export class Dirt {
       case "service":
         this.#serviceIDs.add(change.object.id);
         break;
-      case "task": {
-        this.#serviceIDs.add(change.object.serviceID);
-        const nodeIDs = [change.object.nodeID, change.action === "update" && change.old.nodeID];
-        for (const nodeID of nodeIDs) if (typeof nodeID === "string") this.#sessions.add(nodeID);
+      case "task":
+        this.#markTask(change.object);
+        if (change.action === "update") this.#markTask(change.old);
         break;
-      }
       default:
         change satisfies never;
     }
+  }
+
+  #markTask({ serviceID, nodeID }: Task): void {
+    this.#serviceIDs.add(serviceID);
+    if (nodeID !== undefined) this.#sessions.add(nodeID);
   }
 
   take(): TakenDirt {

@@ -5,6 +5,7 @@
  *     store events ──▶ #reconcile ──▶ each session: mesh first, then assignments
  *     sessions ──▶ reports ──▶ store;  applied revisions ──▶ holds ──▶ #reconcile
  */
+import { setImmediate } from "node:timers/promises";
 import type { Clock, Timer } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { NodeID, TaskID } from "../base/ids.ts";
@@ -81,7 +82,6 @@ export class Dispatcher implements Startable {
     this.#logs = new LogBroker({ store, sessionOf: (nodeID) => this.#sessions.get(nodeID) });
     this.#liveness = new NodeLiveness({
       clock,
-      log,
       probe: components.probe ?? tcpEndpointProbe,
       timing: () => this.#timing(),
       endpoints: (nodeID) => runningEndpoints(store.view(), nodeID),
@@ -308,6 +308,8 @@ export class Dispatcher implements Startable {
       session.syncMesh(this.#mesh);
       if (dirt.sessions !== "all" && !dirt.sessions.has(session.nodeID)) continue;
       session.syncAssignments(assignmentsOfNode(snapshot, session.nodeID, held));
+      // Sets may be large and nodes many: what they send is read in between, heartbeats first of all.
+      await setImmediate();
     }
   }
 

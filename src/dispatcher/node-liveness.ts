@@ -9,10 +9,10 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { TaskID } from "../base/ids.ts";
-import type { Logger } from "../base/logger.ts";
 import type { EndpointProbe } from "./endpoint-probe.ts";
 import type { HeartbeatTiming } from "./heartbeat.ts";
 import type { EndpointEvidence } from "./mesh.ts";
+import { StallMeter } from "./stall-meter.ts";
 
 /** Endpoints of one node that are asked in a round; a node's further ones share its first ones' fate. */
 const PROBES_PER_ROUND_MAX = 64;
@@ -30,7 +30,6 @@ export type Verdict =
 export interface NodeLivenessComponents {
   readonly clock: Clock;
   readonly probe: EndpointProbe;
-  readonly log: Logger;
   readonly timing: () => HeartbeatTiming;
   /** The running endpoints of a node. */
   readonly endpoints: (nodeID: string) => readonly ProbeTarget[];
@@ -43,6 +42,8 @@ interface Watched {
   phase: "heard" | "awaited" | "asked" | "down";
   /** Monotonic milliseconds. */
   lastHeard: number;
+  /** What this process had lost by then. */
+  lostMsThen: number;
   timer: Timer | undefined;
   /** A round of questions is under way; what it brings counts for whoever else would have asked. */
   asking: boolean;
@@ -54,10 +55,12 @@ const NOTHING: ReadonlySet<TaskID> = new Set();
 
 export class NodeLiveness {
   readonly #components: NodeLivenessComponents;
+  readonly #stalls: StallMeter;
   readonly #nodes = new Map<string, Watched>();
 
   constructor(components: NodeLivenessComponents) {
     this.#components = components;
+    this.#stalls = new StallMeter(components.clock);
   }
 
   /** A session of the node begins; whatever was thought of it is over. */
@@ -74,6 +77,7 @@ export class NodeLiveness {
       return true;
     }
     node.lastHeard = this.#components.clock.monotonic();
+    node.lostMsThen = this.#stalls.lostMs();
     return false;
   }
 
@@ -106,13 +110,15 @@ export class NodeLiveness {
   }
 
   stop(): void {
+    this.#stalls.stop();
     for (const nodeID of [...this.#nodes.keys()]) this.forget(nodeID);
   }
 
   #watch(nodeID: string, phase: "heard" | "awaited"): void {
     const lastHeard = this.#components.clock.monotonic();
     const empty = { timer: undefined, asking: false, lost: NOTHING, answering: NOTHING };
-    const node: Watched = { phase, lastHeard, ...empty };
+    const lostMsThen = this.#stalls.lostMs();
+    const node: Watched = { phase, lastHeard, lostMsThen, ...empty };
     this.#nodes.set(nodeID, node);
     this.#arm(nodeID, node, this.#limitMs(phase));
   }
@@ -124,20 +130,21 @@ export class NodeLiveness {
 
   /** One timer per node, set again only when it fires: frames do no more than move `lastHeard`. */
   #arm(nodeID: string, node: Watched, delayMs: number): void {
-    const dueAt = this.#components.clock.monotonic() + delayMs;
     node.timer = this.#components.clock.timer(`node ${nodeID} heard of`, delayMs, () => {
-      const { periodMs } = this.#components.timing();
-      const now = this.#components.clock.monotonic();
-      const leftMs = node.lastHeard + this.#limitMs(node.phase) - now;
-      // A late timer means that this process itself was held up; what nodes sent waits to be read.
-      const heldUp = now - dueAt > periodMs / 2;
-      if (leftMs > 0) this.#arm(nodeID, node, leftMs);
-      else if (heldUp) this.#arm(nodeID, node, periodMs);
-      else {
-        if (node.phase === "heard") node.phase = "asked";
-        void this.#ask(nodeID, node);
+      const leftMs = this.#limitMs(node.phase) - this.#silentMs(node);
+      if (leftMs > 0) {
+        this.#arm(nodeID, node, leftMs);
+        return;
       }
+      if (node.phase === "heard") node.phase = "asked";
+      void this.#ask(nodeID, node);
     });
+  }
+
+  /** For how long the node could have been heard and was not. */
+  #silentMs(node: Watched): number {
+    const lostMs = this.#stalls.lostMs() - node.lostMsThen;
+    return this.#components.clock.monotonic() - node.lastHeard - lostMs;
   }
 
   /** One round of asking. Never rejects. */
@@ -164,10 +171,10 @@ export class NodeLiveness {
   }
 
   #judge(nodeID: string, node: Watched): void {
-    const { clock, timing, onVerdict } = this.#components;
+    const { timing, onVerdict } = this.#components;
     const wasAwaited = node.phase === "awaited";
-    const silentMs = clock.monotonic() - node.lastHeard;
-    const isOver = wasAwaited || node.answering.size === 0 || silentMs >= timing().patienceMs;
+    const isPatienceOver = this.#silentMs(node) >= timing().patienceMs;
+    const isOver = wasAwaited || node.answering.size === 0 || isPatienceOver;
     node.phase = isOver ? "down" : "asked";
     const message = wasAwaited ? FAILURE_WHILE_UNKNOWN : FAILURE;
     onVerdict(nodeID, isOver ? { kind: "down", message } : DOUBTFUL);

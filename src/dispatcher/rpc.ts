@@ -217,11 +217,21 @@ function methodDefinition<M extends DescMethod>(method: M): MethodDefinition<Inp
   };
 }
 
-function serializer<T>(schema: DescMessage): (message: T) => Buffer {
+/** A message that knows its own bytes. */
+interface Encoded {
+  encode(): Buffer;
+}
+
+function serializer<T>(schema: DescMessage): (message: T | Encoded) => Buffer {
   return (message) => {
+    if (isEncoded(message)) return message.encode();
     const bytes = toBinary(schema, message as MessageShape<DescMessage>);
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   };
+}
+
+function isEncoded(message: unknown): message is Encoded {
+  return typeof (message as Partial<Encoded>).encode === "function";
 }
 
 function deserializer<T>(schema: DescMessage): (bytes: Buffer) => T {

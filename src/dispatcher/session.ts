@@ -6,9 +6,9 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { newID } from "../base/ids.ts";
 import type { NodeRole } from "../cluster/objects.ts";
-import type { MeshService } from "../datapath/view.ts";
 import type { LogSubscription, TaskAssignment } from "./assignment.ts";
 import { isSameAssignment } from "./assignments.ts";
+import { chunksOf } from "./chunks.ts";
 import {
   type AgentFrame,
   AssignmentsSchema,
@@ -16,19 +16,17 @@ import {
   type ManagerFrame,
   ManagerFrameSchema,
   type ManagerSchema,
-  MeshSchema,
 } from "./gen/weft_pb.ts";
 import { diffKeyed, isEmptyDelta } from "./keyed-delta.ts";
-import { diffMesh, EMPTY_MESH, isEmptyMeshDelta, type MeshTable } from "./mesh.ts";
+import { EMPTY_MESH, type MeshTable } from "./mesh.ts";
+import { meshFrames, PreparedFrame } from "./mesh-frames.ts";
 import { toGrpcError } from "./rpc.ts";
-import { encodeMeshNetwork, encodeMeshNode, encodeMeshService } from "./wire-mesh.ts";
 import { encodeAssignment, encodeSubscription } from "./wire-objects.ts";
 
-export type SessionStream = ServerDuplexStream<AgentFrame, ManagerFrame>;
+export type SessionStream = ServerDuplexStream<AgentFrame, ManagerFrame | PreparedFrame>;
 
-/** A set larger than these goes in several frames, so that none comes near the largest message. */
+/** A larger set goes in several frames, so that none comes near the largest message. */
 const ASSIGNMENTS_PER_FRAME_MAX = 100;
-const MESH_WEIGHT_PER_FRAME_MAX = 2_000;
 /** Frames that a node has not read; beyond this its session ends, as it would not miss them. */
 const UNREAD_FRAMES_MAX = 1_024;
 
@@ -145,28 +143,9 @@ export class NodeSession {
   /** Tells the node what of the mesh it has not been told. One that reads slowly is told the newest when it has caught up. */
   syncMesh(mesh: MeshTable): void {
     if (this.#blocked || this.#ended || this.#mesh === mesh) return;
-    const complete = this.#mesh === undefined;
-    const delta = diffMesh(this.#mesh ?? EMPTY_MESH, mesh);
+    const frames = meshFrames(this.#mesh ?? EMPTY_MESH, mesh);
     this.#mesh = mesh;
-    if (!complete && isEmptyMeshDelta(delta)) return;
-    const { network, nodes, services } = delta;
-    const chunks = chunksOf(services.put, MESH_WEIGHT_PER_FRAME_MAX, weightOfService);
-    chunks.forEach((chunk, at) => {
-      const isFirst = at === 0;
-      const value = create(MeshSchema, {
-        sequence: ++this.#meshSequence,
-        complete: complete && isFirst,
-        more: at < chunks.length - 1,
-        revision: BigInt(delta.revision),
-        networkRemoved: network === null,
-        putNodes: isFirst ? nodes.put.map(encodeMeshNode) : [],
-        removeNodes: isFirst ? [...nodes.remove] : [],
-        putServices: chunk.map(encodeMeshService),
-        removeServices: isFirst ? [...services.remove] : [],
-      });
-      if (network !== undefined && network !== null) value.network = encodeMeshNetwork(network);
-      this.#send({ case: "mesh", value });
-    });
+    for (const kind of frames) this.#write(new PreparedFrame(kind, ++this.#meshSequence));
   }
 
   /** The same for its tasks. Called after `syncMesh`, so that no endpoint stops before the node was told. */
@@ -178,47 +157,24 @@ export class NodeSession {
     if (!complete && isEmptyDelta(delta)) return;
     const chunks = chunksOf(delta.put, ASSIGNMENTS_PER_FRAME_MAX, () => 1);
     chunks.forEach((chunk, at) => {
-      const isFirst = at === 0;
       const value = create(AssignmentsSchema, {
-        sequence: ++this.#assignmentsSequence,
-        complete: complete && isFirst,
+        complete: complete && at === 0,
         more: at < chunks.length - 1,
         put: chunk.map(encodeAssignment),
-        remove: isFirst ? [...delta.remove] : [],
+        remove: at === 0 ? [...delta.remove] : [],
       });
-      this.#send({ case: "assignments", value });
+      const sequence = ++this.#assignmentsSequence;
+      this.#write(create(ManagerFrameSchema, { kind: { case: "assignments", value }, sequence }));
     });
   }
 
   #send(kind: Kind): void {
+    this.#write(create(ManagerFrameSchema, { kind }));
+  }
+
+  #write(frame: ManagerFrame | PreparedFrame): void {
     if (this.#ended) return;
-    if (this.#stream.writableLength > UNREAD_FRAMES_MAX) {
-      this.cut();
-      return;
-    }
-    if (!this.#stream.write(create(ManagerFrameSchema, { kind }))) this.#blocked = true;
+    if (this.#stream.writableLength > UNREAD_FRAMES_MAX) this.cut();
+    else if (!this.#stream.write(frame)) this.#blocked = true;
   }
-}
-
-function weightOfService(service: MeshService): number {
-  return 1 + service.endpoints.length;
-}
-
-/** At least one chunk, so that an empty set is said too. */
-function chunksOf<T>(
-  items: readonly T[],
-  weightMax: number,
-  weightOf: (item: T) => number,
-): readonly (readonly T[])[] {
-  const chunks: T[][] = [[]];
-  let weight = 0;
-  for (const item of items) {
-    weight += weightOf(item);
-    if (weight > weightMax && chunks.at(-1)?.length !== 0) {
-      chunks.push([]);
-      weight = weightOf(item);
-    }
-    chunks.at(-1)?.push(item);
-  }
-  return chunks;
 }
