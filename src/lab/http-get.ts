@@ -1,6 +1,7 @@
 /** One HTTP request from a place of the lab, by curl: a connection of its own each time. */
 import { LabError } from "./errors.ts";
 import type { Place } from "./place.ts";
+import { until } from "./until.ts";
 
 export interface HttpGetOptions {
   readonly timeoutMs?: number;
@@ -63,6 +64,12 @@ export async function httpGet(
   const outcome = await tryGet(from, url, options);
   if (outcome.status !== 200) throw new LabError(`${outcome.detail}${outcome.body}`);
   return outcome;
+}
+
+/** Asks until the answer is 200: a container is started before its program listens. */
+export async function untilAnswered(from: Place, url: string, timeoutMs = 10_000): Promise<void> {
+  const answered = async () => (await tryGet(from, url, { timeoutMs: 1_000 })).status === 200;
+  await until(answered, { what: `an answer of ${url} to ${from.name}`, timeoutMs });
 }
 
 /** curl's exit status for "operation timed out". */

@@ -11,6 +11,7 @@ import type { ImageName } from "./images.ts";
 import { Lan, lanAddress } from "./lan.ts";
 import { Machine, type MachineInit, type Neighbour } from "./machine.ts";
 import { type LabPlaces, makePlaces } from "./places.ts";
+import { REGISTRY_ENGINE_CONFIG, Registry, type RegistryInit } from "./registry.ts";
 import { requireLab } from "./requirements.ts";
 import { removeLab, sweep } from "./sweep.ts";
 import { traced } from "./trace.ts";
@@ -24,6 +25,8 @@ export interface LabInit {
   readonly engine?: boolean;
   /** Images of images.ts to load into each Engine; none by default. */
   readonly images?: readonly ImageName[];
+  /** A registry on the LAN with these images, which the Engines may use without TLS; none by default. */
+  readonly registry?: RegistryInit;
 }
 
 const FIRST_HOST = 100;
@@ -38,6 +41,7 @@ export class Lab implements AsyncDisposable {
   readonly hosts: readonly Host[];
   readonly clients: readonly Machine[];
   readonly lan: Lan;
+  #registry: Registry | undefined;
   #disposed: Promise<void> | undefined;
   readonly #forgetExit: () => void;
 
@@ -78,6 +82,12 @@ export class Lab implements AsyncDisposable {
     return host;
   }
 
+  get registry(): Registry {
+    if (this.#registry === undefined)
+      throw new NotFoundError("the lab was made without a registry");
+    return this.#registry;
+  }
+
   client(number = 1): Machine {
     const client = this.clients[number - 1];
     if (client === undefined) throw new NotFoundError(`the lab has no client c${number}`);
@@ -92,6 +102,9 @@ export class Lab implements AsyncDisposable {
 
   async #boot(init: LabInit): Promise<void> {
     const { engine = true, images = [] } = init;
+    if (init.registry !== undefined) {
+      this.#registry = await Registry.start(this.lan, this.runDir, init.registry);
+    }
     const bootHost = async (host: Host) => {
       await host.boot();
       if (engine) await host.startEngine();
@@ -107,6 +120,7 @@ export class Lab implements AsyncDisposable {
   async #dispose(): Promise<void> {
     const machines = [...this.hosts, ...this.clients];
     await Promise.allSettled(machines.map((machine) => machine.halt()));
+    await this.#registry?.stop();
     await this.lan.destroy();
     removeLab(this.id);
     this.#forgetExit();
@@ -127,7 +141,8 @@ function makeMachines(places: LabPlaces, lan: Lan, init: LabInit): LabMachines {
     const dataDir = join(places.dataDir, machine.name);
     mkdirSync(runDir, { recursive: true });
     mkdirSync(dataDir, { recursive: true });
-    return { ...machine, labId: places.id, runDir, dataDir, lan, neighbours };
+    const etc = init.registry === undefined ? {} : { "docker/daemon.json": REGISTRY_ENGINE_CONFIG };
+    return { ...machine, labId: places.id, runDir, dataDir, lan, neighbours, etc };
   };
   return {
     hosts: hosts.map((host) => new Host(machineInit(host))),

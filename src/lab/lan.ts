@@ -14,7 +14,8 @@ export interface LanAddress {
 
 export const LAN_PREFIX_IPV4 = "192.168.99";
 export const LAN_PREFIX_IPV6 = "fd99::";
-const ROUTER_IPV4 = `${LAN_PREFIX_IPV4}.1`;
+/** The switch's own address, where the lab's services are. */
+export const ROUTER_IPV4 = `${LAN_PREFIX_IPV4}.1`;
 const ROUTER_IPV6 = `${LAN_PREFIX_IPV6}1`;
 const IPV4_LENGTH = 24;
 const IPV6_LENGTH = 64;

@@ -3,10 +3,10 @@
  * A client is a machine; a host is a machine with an Engine and a Weft daemon (host.ts).
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { ConflictError } from "../base/errors.ts";
 import { makeCgroups, removeCgroups } from "./cgroup.ts";
-import type { Lan, LanAddress, LossDirection } from "./lan.ts";
+import { type Lan, type LanAddress, type LossDirection, ROUTER_IPV4 } from "./lan.ts";
 import { Namespaces } from "./namespaces.ts";
 import type { Place, SpawnOptions } from "./place.ts";
 import { HOLDER_FILE, markOf } from "./places.ts";
@@ -24,6 +24,8 @@ export interface MachineInit {
   readonly lan: Lan;
   /** Every machine of the lab, for /etc/hosts. */
   readonly neighbours: readonly Neighbour[];
+  /** Further files, by their path under /etc, that every boot begins with. */
+  readonly etc?: Readonly<Record<string, string>>;
 }
 
 export interface Neighbour {
@@ -185,9 +187,11 @@ export class Machine implements Place {
       hostname: `${this.name}\n`,
       hosts: `${hosts.join("\n")}\n`,
       // The LAN's router answers no DNS and says so at once: names fail without a wait.
-      "resolv.conf": "nameserver 192.168.99.1\n",
+      "resolv.conf": `nameserver ${ROUTER_IPV4}\n`,
+      ...this.init.etc,
     };
     for (const [file, content] of Object.entries(files)) {
+      mkdirSync(dirname(join(etc, file)), { recursive: true });
       rmSync(join(etc, file), { force: true }); // it may be a link into the real machine's /run
       writeFileSync(join(etc, file), content);
     }

@@ -5,6 +5,5 @@ import { marksOf } from "./lab-traces.ts";
 
 const lab = await Lab.create({ hosts: 1, clients: 1, images: ["busybox"] });
 await lab.host(1).engineOk(["run", "-d", "busybox", "sleep", "1000"]);
-const { id, namespaces } = marksOf(lab);
-process.stdout.write(`${JSON.stringify({ id, namespaces: [...namespaces] })}\n`);
+process.stdout.write(`${JSON.stringify(marksOf(lab))}\n`);
 await pause(60_000);

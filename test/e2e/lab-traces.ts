@@ -3,44 +3,57 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { labsWithCgroups } from "../../src/lab/cgroup.ts";
 import type { Lab } from "../../src/lab/lab.ts";
-import { ALL_ROOTS } from "../../src/lab/places.ts";
+import { ALL_ROOTS, isAlive, markOf, type ProcessMark } from "../../src/lab/places.ts";
 
-const NAMESPACE_KINDS = ["net", "mnt", "pid", "uts"] as const;
-
-/** A lab's id and the namespaces it has, as far as they can be told from outside. */
+/** A lab's id and the processes in it. */
 export interface LabMarks {
   readonly id: string;
-  readonly namespaces: ReadonlySet<string>;
+  /** By number and start: the kernel gives the numbers of namespaces and processes out again. */
+  readonly processes: readonly ProcessMark[];
 }
 
-/** To be taken while the lab is up. */
+/** To be taken while the lab is up: what has entered a machine, and what descends from that. */
 export function marksOf(lab: Lab): LabMarks {
-  const pids = [...lab.hosts, ...lab.clients].map((machine) => machine.pid);
-  const namespaces = pids.flatMap((pid) => NAMESPACE_KINDS.map((kind) => namespaceOf(pid, kind)));
-  return { id: lab.id, namespaces: new Set(namespaces) };
+  const machines = [...lab.hosts, ...lab.clients].map((machine) => String(machine.pid));
+  const namespaces = machines.map(pidNamespaceOf);
+  const entered = new Set(
+    allProcesses().filter((pid) => namespaces.includes(pidNamespaceOf(pid) ?? "")),
+  );
+  const inside = allProcesses().filter((pid) => ancestorsOf(pid).some((up) => entered.has(up)));
+  return { id: lab.id, processes: inside.map((pid) => markOf(Number(pid))) };
 }
 
 /** One line per process, mount, directory or control group that belongs to the lab. */
-export function tracesOf({ id, namespaces }: LabMarks): string[] {
-  const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  const held = processes.flatMap((pid) => {
-    if (/^State:\tZ/m.test(contentOf(`/proc/${pid}/status`))) return []; // dead, if not yet reaped
-    const own = NAMESPACE_KINDS.map((kind) => namespaceOf(Number(pid), kind));
-    const mounts = contentOf(`/proc/${pid}/mountinfo`).split("\n");
-    return [
-      ...own.filter((name) => namespaces.has(name)).map((name) => `process ${pid} in ${name}`),
-      ...mounts.filter((line) => line.includes(id)).map((line) => `mount of ${pid}: ${line}`),
-    ];
+export function tracesOf({ id, processes }: LabMarks): string[] {
+  const alive = processes.filter(isAlive).map(({ pid }) => `process ${pid}`);
+  const mounts = allProcesses().flatMap((pid) => {
+    const lines = contentOf(`/proc/${pid}/mountinfo`).split("\n");
+    return lines.filter((line) => line.includes(id)).map((line) => `mount of ${pid}: ${line}`);
   });
   const dirs = ALL_ROOTS.map((root) => join(root, id)).filter((dir) => existsSync(dir));
-  return [...held, ...dirs, ...(labsWithCgroups().has(id) ? [`control groups of ${id}`] : [])];
+  const cgroups = labsWithCgroups().has(id) ? [`control groups of ${id}`] : [];
+  return [...alive, ...mounts, ...dirs, ...cgroups];
 }
 
-function namespaceOf(pid: number, kind: string): string {
+function allProcesses(): string[] {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+}
+
+/** A process and its parents: containers, with a PID namespace of their own, are found by them. */
+function ancestorsOf(pid: string): string[] {
+  const found: string[] = [];
+  for (let at = pid; at !== "" && at !== "0"; ) {
+    found.push(at);
+    at = /^PPid:\t(\d+)$/m.exec(contentOf(`/proc/${at}/status`))?.[1] ?? "";
+  }
+  return found;
+}
+
+function pidNamespaceOf(pid: string): string | undefined {
   try {
-    return readlinkSync(`/proc/${pid}/ns/${kind}`);
+    return readlinkSync(`/proc/${pid}/ns/pid`);
   } catch {
-    return ""; // it has ended
+    return undefined; // it has ended
   }
 }
 
@@ -48,6 +61,6 @@ function contentOf(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch {
-    return "";
+    return ""; // its process has ended
   }
 }

@@ -5,10 +5,11 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { dnsQuery } from "../../src/lab/dns-query.ts";
-import { httpGet, tryGet } from "../../src/lab/http-get.ts";
+import { httpGet, tryGet, untilAnswered } from "../../src/lab/http-get.ts";
 import { parseAnswer } from "../../src/lab/images.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import { startLoad } from "../../src/lab/load.ts";
+import { REGISTRY } from "../../src/lab/registry.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { until } from "../../src/lab/until.ts";
 import { type LabMarks, marksOf, tracesOf } from "./lab-traces.ts";
@@ -34,6 +35,7 @@ test("containers run from the lab's images and are reached over the LAN", { skip
   const [host, client] = [lab.host(1), lab.client()];
   const id = (await host.engineOk(["run", "-d", "-p", "8080:80", "nginx"])).trim();
   const url = `http://${host.ip}:8080/`;
+  await untilAnswered(client, url);
   const answer = parseAnswer((await httpGet(client, url)).body);
   assert.equal(answer.task, id.slice(0, 12));
   assert.equal(answer.client, client.ip);
@@ -62,7 +64,9 @@ test("a load counts what a restart of its server costs", { skip }, async () => {
   const [host, client] = [lab.host(1), lab.client()];
   await host.engineOk(["run", "-d", "--name", "web", "-p", "8080:80", "nginx"]);
   for (const keepAlive of [false, true]) {
-    await using load = await startLoad(client, { urls: [`http://${host.ip}:8080/`], keepAlive });
+    const url = `http://${host.ip}:8080/`;
+    await untilAnswered(client, url);
+    await using load = await startLoad(client, { urls: [url], keepAlive });
     await load.more(50);
     assert.equal(load.progress().failed, 0);
     await host.engineOk(["restart", "web"]);
@@ -80,14 +84,14 @@ test("a crashed host is silent, and comes back with its data", { skip }, async (
   const [n1, n2, client] = [lab.host(1), lab.host(2), lab.client()];
   await n1.engineOk(["run", "-d", "--restart", "always", "-p", "8080:80", "nginx"]);
   const url = `http://${n1.ip}:8080/`;
-  await httpGet(client, url);
+  await untilAnswered(client, url);
   const others = [n2.pid, client.pid];
   await n1.crash();
   assert.equal(n1.isUp, false);
   assert.equal((await tryGet(client, url, { timeoutMs: 500 })).failure, "timeout");
   await n2.execOk(ping(client.ip));
   await n1.restart();
-  await until(async () => (await tryGet(client, url)).status === 200, { what: "the container" });
+  await untilAnswered(client, url);
   assert.deepEqual([n2.pid, client.pid], others, "the other machines went on");
 });
 
@@ -99,7 +103,7 @@ test("a killed Engine's containers go on; a restarted one has its images", { ski
   const address = (await host.engineOk(format)).trim();
   await host.killEngine();
   assert.equal(host.engineRunning, false);
-  await httpGet(host, `http://${address}/`);
+  await untilAnswered(host, `http://${address}/`);
   await host.startEngine();
   await host.restartEngine();
   assert.match(await host.engineOk(["images"]), /^nginx +latest/m);
@@ -132,6 +136,42 @@ test("faults of the LAN: a cut, loss in one direction, another address", { skip 
   assert.equal(await reaches("192.168.99.150"), false);
 });
 
+test("the daemon alone is killed: its keeper stays, and it comes back", { skip }, async () => {
+  await using lab = await Lab.create({ hosts: 1 });
+  const host = lab.host(1);
+  await host.startDaemon();
+  await host.dockerOk(["version"]);
+  const keepers = () => host.execOk(["pgrep", "-f", "main.*keeper"]);
+  const keeper = await keepers();
+  assert.equal(await host.killDaemon(), 128 + 9);
+  assert.equal(await keepers(), keeper);
+  await assert.rejects(host.dockerOk(["version"]), /Cannot connect/);
+  await host.startDaemon();
+  await host.dockerOk(["version"]);
+  assert.equal(await host.stopDaemon(), 0);
+});
+
+test("images are pulled from the LAN's registry, with credentials where it asks", {
+  skip,
+}, async () => {
+  const credentials = { username: "jane", password: "secret" };
+  const registry = { images: ["busybox"], credentials } as const;
+  await using lab = await Lab.create({ hosts: 1, clients: 0, registry });
+  const host = lab.host(1);
+  const refused = await host.engine(["pull", `${REGISTRY}/busybox`]);
+  assert.match(refused.stderr, /no basic auth credentials/);
+  await host.engineOk(["login", "-u", "jane", "--password-stdin", REGISTRY], {
+    stdin: "secret",
+    env: { DOCKER_CONFIG: "/etc/docker" },
+  });
+  const pull = ["--config", "/etc/docker", "pull"];
+  await host.engineOk([...pull, `${REGISTRY}/busybox`]);
+  const said = await host.engineOk(["run", "--rm", `${REGISTRY}/busybox`, "echo", "pulled"]);
+  assert.equal(said.trim(), "pulled");
+  assert.match((await host.engine([...pull, `${REGISTRY}/busybox:1`])).stderr, /manifest unknown/);
+  assert.match(lab.registry.log(), /GET \/v2\/busybox\/manifests\/.* 200/);
+});
+
 test("two labs side by side do not meet, and neither leaves anything behind", {
   skip,
 }, async () => {
@@ -148,7 +188,9 @@ test("two labs side by side do not meet, and neither leaves anything behind", {
         .engineOk(["run", "-d", "--name", "web", "--hostname", lab.id, "-p", "80:80", "nginx"]);
     }
     for (const lab of [one, two]) {
-      const { body } = await httpGet(lab.client(), `http://${lab.host(1).ip}/`);
+      const url = `http://${lab.host(1).ip}/`;
+      await untilAnswered(lab.client(), url);
+      const { body } = await httpGet(lab.client(), url);
       assert.equal(parseAnswer(body).task, lab.id);
     }
     for (const mark of marks) assert.notDeepEqual(tracesOf(mark), []);
@@ -163,13 +205,13 @@ for (const signal of ["SIGKILL", "SIGTERM"] as const) {
     const lines = createInterface(holder.stdout);
     const [line] = (await Promise.race([once(lines, "line"), once(lines, "close")])) as [string?];
     assert.ok(line !== undefined, "the process that makes the lab has printed its marks");
-    const { id, namespaces } = JSON.parse(line) as { id: string; namespaces: string[] };
-    const marks: LabMarks = { id, namespaces: new Set(namespaces) };
+    const marks = JSON.parse(line) as LabMarks;
+    assert.ok(marks.processes.length > 5, "Engine and container among them");
     assert.notDeepEqual(tracesOf(marks), []);
     holder.kill(signal);
     await once(holder, "exit");
     if (signal === "SIGTERM") assert.deepEqual(tracesOf(marks), []);
-    else assert.ok(Lab.sweep().includes(id));
+    else assert.ok(Lab.sweep().includes(marks.id));
     assert.deepEqual(tracesOf(marks), []);
   });
 }
