@@ -3,6 +3,7 @@
  * does to a host. Every host has a datapath in a process of its own.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,6 +19,8 @@ export const LAN = "192.168.99";
 export const SUBNET = "10.255.0.0/16";
 export const CLIENT = `${LAN}.200`;
 const GATEWAY = "169.254.1.1";
+const PREFIX = "dpt";
+const LEFT_BEHIND = new RegExp(`^${PREFIX}(\\d+)-\\w+`, "gm");
 const NAMES = ["h1", "h2", "h3"] as const;
 export type HostName = (typeof NAMES)[number];
 
@@ -197,7 +200,7 @@ export async function inNamespace(namespace: string, command: readonly string[],
 }
 
 export class Lab implements AsyncDisposable {
-  readonly #prefix = `dpt${process.pid}`;
+  readonly #prefix = `${PREFIX}${process.pid}`;
   readonly #namespaces: string[] = [];
   readonly #places: Place[] = [];
   readonly #hosts = new Map<HostName, Host>();
@@ -205,6 +208,7 @@ export class Lab implements AsyncDisposable {
 
   static async make(): Promise<Lab> {
     const lab = new Lab();
+    await sweep();
     try {
       await lab.#build();
     } catch (error) {
@@ -316,6 +320,14 @@ export class Lab implements AsyncDisposable {
     const place = new Place(namespace);
     this.#places.push(place);
     return place;
+  }
+}
+
+/** Removes what a killed test has left; its agents ended with it, as their stdin did. */
+async function sweep(): Promise<void> {
+  const { stdout } = await runTool("ip", ["netns", "list"]);
+  for (const [namespace, pid] of stdout.matchAll(LEFT_BEHIND)) {
+    if (!existsSync(`/proc/${pid}`)) await runTool("ip", ["netns", "del", namespace]);
   }
 }
 
