@@ -66,7 +66,7 @@ export class Engine {
       });
       upstream.on("response", (answer) => passAnswer(answer, response, options));
       if (options.body !== undefined) upstream.end(options.body);
-      else request.pipe(upstream);
+      else passBody(request, upstream);
     });
   }
 
@@ -177,6 +177,28 @@ function headersFor(request: IncomingMessage): string[] {
     headers.push("Content-Length", "0");
   }
   return headers;
+}
+
+/**
+ * As `pipe`, but the last bytes of an announced body and its end are one write. The Engine may answer and
+ * close as soon as it has them; any write after that, even Node's empty one at the end, fails with EPIPE
+ * and takes the answer with it.
+ */
+function passBody(request: IncomingMessage, upstream: ClientRequest): void {
+  let left = Number(request.headers["content-length"]);
+  if (!(left > 0)) {
+    request.pipe(upstream);
+    return;
+  }
+  request.on("data", (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left <= 0) {
+      upstream.end(chunk);
+    } else if (!upstream.write(chunk)) {
+      request.pause();
+      upstream.once("drain", () => request.resume());
+    }
+  });
 }
 
 function withoutHopByHop(rawHeaders: readonly string[]): string[] {

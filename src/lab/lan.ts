@@ -44,6 +44,8 @@ export class Lan {
 
   static async create(logFile: string): Promise<Lan> {
     const lan = new Lan(await Namespaces.createNetwork("lan", logFile));
+    // The router refuses what nobody serves, such as DNS, each time: a limit would make names fail slowly.
+    await runOk(lan.enter(["sysctl", "-qw", "net.ipv4.icmp_ratelimit=0"]));
     await lan.#ip([
       "link set lo up",
       "link add br0 type bridge",

@@ -1,0 +1,246 @@
+/**
+ * The client matrix over IPv4: who asks, through which node and address, and where the task is. Every
+ * combination is asked, over TCP and UDP, and the task's own account of who asked is checked.
+ */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import type { Host } from "../../src/lab/host.ts";
+import type { Place } from "../../src/lab/place.ts";
+import { labUnavailable } from "../../src/lab/requirements.ts";
+import { until } from "../../src/lab/until.ts";
+import { type Probe, type ProbeResult, probe } from "./support/probing.ts";
+import { type RunningTask, Swarm } from "./support/swarm.ts";
+
+const skip = (await labUnavailable()) ?? false;
+
+/** Published ports: of services with their only task on this host, or with none at all. */
+const WEB = { n1: 8001, n2: 8002, none: 8000 } as const;
+const DNS = { n1: 5301, n2: 5302, none: 5300 } as const;
+/** A refusal that takes as long as this waited for a retransmission: nobody had answered the first. */
+const AT_ONCE_MS = 900;
+
+interface Client extends Place {
+  /** Addresses by which this client reaches the mesh. */
+  readonly entries: readonly string[];
+  /** Addresses that a task may see it with. */
+  readonly seenAs: RegExp;
+}
+
+describe("the client matrix over IPv4", { skip }, () => {
+  let swarm: Swarm;
+  let tasks: Record<"n1" | "n2", RunningTask>;
+  let lan: string[];
+
+  before(async () => {
+    swarm = await Swarm.create({ images: ["nginx", "busybox", "dns-cache"] });
+    lan = swarm.hosts.map(({ ip }) => ip);
+    const on = (host: string) => ["--constraint", `node.hostname==${host}`];
+    const dns = (port: number) => ["-p", `${port}:53`, "-p", `${port}:53/udp`];
+    const [[one], [two]] = await Promise.all([
+      swarm.create("web-n1", "-p", `${WEB.n1}:80`, ...on("n1"), "nginx"),
+      swarm.create("web-n2", "-p", `${WEB.n2}:80`, ...on("n2"), "nginx"),
+      swarm.create("web-none", "-p", `${WEB.none}:80`, "--replicas", "0", "nginx"),
+      swarm.create("dns-n1", ...dns(DNS.n1), ...on("n1"), "dns-cache"),
+      swarm.create("dns-n2", ...dns(DNS.n2), ...on("n2"), "dns-cache"),
+      swarm.create("dns-none", ...dns(DNS.none), "--replicas", "0", "dns-cache"),
+    ]);
+    tasks = { n1: one as RunningTask, n2: two as RunningTask };
+    await swarm.answering(WEB.n1);
+    await swarm.answering(WEB.n2);
+    await swarm.refusing(WEB.none);
+    const sleeper = ["run", "-d", "--name", "neighbour", "busybox", "sleep", "100000"];
+    await Promise.all(swarm.hosts.map((host) => host.engineOk(sleeper)));
+  });
+  after(() => swarm?.[Symbol.asyncDispose]());
+
+  /** A member may be masqueraded: then it is seen as its own, or the entry's, address in the mesh. */
+  const MEMBER = /^(192\.168\.99\.10[012]|10\.255\.\d+\.\d+|172\.17\.\d+\.\d+)$/;
+
+  const outside = (): Client => ({
+    ...placeOf(swarm.client()),
+    entries: lan,
+    seenAs: exactly(swarm.client().ip),
+  });
+  const host = (each: Host): Client => ({
+    ...placeOf(each),
+    entries: [...lan, "127.0.0.1", "::1", "172.17.0.1"],
+    seenAs: MEMBER,
+  });
+  const container = async (each: Host): Promise<Client> => ({
+    ...placeOf(await each.container("neighbour")),
+    name: `a bridge container on ${each.name}`,
+    entries: [...lan, "172.17.0.1"],
+    seenAs: MEMBER,
+  });
+  const task = async (each: Host): Promise<Client> => ({
+    ...placeOf(await each.container(tasks[each.name as "n1" | "n2"].containerID)),
+    name: `the task on ${each.name}`,
+    entries: lan,
+    seenAs: MEMBER,
+  });
+
+  const clients: readonly (readonly [string, () => Client | Promise<Client>])[] = [
+    ["a client outside", outside],
+    ["n1, where a task is", () => host(swarm.host(1))],
+    ["n2, where the other task is", () => host(swarm.host(2))],
+    ["n3, where none is", () => host(swarm.host(3))],
+    ["a bridge container on n1", () => container(swarm.host(1))],
+    ["a bridge container on n2", () => container(swarm.host(2))],
+    ["a bridge container on n3", () => container(swarm.host(3))],
+    ["the task on n1 itself", () => task(swarm.host(1))],
+    ["the task on n2 itself", () => task(swarm.host(2))],
+  ];
+
+  for (const [name, makeClient] of clients) {
+    test(`${name} is answered over TCP through every node, and refused at once where none is`, async (t) => {
+      const client = await makeClient();
+      const probes = client.entries.flatMap((address) =>
+        Object.values(WEB).map((port): Probe => ({ kind: "http", address, port })),
+      );
+      const results = await probe(client, probes);
+      const wrong = results.flatMap((result) => {
+        const { port } = result.probe;
+        if (port === WEB.none) return isRefused(result) ? [] : [explain(result)];
+        const { containerID } = port === WEB.n1 ? tasks.n1 : tasks.n2;
+        const right = result.task === containerID.slice(0, 12) && client.seenAs.test(result.client);
+        return right ? [] : [explain(result)];
+      });
+      const seen = new Set(
+        results.map((result) => result.client).filter((seenAs) => seenAs !== ""),
+      );
+      t.diagnostic(`seen as ${[...seen].join(", ")}`);
+      assert.deepEqual(wrong, []);
+    });
+
+    test(`${name} is answered over UDP through every node, and refused at once where none is`, async (t) => {
+      const client = await makeClient();
+      // The question names the client, the way in and the service: the servers' logs say who asked.
+      const probes = client.entries.flatMap((address) =>
+        Object.entries(DNS).map(([where, port]): Probe => {
+          const nonce = `${client.name}-${address}-${where}`.replaceAll(/[^a-z0-9]+/gi, "-");
+          return { kind: "dns", address, port, name: `${nonce.toLowerCase()}.fixed.test` };
+        }),
+      );
+      const results = await probe(client, probes);
+      const wrong: string[] = [];
+      const seen = new Set<string>();
+      for (const result of results) {
+        if (result.probe.port === DNS.none) {
+          // ::1 is spliced: there, no answer is all that a datagram can be told.
+          if (!isRefused(result) && result.probe.address !== "::1") wrong.push(explain(result));
+          continue;
+        }
+        if (result.error !== undefined) wrong.push(explain(result));
+      }
+      const logs = await dnsLogs();
+      for (const { probe: sent, error } of results) {
+        if (sent.port === DNS.none || error !== undefined) continue;
+        const service = sent.port === DNS.n1 ? "dns-n1" : "dns-n2";
+        const asker = askerOf(logs[service] ?? "", sent.name ?? "");
+        seen.add(asker);
+        if (!client.seenAs.test(asker)) wrong.push(`${service} was asked ${sent.name} by ${asker}`);
+      }
+      t.diagnostic(`seen as ${[...seen].join(", ")}`);
+      assert.deepEqual(wrong, []);
+    });
+  }
+
+  test("one client port through two nodes to one task at once", async () => {
+    for (const [kind, port] of [
+      ["http", WEB.n2],
+      ["dns-tcp", DNS.n2],
+      ["dns", DNS.n2],
+    ] as const) {
+      for (const entries of [
+        [0, 2],
+        [0, 1],
+        [1, 2],
+      ]) {
+        const probes = entries.map(
+          (index): Probe => ({ kind, address: lan[index] ?? "", port, localPort: 40_001 }),
+        );
+        const results = await probe(swarm.client(), probes);
+        assert.deepEqual(results.filter(({ error }) => error !== undefined).map(explain), []);
+      }
+    }
+  });
+
+  test("an address that a node is given later answers too", async () => {
+    const address = "192.168.99.150";
+    const n3 = swarm.host(3);
+    await n3.addAddress(`${address}/24`);
+    for (const client of [swarm.client(), swarm.host(1), n3]) {
+      const probes = [WEB.n1, WEB.n2].map((port): Probe => ({ kind: "http", address, port }));
+      const look = async () => (await probe(client, probes)).every(({ error }) => !error);
+      await until(look, { what: `${address} to answer ${client.name}` });
+    }
+    const [refused] = await probe(swarm.client(), [{ kind: "http", address, port: WEB.none }]);
+    assert.equal(refused?.error, "ECONNREFUSED");
+    await n3.removeAddress(`${address}/24`);
+  });
+
+  test("300 connections are spread over all tasks, through any one node", async (t) => {
+    const spread = await swarm.create("spread", "-p", "8100:80", "--replicas", "6", "nginx");
+    await swarm.answering(8100);
+    const ids = spread.map(({ containerID }) => containerID.slice(0, 12));
+    for (const { ip, name } of swarm.hosts) {
+      const probes = Array.from({ length: 300 }, (): Probe => {
+        return { kind: "http", address: ip, port: 8100 };
+      });
+      const results = await probe(swarm.client(), probes);
+      const shares = ids.map((id) => results.filter((result) => result.task === id).length);
+      t.diagnostic(`through ${name}: ${shares.join(" ")}`);
+      assert.equal(sum(shares), 300);
+      // Chi squared with 5 degrees of freedom is above 35 once in a million runs.
+      const expected = 300 / ids.length;
+      const chiSquared = sum(shares.map((share) => (share - expected) ** 2 / expected));
+      assert.ok(chiSquared < 35, `shares through ${name}: ${shares.join(" ")}`);
+    }
+    await swarm.remove("spread");
+  });
+
+  /** What the DNS servers have logged, which is whom they saw ask. */
+  async function dnsLogs(): Promise<Record<string, string>> {
+    const names = ["dns-n1", "dns-n2"];
+    const logs = await Promise.all(
+      names.map(async (name) => {
+        const [running] = await swarm.running(name);
+        assert.ok(running, `${name} runs`);
+        const { stdout, stderr } = await running.host.engine(["logs", running.containerID]);
+        return [name, stdout + stderr] as const;
+      }),
+    );
+    return Object.fromEntries(logs);
+  }
+});
+
+function placeOf(place: Place): Place {
+  return {
+    name: place.name,
+    exec: (argv, options) => place.exec(argv, options),
+    spawn: (argv, options) => place.spawn(argv, options),
+  };
+}
+
+function isRefused({ error, tookMs }: ProbeResult): boolean {
+  return (error === "ECONNREFUSED" || error === "ECONNRESET") && tookMs < AT_ONCE_MS;
+}
+
+function explain({ probe: sent, error, task, client, tookMs }: ProbeResult): string {
+  const outcome = error ?? `answered by ${task} who saw ${client}`;
+  return `${sent.kind} ${sent.address}:${sent.port}: ${outcome} after ${tookMs} ms`;
+}
+
+/** dnsmasq: "query[A] NAME from ADDRESS". */
+function askerOf(log: string, name: string): string {
+  const escaped = name.replaceAll(".", "\\.");
+  return new RegExp(`query\\[A\\] ${escaped} from (\\S+)`).exec(log)?.[1] ?? "nobody";
+}
+
+function exactly(address: string): RegExp {
+  return new RegExp(`^${address.replaceAll(".", "\\.")}$`);
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}

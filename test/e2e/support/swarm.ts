@@ -1,0 +1,295 @@
+/**
+ * A cluster under test: a lab whose hosts run Weft, and the questions that every suite asks it.
+ * Whatever changes the cluster goes through Docker's CLI, as a user would type it.
+ */
+import assert from "node:assert/strict";
+import { cpSync, mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Host } from "../../../src/lab/host.ts";
+import type { ImageName } from "../../../src/lab/images.ts";
+import { Lab } from "../../../src/lab/lab.ts";
+import type { Machine } from "../../../src/lab/machine.ts";
+import { REPOSITORY } from "../../../src/lab/places.ts";
+import { unixHttp } from "../../../src/lab/unix-http.ts";
+import { until } from "../../../src/lab/until.ts";
+import { probe } from "./probing.ts";
+
+export interface SwarmInit {
+  readonly hosts?: number;
+  readonly clients?: number;
+  readonly images?: readonly ImageName[];
+}
+
+/** The fields of the API's tasks that the suites read. */
+export interface TaskJson {
+  readonly ID: string;
+  readonly Slot?: number;
+  readonly NodeID?: string;
+  readonly DesiredState: string;
+  readonly Status: {
+    readonly State: string;
+    readonly Message?: string;
+    readonly Err?: string;
+    readonly ContainerStatus?: { readonly ContainerID: string };
+    readonly PortStatus?: { readonly Ports?: readonly PortJson[] };
+  };
+}
+
+export interface PortJson {
+  readonly Protocol: string;
+  readonly TargetPort: number;
+  readonly PublishedPort?: number;
+  readonly PublishMode: string;
+}
+
+/** A task that runs, and where. */
+export interface RunningTask {
+  readonly id: string;
+  readonly host: Host;
+  readonly containerID: string;
+  readonly json: TaskJson;
+}
+
+/** Enough for a task to be scheduled and started on a machine that does other things as well. */
+const CONVERGED_MS = 20_000;
+/** As long as a service's first change of ports takes to reach every kernel, with a wide margin. */
+const ANSWERING_MS = 5_000;
+
+export class Swarm implements AsyncDisposable {
+  readonly lab: Lab;
+  readonly #nodeIDs = new Map<string, Host>();
+
+  /** A lab whose daemons run, or will before `form`. */
+  constructor(lab: Lab) {
+    this.lab = lab;
+  }
+
+  /** All hosts in one cluster; the first is its manager. */
+  static async create(init: SwarmInit = {}): Promise<Swarm> {
+    const lab = await Lab.create({ images: ["nginx"], ...init });
+    const swarm = new Swarm(lab);
+    try {
+      await Promise.all(lab.hosts.map((host) => host.startDaemon()));
+      await swarm.form();
+      return swarm;
+    } catch (error) {
+      await swarm[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get hosts(): readonly Host[] {
+    return this.lab.hosts;
+  }
+
+  get manager(): Host {
+    return this.lab.host(1);
+  }
+
+  host(number: number): Host {
+    return this.lab.host(number);
+  }
+
+  client(): Machine {
+    return this.lab.client();
+  }
+
+  /** `swarm init` on the first host and `swarm join` on the others; resolves when all are ready. */
+  async form(): Promise<void> {
+    await this.docker("swarm", "init", "--advertise-addr", this.manager.ip);
+    const token = await this.docker("swarm", "join-token", "-q", "worker");
+    const join = ["swarm", "join", "--token", token, `${this.manager.ip}:2377`];
+    await Promise.all(this.hosts.slice(1).map((host) => host.dockerOk(join)));
+    await until(async () => (await this.readyNodes()) === this.hosts.length, {
+      what: `${this.hosts.length} nodes to be ready`,
+    });
+  }
+
+  async readyNodes(): Promise<number> {
+    const states = await this.docker("node", "ls", "--format", "{{.Status}}");
+    return states.split("\n").filter((state) => state === "Ready").length;
+  }
+
+  /** Docker's CLI against the manager, for what must succeed; what it printed, trimmed. */
+  async docker(...args: readonly string[]): Promise<string> {
+    return (await this.manager.dockerOk(args)).trim();
+  }
+
+  /** Docker's CLI against the manager, for what must be refused; what it said, trimmed. */
+  async refused(...args: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.manager.docker(args);
+    assert.equal(code, 1, `docker ${args.join(" ")} ended with ${code}: ${stdout}${stderr}`);
+    return stderr.trim();
+  }
+
+  /** `service create --detach`, and until it has as many running tasks as it wants. */
+  async create(name: string, ...args: readonly string[]): Promise<RunningTask[]> {
+    await this.docker("service", "create", "--detach", "--name", name, ...args);
+    return this.converged(name);
+  }
+
+  /** Waits until exactly the wanted tasks of a service run, all of its present specification. */
+  async converged(name: string, timeoutMs = CONVERGED_MS): Promise<RunningTask[]> {
+    const look = async () => {
+      const { running, desired } = await this.#counts(name);
+      const tasks = await this.running(name);
+      return running === desired && tasks.length === desired && { tasks };
+    };
+    const what = async () => `service ${name} to have converged:\n${await this.ps(name)}`;
+    return (await explained(look, what, timeoutMs)).tasks;
+  }
+
+  /** The tasks of a service that run and are meant to. */
+  async running(name: string): Promise<RunningTask[]> {
+    const found: RunningTask[] = [];
+    for (const json of await this.tasks(name)) {
+      const containerID = json.Status.ContainerStatus?.ContainerID;
+      if (json.Status.State !== "running" || json.DesiredState !== "running") continue;
+      if (json.NodeID === undefined || containerID === undefined) continue;
+      found.push({ id: json.ID, host: await this.hostOf(json.NodeID), containerID, json });
+    }
+    return found;
+  }
+
+  async tasks(name: string): Promise<TaskJson[]> {
+    const filters = encodeURIComponent(JSON.stringify({ service: { [name]: true } }));
+    return (await this.api(`/tasks?filters=${filters}`)) as TaskJson[];
+  }
+
+  /** What the manager's API answers to a GET. */
+  async api(path: string): Promise<unknown> {
+    const { status, body } = await unixHttp(this.manager.weftSocket, { path });
+    assert.equal(status, 200, `GET ${path}: ${body}`);
+    return JSON.parse(body) as unknown;
+  }
+
+  ps(name: string): Promise<string> {
+    return this.docker("service", "ps", "--no-trunc", name);
+  }
+
+  /** A service's ports, as the specification reads them. */
+  async ports(name: string): Promise<string> {
+    return this.docker("service", "inspect", "--format={{json .Endpoint.Spec.Ports}}", name);
+  }
+
+  /** The port that a service without a published one was given. */
+  async assignedPort(name: string): Promise<number> {
+    const format = "{{json .Endpoint.Ports}}";
+    const look = async () => {
+      const text = await this.docker("service", "inspect", "--format", format, name);
+      return (JSON.parse(text) as PortJson[])[0]?.PublishedPort;
+    };
+    return until(look, { what: `a port for service ${name}` });
+  }
+
+  async hostOf(nodeID: string): Promise<Host> {
+    const known = this.#nodeIDs.get(nodeID);
+    if (known !== undefined) return known;
+    const node = (await this.api(`/nodes/${nodeID}`)) as { Description: { Hostname: string } };
+    const host = this.hosts.find(({ name }) => name === node.Description.Hostname);
+    assert.ok(host, `node ${nodeID} is a host of the lab`);
+    this.#nodeIDs.set(nodeID, host);
+    return host;
+  }
+
+  /** Waits until a TCP port is answered over HTTP on every host, seen from the lab's client. */
+  async answering(port: number, hosts: readonly Host[] = this.hosts): Promise<void> {
+    const probes = hosts.map(({ ip }) => ({ kind: "http" as const, address: ip, port }));
+    let seen = "";
+    const look = async () => {
+      const results = await probe(this.client(), probes);
+      seen = JSON.stringify(results.map(({ error }) => error ?? "answered"));
+      return results.every(({ error }) => error === undefined);
+    };
+    await explained(look, async () => `port ${port} on every host: ${seen}`, ANSWERING_MS);
+  }
+
+  /** Waits until a TCP port is refused on every host, seen from the lab's client. */
+  async refusing(port: number, hosts: readonly Host[] = this.hosts): Promise<void> {
+    const probes = hosts.map(({ ip }) => ({ kind: "http" as const, address: ip, port }));
+    const look = async () => {
+      const results = await probe(this.client(), probes);
+      return results.every(({ error }) => error === "ECONNREFUSED");
+    };
+    await until(look, {
+      what: `port ${port} to be refused on every host`,
+      timeoutMs: ANSWERING_MS,
+    });
+  }
+
+  /** `service rm`, and until no host has a container of it. */
+  async remove(...names: readonly string[]): Promise<void> {
+    await this.docker("service", "rm", ...names);
+    await until(async () => (await this.containersOf(names)).length === 0, {
+      what: `the containers of ${names.join(", ")} to be gone`,
+      timeoutMs: CONVERGED_MS,
+    });
+  }
+
+  /** Removes every service, for the next test. */
+  async clear(): Promise<void> {
+    const names = await this.docker("service", "ls", "--format", "{{.Name}}");
+    if (names !== "") await this.remove(...names.split("\n"));
+  }
+
+  async containersOf(services: readonly string[]): Promise<string[]> {
+    const format = '{{.Label "com.docker.swarm.service.name"}}';
+    const lists = await Promise.all(
+      this.hosts
+        .filter(({ engineRunning }) => engineRunning)
+        .map((host) => host.engineOk(["ps", "-a", "--format", format])),
+    );
+    return lists.flatMap((list) => list.split("\n")).filter((name) => services.includes(name));
+  }
+
+  /** With WEFT_E2E_LOGS=DIR, what the daemons and Engines said is kept there. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const dir = process.env["WEFT_E2E_LOGS"];
+    if (dir !== undefined) keepLogs(this.lab, join(dir, this.lab.id));
+    await this.lab[Symbol.asyncDispose]();
+  }
+
+  async #counts(name: string): Promise<{ running: number; desired: number }> {
+    const filters = encodeURIComponent(JSON.stringify({ name: { [name]: true } }));
+    const services = (await this.api(`/services?status=true&filters=${filters}`)) as {
+      Spec: { Name: string; Mode: { Global?: object } };
+      ServiceStatus: { RunningTasks: number; DesiredTasks: number };
+    }[];
+    const service = services.find(({ Spec }) => Spec.Name === name);
+    assert.ok(service, `service ${name} exists`);
+    const { RunningTasks, DesiredTasks } = service.ServiceStatus;
+    // A global service wants as many as it has tasks, which at first is none.
+    assert.ok(DesiredTasks > 0 || service.Spec.Mode.Global === undefined, `${name} has tasks`);
+    return { running: RunningTasks, desired: DesiredTasks };
+  }
+}
+
+/** `bin/weft` on a host. */
+export function weft(host: Host, ...args: readonly string[]) {
+  return host.exec([join(REPOSITORY, "bin/weft"), ...args]);
+}
+
+/** As `until`, with what was seen last asked for only when time is up. */
+async function explained<Value>(
+  look: () => Promise<Value>,
+  what: () => Promise<string>,
+  timeoutMs: number,
+): Promise<Exclude<Value, false | undefined | null | 0 | "">> {
+  try {
+    return await until(look, { what: "it", timeoutMs });
+  } catch (cause) {
+    throw new Error(`timed out after ${timeoutMs} ms waiting for ${await what()}`, { cause });
+  }
+}
+
+function keepLogs(lab: Lab, dir: string): void {
+  for (const machine of readdirSync(lab.runDir, { withFileTypes: true })) {
+    if (!machine.isDirectory()) continue;
+    const from = join(lab.runDir, machine.name);
+    const to = join(dir, machine.name);
+    mkdirSync(to, { recursive: true });
+    for (const file of readdirSync(from)) {
+      if (file.endsWith(".log")) cpSync(join(from, file), join(to, file));
+    }
+  }
+}
