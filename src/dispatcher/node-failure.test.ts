@@ -1,0 +1,109 @@
+/** A node that goes silent, and one that comes back, over real connections: a host behind a cable that is pulled. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { test } from "node:test";
+import { makeClusterSpec } from "../cluster/factories.ts";
+import type { Node } from "../cluster/objects.ts";
+import { eventually, LoopbackCluster } from "./loopback-cluster.ts";
+
+/** Beats of 0.2 s, silence judged after 0.45 s. */
+const FAST = { spec: makeClusterSpec({ dispatcher: { heartbeatPeriod: 1_000_000_000 } }) };
+
+/** Carries bytes to `addr` until it is cut; a cut says nothing to either side. */
+class Cable {
+  readonly #sockets = new Set<Socket>();
+  readonly #server = createServer((near) => this.#carry(near));
+  readonly #addr: string;
+  #isCut = false;
+
+  constructor(addr: string) {
+    this.#addr = addr;
+  }
+  async lay(): Promise<string> {
+    this.#server.listen(0, "127.0.0.1");
+    await once(this.#server, "listening");
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+  cut(): void {
+    this.#isCut = true;
+    for (const socket of this.#sockets) socket.pause();
+  }
+  mend(): void {
+    this.#isCut = false;
+    for (const socket of this.#sockets) socket.resume();
+  }
+  [Symbol.dispose](): void {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#server.close();
+  }
+  #carry(near: Socket): void {
+    const [host = "", port] = this.#addr.split(":");
+    const far = connect({ host, port: Number(port) });
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      this.#sockets.add(from);
+      from.on("data", (bytes) => void to.write(bytes));
+      from.on("error", () => {});
+      from.on("close", () => {
+        this.#sockets.delete(from);
+        if (!this.#isCut) to.destroy();
+      });
+      if (this.#isCut) from.pause();
+    }
+  }
+}
+
+test("a node behind a cut cable is down within its grace, and ready when the cable is mended", async () => {
+  await using cluster = await LoopbackCluster.start({ cluster: FAST });
+  using cable = new Cable(cluster.addr);
+  const managers = [await cable.lay()];
+  const agent = cluster.startAgentWith(await cluster.join("n1"), { managers });
+  const nodeIs = (state: Node["status"]["state"]) => () => {
+    const node = cluster.store.view().get("node", agent.nodeID);
+    return node?.status.state === state && node;
+  };
+  await eventually("ready", nodeIs("ready"));
+  cable.cut();
+  const down = await eventually("down", nodeIs("down"));
+  assert.equal(down.status.message, "heartbeat failure");
+  await eventually("the node has noticed too", () =>
+    agent.logged.some((line) => line.includes("the manager does not answer")),
+  );
+  cable.mend();
+  const ready = await eventually("ready again", nodeIs("ready"));
+  assert.equal(ready.status.message, undefined);
+});
+
+test("a session that is replaced by a newer one of the same node does not take it down with it", async () => {
+  await using cluster = await LoopbackCluster.start({ cluster: FAST });
+  const certificates = await cluster.join("n1");
+  const old = cluster.startAgentWith(certificates, {});
+  await eventually("session", () => old.mesh !== undefined);
+  const fresh = cluster.startAgentWith(certificates, {});
+  await eventually("session", () => fresh.mesh !== undefined);
+  await eventually("the old one was cut", () =>
+    old.logged.some((line) => line.includes("session lost")),
+  );
+  await old.session.stop();
+  const { nodeID } = fresh;
+  await eventually("and the node is there", () => {
+    return cluster.store.view().get("node", nodeID)?.status.state === "ready";
+  });
+});
+
+test("a user's new heartbeat period is what nodes are told from then on", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const agent = await cluster.startAgent("n1");
+  await eventually("session", () => agent.mesh !== undefined);
+  await cluster.store.update((tx) => tx.put("cluster", { ...cluster.cluster, ...FAST }));
+  // The silence of a stopped agent is now judged by the new, shorter grace.
+  const stopped = performance.now();
+  await agent.session.stop();
+  await eventually("down", () => {
+    return cluster.store.view().get("node", agent.nodeID)?.status.state === "down";
+  });
+  assert.ok(performance.now() - stopped < 5_000);
+});
