@@ -1,43 +1,16 @@
 /** Promise 3 over real sessions: a task is told to stop only when nobody sends it new connections any more. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { NetworkID } from "../base/ids.ts";
-import { makeNetwork, makePort, makeService, makeTask } from "../cluster/factories.ts";
+import { makeTask } from "../cluster/factories.ts";
 import type { Task } from "../cluster/objects.ts";
-import { eventually, type LoopbackAgent, LoopbackCluster } from "./loopback-cluster.ts";
+import {
+  endpointState,
+  eventually,
+  type LoopbackAgent,
+  LoopbackCluster,
+  publish,
+} from "./loopback-cluster.ts";
 
-const INGRESS = "ingress-id" as NetworkID;
-
-/** A service whose one task runs on the first node, known to both nodes' kernels. */
-async function publish(cluster: LoopbackCluster, agents: readonly LoopbackAgent[]): Promise<Task> {
-  const ports = [makePort()];
-  const task = makeTask({
-    id: "t1",
-    serviceID: "web",
-    nodeID: agents[0]?.nodeID ?? "",
-    networksAttachments: [
-      { network: { id: INGRESS, name: "ingress" }, addresses: ["10.255.0.9/16"] },
-    ],
-  });
-  await cluster.store.update((tx) => {
-    tx.put("network", makeNetwork({ id: INGRESS }));
-    const endpoint = { spec: { mode: "vip" as const, ports }, ports, virtualIPs: [] };
-    tx.put("service", makeService({ id: "web", name: "web", endpoint }));
-    for (const [at, agent] of agents.entries()) {
-      const node = tx.get("node", agent.nodeID);
-      assert.ok(node);
-      tx.put("node", { ...node, index: at + 1, ingressAddress: `10.255.0.${at + 2}` });
-    }
-    tx.put("task", task);
-  });
-  for (const agent of agents) {
-    await eventually("live endpoint", () => endpointState(agent) === "live");
-  }
-  await eventually("assigned", () => agents[0]?.tasks.length === 1);
-  return task;
-}
-
-const endpointState = (agent: LoopbackAgent) => agent.mesh?.services[0]?.endpoints[0]?.state;
 const desiredState = (agent: LoopbackAgent) => agent.tasks[0]?.task.desiredState;
 
 async function stop(cluster: LoopbackCluster, task: Task): Promise<void> {

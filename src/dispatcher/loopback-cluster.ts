@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AgentSession, type AgentSessionInit } from "../agent/session.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
-import { type ClusterID, type NodeID, newID } from "../base/ids.ts";
+import { type ClusterID, type NetworkID, type NodeID, newID } from "../base/ids.ts";
 import { createLogger, type Logger } from "../base/logger.ts";
 import { systemRandom } from "../base/random.ts";
 import { createClusterCA, createManagerCertificates, nodeValidityMs } from "../ca/cluster-ca.ts";
@@ -15,8 +15,15 @@ import { certificatesDirectory, joinCluster } from "../ca/join.ts";
 import { NodeCA } from "../ca/node-ca.ts";
 import type { NodeCertificates } from "../ca/node-certificates.ts";
 import type { RootCA } from "../ca/root-ca.ts";
-import { makeCluster, makeNode } from "../cluster/factories.ts";
-import type { Cluster, NodeDescription, NodeRole } from "../cluster/objects.ts";
+import {
+  makeCluster,
+  makeNetwork,
+  makeNode,
+  makePort,
+  makeService,
+  makeTask,
+} from "../cluster/factories.ts";
+import type { Cluster, NodeDescription, NodeRole, Task } from "../cluster/objects.ts";
 import { createMemoryStore } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
 import type {
@@ -272,3 +279,40 @@ export function describeHost(hostname: string): NodeDescription {
     addresses: ["192.168.99.101"],
   };
 }
+
+const INGRESS = "ingress-id" as NetworkID;
+
+/** Publishes a service whose one task runs on the first node, known to both nodes' kernels. */
+export async function publish(
+  cluster: LoopbackCluster,
+  agents: readonly LoopbackAgent[],
+): Promise<Task> {
+  const ports = [makePort()];
+  const task = makeTask({
+    id: "t1",
+    serviceID: "web",
+    nodeID: agents[0]?.nodeID ?? "",
+    networksAttachments: [
+      { network: { id: INGRESS, name: "ingress" }, addresses: ["10.255.0.9/16"] },
+    ],
+  });
+  await cluster.store.update((tx) => {
+    tx.put("network", makeNetwork({ id: INGRESS }));
+    const endpoint = { spec: { mode: "vip" as const, ports }, ports, virtualIPs: [] };
+    tx.put("service", makeService({ id: "web", name: "web", endpoint }));
+    for (const [at, agent] of agents.entries()) {
+      const node = tx.get("node", agent.nodeID);
+      if (node === undefined) throw new Error("the node has not joined");
+      tx.put("node", { ...node, index: at + 1, ingressAddress: `10.255.0.${at + 2}` });
+    }
+    tx.put("task", task);
+  });
+  for (const agent of agents) {
+    await eventually("live endpoint", () => endpointState(agent) === "live");
+  }
+  await eventually("assigned", () => agents[0]?.tasks.length === 1);
+  return task;
+}
+
+/** Of that one task, as the agent was told. */
+export const endpointState = (agent: LoopbackAgent) => agent.mesh?.services[0]?.endpoints[0]?.state;

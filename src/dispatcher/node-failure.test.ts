@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import { makeClusterSpec } from "../cluster/factories.ts";
 import type { Node } from "../cluster/objects.ts";
-import { eventually, LoopbackCluster } from "./loopback-cluster.ts";
+import { endpointState, eventually, LoopbackCluster, publish } from "./loopback-cluster.ts";
 
 /** Beats of 0.2 s, silence judged after 0.45 s. */
 const FAST = { spec: makeClusterSpec({ dispatcher: { heartbeatPeriod: 1_000_000_000 } }) };
@@ -106,4 +106,32 @@ test("a user's new heartbeat period is what nodes are told from then on", async 
     return cluster.store.view().get("node", agent.nodeID)?.status.state === "down";
   });
   assert.ok(performance.now() - stopped < 5_000);
+});
+
+test("a daemon that ends does not cost its tasks while they answer; when they do not, node and endpoints go", async () => {
+  let isThere = true;
+  await using cluster = await LoopbackCluster.start({ cluster: FAST, answers: () => isThere });
+  const [one, two] = [await cluster.startAgent("n1"), await cluster.startAgent("n2")];
+  await publish(cluster, [one, two]);
+  await one.session.stop();
+  const status = () => cluster.store.view().get("node", one.nodeID)?.status;
+  await eventually("in doubt", () => status()?.state === "unknown");
+  assert.equal(status()?.message, "the node's daemon does not answer, its tasks do");
+  assert.equal(endpointState(two), "live");
+  isThere = false;
+  await eventually("down", () => status()?.state === "down");
+  await eventually("gone from the mesh", () => endpointState(two) === undefined);
+});
+
+test("a daemon that stays away is given up after Docker's patience; what is connected to its tasks goes on", async () => {
+  await using cluster = await LoopbackCluster.start({ cluster: FAST, answers: () => true });
+  const [one, two] = [await cluster.startAgent("n1"), await cluster.startAgent("n2")];
+  await publish(cluster, [one, two]);
+  await one.session.stop();
+  await eventually("down", () => {
+    return cluster.store.view().get("node", one.nodeID)?.status.state === "down";
+  });
+  await eventually("draining", () => endpointState(two) === "draining");
+  const again = cluster.startAgentWith(one.certificates, {});
+  await eventually("live again", () => endpointState(again) === "live");
 });
