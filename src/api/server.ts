@@ -141,6 +141,8 @@ export class ApiServer implements Startable {
   #wire(server: Server): Server {
     const listener: RequestListener = (request, response) => this.#app.routing(request, response);
     server.on("request", listener);
+    // Not Node's own "continue" to everybody: whether a body is wanted is said by whoever answers.
+    server.on("checkContinue", listener);
     server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) =>
       this.#engine.splice(request, socket, head),
     );
