@@ -158,7 +158,7 @@ export class AgentSession implements Startable, SessionReporter {
 
   #connect(): void {
     const { certificates, handler } = this.#components;
-    const addr = this.#managers[this.#next++ % this.#managers.length];
+    const addr = this.#managers[this.#next % this.#managers.length];
     if (this.#stopped || addr === undefined) return;
     const client = new RpcClient({
       addr,
@@ -195,6 +195,8 @@ export class AgentSession implements Startable, SessionReporter {
     if (this.#connection !== connection) return;
     this.#close(connection);
     this.#onLost?.();
+    // Most managers that end a session are back at once; one that was not there is not tried twice running.
+    if (!connection.welcomed) this.#next += 1;
     if (this.#stopped) return;
     const { clock, log, random } = this.#components;
     const ceilingMs = Math.min(RETRY_MS_MIN * 2 ** this.#failures++, RETRY_MS_MAX);
@@ -304,7 +306,10 @@ export class AgentSession implements Startable, SessionReporter {
 
   #setManagers({ managers }: Managers): void {
     if (managers.length === 0) return;
-    this.#managers = managers.map(({ addr }) => addr);
+    // Those that it was started with stay at the end: what managers advertise may not be reachable from here.
+    const advertised = managers.map(({ addr }) => addr);
+    this.#managers = [...new Set([...advertised, ...this.#init.managers])];
+    this.#next = Math.max(0, this.#managers.indexOf(this.#connection?.addr ?? ""));
     this.#init.onManagers(managers.map(({ nodeId: nodeID, addr }) => ({ nodeID, addr })));
   }
 
