@@ -292,14 +292,17 @@ export class AgentSession implements Startable, SessionReporter {
     );
   }
 
-  /** A timer that is late shows that this process was held up: what the manager said may wait to be read. */
-  #expectWithin(connection: Connection, waitMs: number, why: string): void {
+  /**
+   * A timer that is late shows that this process was held up, and what the manager said may wait to be read:
+   * it is given that time again, once, since a starved process is late always.
+   */
+  #expectWithin(connection: Connection, waitMs: number, why: string, isAgain = false): void {
     const { clock } = this.#components;
     const dueAt = clock.monotonic() + waitMs;
     connection.silence?.cancel();
     connection.silence = clock.timer("manager silent", waitMs, () => {
       const lateMs = clock.monotonic() - dueAt;
-      if (lateMs > LATE_MS_MAX) this.#expectWithin(connection, lateMs, why);
+      if (lateMs > LATE_MS_MAX && !isAgain) this.#expectWithin(connection, lateMs, why, true);
       else this.#lose(connection, why);
     });
   }

@@ -66,6 +66,7 @@ test("a node behind a cut cable is down within its grace, and ready when the cab
     return node?.status.state === state && node;
   };
   await eventually("ready", nodeIs("ready"));
+  await eventually("session", () => agent.mesh !== undefined);
   cable.cut();
   const down = await eventually("down", nodeIs("down"));
   assert.equal(down.status.message, "heartbeat failure");
