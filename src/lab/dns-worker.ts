@@ -83,7 +83,10 @@ function askTcp({ server, port }: DnsQuestion, message: Buffer, signal: AbortSig
 }
 
 /** RFC 1035 §4.1. */
-function encodeQuestion({ name, type }: DnsQuestion, id: number): Buffer {
+export function encodeQuestion(
+  { name, type }: Pick<DnsQuestion, "name" | "type">,
+  id: number,
+): Buffer {
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt16BE(id, 0);
   header.writeUInt16BE(RECURSION_DESIRED, 2);
@@ -98,7 +101,7 @@ function encodeQuestion({ name, type }: DnsQuestion, id: number): Buffer {
 }
 
 /** The A and TXT records of a reply, in their order. */
-function decodeRecords(reply: Buffer): string[] {
+export function decodeRecords(reply: Buffer): string[] {
   const records: string[] = [];
   let at = skipName(reply, HEADER_BYTES) + 4;
   for (let left = reply.readUInt16BE(6); left > 0; left--) {

@@ -1,18 +1,18 @@
 /**
- * A steady load of HTTP requests from a place of the lab, while something is done to the hosts.
+ * A steady load of HTTP requests, TCP streams or DNS questions from a place of the lab, while something is done to the hosts.
  * The requests are made by load-worker.ts inside the place's network; this side starts it, watches
  * its progress and takes its result.
  */
 import { LabError } from "./errors.ts";
-import type { LoadCounts, LoadPlan } from "./load-worker.ts";
+import type { Incident, LoadCounts, LoadPlan } from "./load-plan.ts";
 import type { Place } from "./place.ts";
 import type { Service } from "./process.ts";
 import { until } from "./until.ts";
 
-export type { LoadCounts } from "./load-worker.ts";
+export type { Incident, LoadCounts } from "./load-plan.ts";
 
 export interface LoadInit {
-  /** Asked in turn, so that one load goes through all hosts. */
+  /** Asked in turn, so that one load goes through all hosts: all of one scheme, http, tcp or udp (load-plan.ts). */
   readonly urls: readonly string[];
   /** Requests under way at a time. */
   readonly connections?: number;
@@ -21,6 +21,8 @@ export interface LoadInit {
   readonly timeoutMs?: number;
   /** Pause of each connection between two requests. */
   readonly pauseMs?: number;
+  /** How long each TCP stream is sent. */
+  readonly streamMs?: number;
 }
 
 const WORKER = new URL(`./load-worker${import.meta.url.slice(-3)}`, import.meta.url).pathname;
@@ -28,7 +30,8 @@ const WORKER = new URL(`./load-worker${import.meta.url.slice(-3)}`, import.meta.
 /** Starts a load; resolves when its first request has ended. */
 export async function startLoad(from: Place, init: LoadInit): Promise<Load> {
   const { urls, connections = 4, keepAlive = false, timeoutMs = 5_000, pauseMs = 2 } = init;
-  const plan: LoadPlan = { urls, connections, keepAlive, timeoutMs, pauseMs };
+  const { streamMs = 1_000 } = init;
+  const plan: LoadPlan = { urls, connections, keepAlive, timeoutMs, pauseMs, streamMs };
   const argv = [process.execPath, "--disable-warning=ExperimentalWarning", WORKER];
   const worker = await from.spawn([...argv, JSON.stringify(plan)]);
   const load = new Load(worker);
@@ -48,15 +51,14 @@ export class Load implements AsyncDisposable {
 
   /** What has ended so far, a tenth of a second ago at most. */
   progress(): LoadCounts {
-    const output = this.#worker.output();
-    const complete = output.slice(0, output.lastIndexOf("\n") + 1).trimEnd();
-    const last = complete.slice(complete.lastIndexOf("\n") + 1);
-    if (last === "") return NOTHING_YET;
-    try {
-      return JSON.parse(last) as LoadCounts;
-    } catch (cause) {
-      throw new LabError(`the load's process failed:\n${output.slice(-2_000)}`, { cause });
-    }
+    const last = this.#lines().findLast((line) => !line.startsWith(INCIDENT));
+    return last === undefined ? NOTHING_YET : (this.#parse(last) as LoadCounts);
+  }
+
+  /** The requests that failed or were delayed so far, in the order in which they ended. */
+  incidents(): readonly Incident[] {
+    const lines = this.#lines().filter((line) => line.startsWith(INCIDENT));
+    return lines.map((line) => (this.#parse(line) as { incident: Incident }).incident);
   }
 
   /** Waits until this many more requests have ended: the load has gone over what was just done. */
@@ -74,15 +76,33 @@ export class Load implements AsyncDisposable {
     return counts;
   }
 
+  #lines(): string[] {
+    const output = this.#worker.output();
+    const complete = output.slice(0, output.lastIndexOf("\n") + 1).trimEnd();
+    return complete === "" ? [] : complete.split("\n");
+  }
+
+  #parse(line: string): unknown {
+    try {
+      return JSON.parse(line);
+    } catch (cause) {
+      const output = this.#worker.output().slice(-2_000);
+      throw new LabError(`the load's process failed:\n${output}`, { cause });
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#worker.end("SIGKILL");
   }
 }
 
+const INCIDENT = '{"incident"';
+
 const NOTHING_YET: LoadCounts = {
   sent: 0,
   failed: 0,
   retried: 0,
+  delayed: 0,
   errors: {},
   answers: {},
   slowestMs: 0,
