@@ -93,16 +93,15 @@ export class Auditor implements Startable {
     createInterface({ input: monitor.stdout }).on("line", (line) => {
       if (TABLE_IS_GONE.has(line.trim())) this.#loop.markDirty();
     });
-    // What cannot be run now will hardly be in a second.
-    monitor.once("error", (error) => this.#watchLater(this.#intervalMs, { error }));
-    monitor.once("exit", (code, signal) => this.#watchLater(MONITOR_RETRY_MS, { code, signal }));
+    monitor.once("error", (error) => this.#watchLater({ error }));
+    monitor.once("exit", (code, signal) => this.#watchLater({ code, signal }));
   }
 
-  #watchLater(delayMs: number, why: Readonly<Record<string, unknown>>): void {
+  #watchLater(why: Readonly<Record<string, unknown>>): void {
     if (this.#stopped) return;
     this.#components.log.warn("nft monitor ended, starting it again", why);
     this.#retry?.cancel();
-    this.#retry = this.#components.clock.timer("nft monitor", delayMs, () => {
+    this.#retry = this.#components.clock.timer("nft monitor", MONITOR_RETRY_MS, () => {
       this.#watch();
       // What was deleted while nobody watched.
       this.#loop.markDirty();

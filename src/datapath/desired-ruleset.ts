@@ -67,8 +67,7 @@ function sets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
 function chains(view: MeshView, mark: MarkLayout): [string, Chain][] {
   return [
     ["raw_prerouting", base("filter", "prerouting", PRIORITY_RAW, rawPrerouting(view))],
-    ["from_tunnel", chain([BY_ITS_SENDER, ...FROM_MESH])],
-    ["from_mesh", chain(FROM_MESH)],
+    ["from_mesh", chain(["ip daddr 127.0.0.0/8 drop", "ip saddr 127.0.0.0/8 drop"])],
     ["mark_prerouting", base("filter", "prerouting", PRIORITY_MANGLE, markPrerouting())],
     ["mark_reply", chain(markReply(mark))],
     ["mark_bits", chain(markBits(mark))],
@@ -79,6 +78,7 @@ function chains(view: MeshView, mark: MarkLayout): [string, Chain][] {
       "refuse",
       chain(["meta l4proto tcp reject with tcp reset", "reject with icmp port-unreachable"]),
     ],
+    ["gone", chain(gone())],
     ["guard_forward", base("filter", "forward", PRIORITY_FILTER, guardForward(view))],
     ["into_mesh", chain(intoMesh())],
     ["guard_output", base("filter", "output", PRIORITY_FILTER, guardOutput(view))],
@@ -90,17 +90,15 @@ function chains(view: MeshView, mark: MarkLayout): [string, Chain][] {
 /** Before conntrack: what must never be let in, and the zone that says who sent it. */
 function rawPrerouting(view: MeshView): string[] {
   return [
-    `iifname "${LINK}" jump from_tunnel`,
+    // route_localnet lets 127.0.0.0/8 in on these links (CVE-2020-8558); only conntrack may bring it about.
+    `iifname "${LINK}" jump from_mesh`,
     `iifname "${TASK_LINKS}" jump from_mesh`,
+    // One client port through two nodes to one task is one tuple here: the zone tells the flows apart.
+    `iifname "${LINK}" ct original zone set ether saddr map @peer_zone`,
     // The tunnel's packets are believed, so only members may send them. Other tunnels' VNIs are not Weft's.
     `udp dport ${view.dataPathPort} fib daddr type local @th,96,24 ${view.vni} ip saddr != @peers drop`,
   ];
 }
-
-/** One client port through two nodes to one task is one tuple here: the zone tells the flows apart. */
-const BY_ITS_SENDER = "ct original zone set ether saddr map @peer_zone";
-/** route_localnet lets 127.0.0.0/8 in on these links (CVE-2020-8558); only conntrack may bring it about. */
-const FROM_MESH = ["ip daddr 127.0.0.0/8 drop", "ip saddr 127.0.0.0/8 drop"];
 
 /** A task's reply goes back through the node that the request came by: that node must undo its DNAT. */
 function markPrerouting(): string[] {
@@ -139,7 +137,22 @@ function guardForward(view: MeshView): string[] {
   return [
     `oifname "${LINK}" jump into_mesh`,
     `oifname "${TASK_LINKS}" jump into_mesh`,
-    `ip daddr ${view.subnet} reject with icmp type host-unreachable`,
+    `ip daddr ${view.subnet} jump gone`,
+  ];
+}
+
+/**
+ * For a task that is not there, or not any more. A new connection that was led to it gets no answer: the client
+ * asks again within a second, and by then the kernel has forgotten where it was led. One that was established
+ * cannot be saved, and its client is told so. Whoever asks for the address itself is told as well.
+ */
+function gone(): string[] {
+  return [
+    // The node that led it here has the client's view of it, and answers for it.
+    `iifname "${LINK}" drop`,
+    "meta l4proto tcp ct state established reject with tcp reset",
+    "ct status dnat drop",
+    "reject with icmp type host-unreachable",
   ];
 }
 
@@ -157,7 +170,7 @@ function guardOutput(view: MeshView): string[] {
   return [
     // A packet that leaves by the link it came by is no detour here: it was led there.
     ...[LINK, TASK_LINKS].map((name) => `oifname "${name}" icmp type redirect drop`),
-    `ip daddr ${view.subnet} ${leavesMesh()} oifname != "lo" reject with icmp type host-unreachable`,
+    `ip daddr ${view.subnet} ${leavesMesh()} oifname != "lo" jump gone`,
   ];
 }
 

@@ -149,6 +149,7 @@ const STATEMENTS: readonly Statement[] = [
   [/^ct direction (original|reply)\b/, ({ packet }, [way]) => matches(packet.direction === way)],
   [/^ct state new\b/, ({ packet }) => matches(packet.direction === "original")],
   [/^ct state established,related\b/, ({ packet }) => matches(packet.direction === "reply")],
+  [/^ct state established\b/, ({ packet }) => matches(packet.direction === "reply")],
   [/^ct status dnat\b/, ({ packet }) => matches(packet.isDNATed)],
   [/^ct status & dnat == 0\b/, ({ packet }) => matches(!packet.isDNATed)],
   [
