@@ -26,7 +26,9 @@ import { type Interfaces, NodeDescriber } from "./node-describer.ts";
 import { NodePorts } from "./node-ports.ts";
 import { TaskLogs } from "./task-logs.ts";
 import type { TaskSurroundings } from "./task-machine.ts";
+import { type ReadTaskSockets, readTaskSockets } from "./task-sockets.ts";
 import type { TemplateNode } from "./template.ts";
+import { TrafficWatch } from "./traffic-watch.ts";
 import { Worker } from "./worker.ts";
 
 /** Beyond the tasks' own grace: stopping and removing, also by an Engine whose network driver answers slowly. */
@@ -43,6 +45,8 @@ export interface AgentComponents {
   readonly log: Logger;
   /** The host's interfaces; the system's own when absent. */
   readonly interfaces?: () => Interfaces;
+  /** The sockets of a task's process; the system's own when absent. */
+  readonly readSockets?: ReadTaskSockets;
 }
 
 export interface AgentInit {
@@ -100,6 +104,10 @@ export class Agent implements Startable, SessionHandler {
     this.#worker = new Worker({
       runtime,
       surroundings: this.#surroundings(),
+      traffic: new TrafficWatch({
+        readSockets: components.readSockets ?? readTaskSockets,
+        clock,
+      }),
       restorePorts: (task, status) => this.#ports.restore(task, status.portStatus?.ports ?? []),
       onRuntime: () => void this.#describe(),
       clock,

@@ -1,5 +1,5 @@
 /** A task as the container that runs it: names and labels as Docker gives them, defaults filled in. Pure. */
-import { millisecondsOf } from "../base/duration.ts";
+import { millisecondsOf, parseDuration } from "../base/duration.ts";
 import type { Labels, PortConfig, Task } from "../cluster/objects.ts";
 import type { ContainerConfig } from "../runtime/runtime.ts";
 import { taskName } from "./task-name.ts";
@@ -11,6 +11,14 @@ export const DEFAULT_STOP_GRACE_MS = 10_000;
 export function stopGraceMsOf(task: Task): number {
   const grace = task.spec.containerSpec.stopGracePeriod;
   return grace === undefined ? DEFAULT_STOP_GRACE_MS : millisecondsOf(grace);
+}
+
+/** A service's label: how long a task's connections may go on before it is stopped, as "30s"; the stop grace period when absent. */
+export const DRAIN_TIMEOUT_LABEL = "weft.drain.timeout";
+
+export function drainTimeoutMsOf(task: Task): number {
+  const label = task.serviceAnnotations.labels[DRAIN_TIMEOUT_LABEL];
+  return parseDuration(label ?? "") ?? stopGraceMsOf(task);
 }
 
 /** The task's address in its Weft network, without prefix length; undefined when it is in none. */

@@ -5,6 +5,7 @@ import type { Task } from "../cluster/objects.ts";
 import { type FakeProgram, FakeRuntime } from "../runtime/fake/fake-runtime.ts";
 import { Agent } from "./agent.ts";
 import { addressOf, FakeDatapath, FakeKeeper, FakeReporter } from "./fakes.ts";
+import type { TaskSockets } from "./task-sockets.ts";
 
 /** More turns of the event loop than any chain of marks takes. */
 const TURNS_TO_SETTLE = 60;
@@ -27,6 +28,8 @@ export class FakeNode {
       if (operation === "ensureImage") await this.held;
     },
   });
+  /** What every task's process has open; undefined when nobody can tell. */
+  sockets: TaskSockets | undefined;
   reporter = new FakeReporter();
   agent: Agent;
   readonly #directory: string;
@@ -48,6 +51,7 @@ export class FakeNode {
         random: seededRandom(1),
         log: createLogger({ level: "debug", write: (line) => void this.logged.push(line) }),
         interfaces: () => ({}),
+        readSockets: async () => this.sockets,
       },
       {
         nodeID: "node-1",

@@ -19,9 +19,16 @@ import {
 import { mustStop, type TaskAssignment } from "../dispatcher/assignment.ts";
 import type { ContainerState, Runtime, RuntimeNetwork } from "../runtime/runtime.ts";
 import { Backoff } from "./backoff.ts";
-import { containerConfigOf, hostPortsOf, stopGraceMsOf, taskAddress } from "./container-config.ts";
+import {
+  containerConfigOf,
+  drainTimeoutMsOf,
+  hostPortsOf,
+  stopGraceMsOf,
+  taskAddress,
+} from "./container-config.ts";
 import { nextStep, type TaskStep } from "./task-step.ts";
 import type { TemplateNode } from "./template.ts";
+import type { TrafficWatch } from "./traffic-watch.ts";
 
 /** What a task needs of its node beside the runtime. */
 export interface TaskSurroundings {
@@ -42,6 +49,7 @@ export interface TaskSurroundings {
 export interface TaskMachineComponents {
   readonly runtime: Runtime;
   readonly surroundings: TaskSurroundings;
+  readonly traffic: TrafficWatch;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -49,6 +57,7 @@ export interface TaskMachineComponents {
 export class TaskMachine {
   readonly #runtime: Runtime;
   readonly #surroundings: TaskSurroundings;
+  readonly #traffic: TrafficWatch;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #loop: Reconciler;
@@ -63,6 +72,10 @@ export class TaskMachine {
   /** Resolved, and made anew, with each step. */
   #changed = Promise.withResolvers<void>();
   #sick = false;
+  #serving: Wait | undefined;
+  #draining: Wait | undefined;
+  /** Aborted with the machine. */
+  readonly #end = new AbortController();
   #stopped = false;
   /** Aborted when what is under way has become useless: a pull for a task that is to stop. */
   #preparing = new AbortController();
@@ -74,6 +87,7 @@ export class TaskMachine {
   ) {
     this.#runtime = components.runtime;
     this.#surroundings = components.surroundings;
+    this.#traffic = components.traffic;
     this.#clock = components.clock;
     this.#log = components.log;
     this.#assignment = assignment;
@@ -144,6 +158,7 @@ export class TaskMachine {
   /** Stops deciding; the container is left as it is. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#end.abort();
     this.#retry?.cancel();
     this.#preparing.abort();
     this.#notify();
@@ -174,6 +189,8 @@ export class TaskMachine {
         container,
         sick: this.#sick,
         reachable: this.#isReachable(),
+        serving: this.#isServing(container),
+        drained: this.#isDrained(container),
       });
       if (step.kind === "wait") return;
       if (step.kind === "done") {
@@ -292,6 +309,48 @@ export class TaskMachine {
     return address === undefined || this.#surroundings.isReachable(address);
   }
 
+  /** Looked at while the container starts; a health check says more than a listening socket, so then that decides. */
+  #isServing(container: ContainerState | undefined): boolean {
+    const ports = this.task.endpoint?.ports ?? [];
+    const pid = container?.pid;
+    if (this.#status.state !== "starting" || ports.length === 0) return true;
+    if (pid === undefined || container?.health !== "none") return true;
+    this.#serving ??= this.#waitFor((signal) => this.#traffic.untilServed(pid, ports, signal));
+    return this.#serving.isOver;
+  }
+
+  /** Looked at once the task may stop: by then every node leads new connections elsewhere. */
+  #isDrained(container: ContainerState | undefined): boolean {
+    const ports = this.task.endpoint?.ports ?? [];
+    const pid = container?.pid;
+    if (this.#status.state !== "running" || !mustStop(this.task.desiredState)) return true;
+    if (pid === undefined || ports.length === 0) return true;
+    const tell = (count: number) => this.#tellDraining(count);
+    const timeoutMs = drainTimeoutMsOf(this.task);
+    this.#draining ??= this.#waitFor((signal) =>
+      this.#traffic.untilDrained(pid, ports, timeoutMs, tell, signal),
+    );
+    return this.#draining.isOver;
+  }
+
+  #waitFor(work: (signal: AbortSignal) => Promise<void>): Wait {
+    const wait = { isOver: false };
+    void work(this.#end.signal).then(() => {
+      wait.isOver = true;
+      this.markDirty();
+    }, failHard);
+    return wait;
+  }
+
+  /** In `err` too, since that is what `service ps` shows of a task. */
+  #tellDraining(count: number): void {
+    if (isTerminal(this.#status.state)) return;
+    const message = `draining, ${count} ${count === 1 ? "connection" : "connections"}`;
+    const timestamp = new Date(this.#clock.now()).toISOString();
+    this.#status = { ...this.#status, timestamp, message, err: message };
+    if (this.#assigned) this.#surroundings.onStatus(this.task.id, this.#status);
+  }
+
   #report(
     step: Extract<TaskStep, { kind: "report" }>,
     container: ContainerState | undefined,
@@ -323,6 +382,11 @@ export class TaskMachine {
       },
     };
   }
+}
+
+/** Something that goes on beside the machine's steps. */
+interface Wait {
+  readonly isOver: boolean;
 }
 
 /** Whether a task of this state has claimed its host-mode ports. */

@@ -18,6 +18,8 @@ function view(overrides: Partial<TaskView>): TaskView {
     container: undefined,
     sick: false,
     reachable: true,
+    serving: true,
+    drained: true,
     ...overrides,
   };
 }
@@ -51,6 +53,16 @@ describe("a task's next step", () => {
       "runs",
       { state: "starting", container: running },
       { kind: "report", state: "running", message: "started" },
+    ],
+    [
+      "does not run before it serves",
+      { state: "starting", container: running, serving: false },
+      { kind: "wait" },
+    ],
+    [
+      "is not stopped before its connections are done",
+      { state: "running", desired: "shutdown", container: running, drained: false },
+      { kind: "wait" },
     ],
     [
       "does not run before packets arrive",
@@ -172,6 +184,8 @@ const views: fc.Arbitrary<TaskView> = fc.record({
   container,
   sick: fc.boolean(),
   reachable: fc.boolean(),
+  serving: fc.boolean(),
+  drained: fc.boolean(),
 });
 
 it("states only move forward, and nothing is reported once a task has ended", () => {
@@ -192,7 +206,8 @@ it("what is to stop never leaves a container running, and never starts one", () 
       const isToStop = !before.assigned || isTerminal(before.state) || mustStop(before.desired);
       if (!isToStop) return;
       const step = nextStep(before);
-      if (before.container?.phase === "running") assert.equal(step.kind, "stop");
+      const drains = before.assigned && before.state === "running" && !before.drained;
+      if (before.container?.phase === "running") assert.equal(step.kind, drains ? "wait" : "stop");
       else assert.ok(step.kind !== "start" && step.kind !== "prepare");
     }),
     { numRuns: 2_000 },

@@ -21,6 +21,10 @@ export interface TaskView {
   readonly sick: boolean;
   /** Whether packets to it arrive: its link is there and the kernel has the route, or it needs neither. */
   readonly reachable: boolean;
+  /** Whether it serves the ports that it publishes, or had its time to. */
+  readonly serving: boolean;
+  /** Whether its connections are done, or had their time to. */
+  readonly drained: boolean;
 }
 
 export type TaskStep =
@@ -51,7 +55,8 @@ export function nextStep(view: TaskView): TaskStep {
   }
   if (isTerminal(state)) return runs ? { kind: "stop" } : WAIT;
   if (mustStop(desired)) {
-    return runs ? { kind: "stop" } : { kind: "report", state: "shutdown", message: "shutdown" };
+    if (!runs) return { kind: "report", state: "shutdown", message: "shutdown" };
+    return state === "running" && !view.drained ? WAIT : { kind: "stop" };
   }
   if (state === "preparing") {
     if (container === undefined) return { kind: "prepare" };
@@ -74,7 +79,7 @@ function nextBeforeStart({ state, desired, container }: TaskView): TaskStep {
 }
 
 function nextWhileStarting(view: TaskView): TaskStep {
-  const { container, reachable } = view;
+  const { container, reachable, serving } = view;
   if (container === undefined) return { kind: "report", state: "failed", err: DESTROYED };
   if (container.phase === "exited") return ended(view, container);
   if (container.phase === "created") {
@@ -82,7 +87,7 @@ function nextWhileStarting(view: TaskView): TaskStep {
     return { kind: "report", state: "failed", err: container.error };
   }
   if (container.health === "unhealthy") return { kind: "stop", sick: true };
-  if (container.health === "starting" || !reachable) return WAIT;
+  if (container.health === "starting" || !reachable || !serving) return WAIT;
   return { kind: "report", state: "running", message: "started" };
 }
 

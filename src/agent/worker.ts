@@ -12,6 +12,7 @@ import { Backoff } from "./backoff.ts";
 import { DEFAULT_STOP_GRACE_MS } from "./container-config.ts";
 import type { AgentMemory } from "./memory.ts";
 import { holdsPorts, TaskMachine, type TaskSurroundings } from "./task-machine.ts";
+import type { TrafficWatch } from "./traffic-watch.ts";
 
 /** All containers are listed anew so often, in case an event was lost after all. */
 const RESYNC_MS = 30_000;
@@ -20,6 +21,7 @@ const WAITING_STATES: ReadonlySet<TaskState> = new Set(["preparing", "starting"]
 export interface WorkerComponents {
   readonly runtime: Runtime;
   readonly surroundings: TaskSurroundings;
+  readonly traffic: TrafficWatch;
   /** Ports of a task that was started before this daemon. */
   readonly restorePorts: (task: Task, status: TaskStatus) => void;
   /** The runtime answers, for the first time or again. */
@@ -173,9 +175,9 @@ export class Worker implements Startable {
   #add(assignment: TaskAssignment, containerID: string | undefined): void {
     const { id } = assignment.task;
     const remembered = this.#remembered[id];
-    const { runtime, clock, log } = this.#components;
+    const { runtime, traffic, clock, log } = this.#components;
     const machine = new TaskMachine(
-      { runtime, clock, log, surroundings: this.#surroundings },
+      { runtime, traffic, clock, log, surroundings: this.#surroundings },
       assignment,
       {
         ...(remembered === undefined ? {} : { status: remembered }),

@@ -1,0 +1,114 @@
+/**
+ * What a task's processes have open, from its network namespace's own tables: which ports are served, and how
+ * many connections from outside there are. The server's sockets say it more exactly than conntrack does, and
+ * at a cost that depends on this task alone.
+ */
+import { readFile } from "node:fs/promises";
+
+export interface TaskSockets {
+  /** As "tcp/80": what another host could reach. */
+  readonly served: ReadonlySet<string>;
+  /** Connections from outside, by the task's own port; 0 is left out. */
+  readonly connections: ReadonlyMap<number, number>;
+  /** UDP ports with datagrams that the task has not read yet. */
+  readonly unread: ReadonlySet<number>;
+}
+
+/** Undefined when they cannot be read: the process has ended, or is not seen from here. */
+export type ReadTaskSockets = (pid: number) => Promise<TaskSockets | undefined>;
+
+const TABLES = ["tcp", "tcp6", "udp", "udp6"] as const;
+export type SocketTables = Readonly<Record<(typeof TABLES)[number], string>>;
+
+/** The sockets in the network namespace of this process. */
+export const readTaskSockets: ReadTaskSockets = async (pid) => {
+  try {
+    const [tcp, tcp6, udp, udp6] = await Promise.all(TABLES.map((table) => read(pid, table)));
+    return decodeSockets({ tcp: tcp ?? "", tcp6: tcp6 ?? "", udp: udp ?? "", udp6: udp6 ?? "" });
+  } catch {
+    return undefined;
+  }
+};
+
+/** A host without IPv6 has no tables of it. */
+async function read(pid: number, table: string): Promise<string> {
+  const path = `/proc/${pid}/net/${table}`;
+  return await readFile(path, "latin1").catch((error: unknown) => {
+    if (table.endsWith("6")) return "";
+    throw error;
+  });
+}
+
+/** From the tables as proc(5) has them. */
+export function decodeSockets(tables: SocketTables): TaskSockets {
+  const served = new Set<string>();
+  const connections = new Map<number, number>();
+  const unread = new Set<number>();
+  for (const table of TABLES) {
+    const protocol = table.startsWith("tcp") ? "tcp" : "udp";
+    for (const line of tables[table].split("\n").slice(1)) {
+      const socket = decodeLine(line);
+      if (socket === undefined) continue;
+      const { state, localPort } = socket;
+      const isServer = protocol === "tcp" ? state === LISTEN : state === UNCONNECTED;
+      if (isServer && !isLoopback(socket.localAddress)) served.add(`${protocol}/${localPort}`);
+      if (protocol === "udp" && socket.unreadBytes > 0) unread.add(localPort);
+      if (protocol === "tcp" && isConnection(socket) && !isLoopback(socket.remoteAddress)) {
+        connections.set(localPort, (connections.get(localPort) ?? 0) + 1);
+      }
+    }
+  }
+  return { served, connections, unread };
+}
+
+interface SocketLine {
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly remoteAddress: string;
+  readonly state: number;
+  readonly unreadBytes: number;
+  /** 0 when no process has it any more. */
+  readonly inode: number;
+}
+
+/** States of include/net/tcp_states.h; UDP uses two of them. */
+const ESTABLISHED = 0x01;
+const SYN_RECV = 0x03;
+const FIN_WAIT1 = 0x04;
+const FIN_WAIT2 = 0x05;
+const UNCONNECTED = 0x07;
+const CLOSE_WAIT = 0x08;
+const LAST_ACK = 0x09;
+const LISTEN = 0x0a;
+const CLOSING = 0x0b;
+/** Something may still come or has still to be delivered. */
+const OPEN = new Set([ESTABLISHED, SYN_RECV, FIN_WAIT1, CLOSE_WAIT, LAST_ACK, CLOSING]);
+
+const HEX = 16;
+
+function decodeLine(line: string): SocketLine | undefined {
+  const [, local, remote, state, queues, , , , , inode] = line.trim().split(/\s+/);
+  if (local === undefined || remote === undefined || inode === undefined) return undefined;
+  const [localAddress = "", port = ""] = local.split(":");
+  return {
+    localAddress,
+    localPort: Number.parseInt(port, HEX),
+    remoteAddress: remote.split(":")[0] ?? "",
+    state: Number.parseInt(state ?? "", HEX),
+    unreadBytes: Number.parseInt(queues?.split(":")[1] ?? "", HEX),
+    inode: Number(inode),
+  };
+}
+
+/** One that the server has half closed lives as long as the server still reads. */
+function isConnection({ state, inode }: SocketLine): boolean {
+  return OPEN.has(state) || (state === FIN_WAIT2 && inode !== 0);
+}
+
+/** 127.0.0.0/8, ::1 and ::ffff:127.0.0.0/104, as words in the machine's byte order. */
+function isLoopback(address: string): boolean {
+  return (
+    /^(0{16}FFFF0000)?[0-9A-F]{6}7F$/.test(address) ||
+    address === "00000000000000000000000001000000"
+  );
+}
