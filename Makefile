@@ -1,6 +1,6 @@
 # `make demo` and `make test` do their own set-up; everything else is in docs/HACKING.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup deps build demo test check lab bench clean
+.PHONY: help setup deps build demo test check lab bench soak clean
 
 # The Node.js that the project pins, and its tools.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
@@ -34,6 +34,9 @@ lab: setup ## three hosts to play with, until Ctrl-C (root)
 bench: ## the packet path beside its limits and HAProxy (root)
 	@scripts/setup.sh bench
 	@npm run -s bench
+
+soak: setup ## operations under load, and what clients lost: make soak SOAK='--minutes 10 --seed 7' (root)
+	@node --disable-warning=ExperimentalWarning test/soak/main.ts $(SOAK)
 
 clean: ## remove what was built here
 	rm -rf dist .weft-lab

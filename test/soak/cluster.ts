@@ -1,0 +1,166 @@
+/** The cluster that operations are done to while loads run: three hosts, and a service of each kind of load. */
+import { LabError } from "../../src/lab/errors.ts";
+import type { Host } from "../../src/lab/host.ts";
+import { Lab } from "../../src/lab/lab.ts";
+import { unixHttp } from "../../src/lab/unix-http.ts";
+import { until } from "../../src/lab/until.ts";
+
+export const WEB_PORT = 8080;
+export const ECHO_PORT = 9000;
+export const DNS_PORT = 5353;
+export const SERVICES = ["web", "echo", "dns"] as const;
+export type ServiceName = (typeof SERVICES)[number];
+
+/** The image that the web service is updated to: the same program under another name. */
+export const NEXT_IMAGE = "nginx:next";
+
+const HOSTS = 3;
+/** Scaling to twelve, or a stopped task's grace, on a machine that is busy with the load. */
+const SETTLE_MS = 90_000;
+
+/** A server that is dead with its first SIGTERM: whatever connection it had then is cut. */
+const ECHO = 'trap "exit 0" TERM; nc -ll -p 7 -e cat & wait';
+
+const CREATE: Readonly<Record<ServiceName, readonly string[]>> = {
+  web: ["--replicas", "4", "--publish", `${WEB_PORT}:80`, "nginx:latest"],
+  echo: ["--replicas", "3", "--publish", `${ECHO_PORT}:7`, "busybox:latest", "sh", "-c", ECHO],
+  dns: ["--replicas", "3", "--publish", `${DNS_PORT}:53/udp`, "dns-cache:latest"],
+};
+/** An update is watched only briefly: the load goes on watching. */
+const WATCH = ["--update-monitor", "200ms", "--rollback-monitor", "200ms"];
+/** Clients that keep their connections busy for ever would hold a task for as long as it may be. */
+const DRAIN = ["--label", "weft.drain.timeout=2s"];
+
+interface ApiService {
+  readonly ID: string;
+  readonly Spec: {
+    readonly Name: string;
+    readonly Mode: { readonly Replicated?: { readonly Replicas: number } };
+  };
+  readonly UpdateStatus?: { readonly State?: string };
+}
+interface ApiNode {
+  readonly Description: { readonly Hostname: string };
+  readonly Status: { readonly State: string };
+}
+interface ApiTask {
+  readonly ServiceID: string;
+  readonly DesiredState: string;
+  readonly Status: {
+    readonly State: string;
+    readonly ContainerStatus?: { readonly ContainerID?: string };
+  };
+}
+
+const ENDED = new Set(["complete", "shutdown", "failed", "rejected", "remove", "orphaned"]);
+const UNDER_WAY = new Set(["updating", "rollback_started"]);
+
+export class SoakCluster implements AsyncDisposable {
+  readonly lab: Lab;
+
+  private constructor(lab: Lab) {
+    this.lab = lab;
+  }
+
+  static async create(): Promise<SoakCluster> {
+    const images = ["nginx", "busybox", "dns-cache"] as const;
+    const lab = await Lab.create({ hosts: HOSTS, clients: 1, images });
+    const cluster = new SoakCluster(lab);
+    try {
+      await cluster.#form();
+      await cluster.#serve();
+      return cluster;
+    } catch (error) {
+      await lab[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get manager(): Host {
+    return this.lab.host(1);
+  }
+
+  docker(...args: readonly string[]): Promise<string> {
+    return this.manager.dockerOk(args, { timeoutMs: SETTLE_MS });
+  }
+
+  /** `service update` without waiting; see `settled`. */
+  update(service: ServiceName, ...args: readonly string[]): Promise<string> {
+    return this.docker("service", "update", "--detach", ...args, service);
+  }
+
+  /** Resolves when every task is where it is wanted, and none is left that is not. */
+  async settled(): Promise<void> {
+    const look = async () => {
+      const [services, tasks] = await Promise.all([
+        this.#ask<readonly ApiService[]>("/services"),
+        this.#ask<readonly ApiTask[]>("/tasks"),
+        this.#refuseUnready(),
+      ]);
+      for (const service of services) refuseUnsettled(service, tasks);
+      return true;
+    };
+    await until(look, { what: "the services to settle", timeoutMs: SETTLE_MS, intervalMs: 50 });
+  }
+
+  /** Whether the managers believe that this container runs. */
+  async isRunning(container: string): Promise<boolean> {
+    const tasks = await this.#ask<readonly ApiTask[]>("/tasks");
+    return tasks.some(
+      ({ Status }) =>
+        Status.State === "running" && Status.ContainerStatus?.ContainerID?.startsWith(container),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.lab[Symbol.asyncDispose]();
+  }
+
+  async #ask<Answer>(path: string): Promise<Answer> {
+    const { status, body } = await unixHttp(this.manager.weftSocket, { path });
+    if (status !== 200) throw new LabError(`GET ${path} is answered with ${status}: ${body}`);
+    return JSON.parse(body) as Answer;
+  }
+
+  /** After its manager's restart a node is not ready before its own session is open again. */
+  async #refuseUnready(): Promise<void> {
+    for (const { Description, Status } of await this.#ask<readonly ApiNode[]>("/nodes")) {
+      if (Status.State === "ready" || Status.State === "down") continue;
+      throw new LabError(`${Description.Hostname} is ${Status.State}`);
+    }
+  }
+
+  async #form(): Promise<void> {
+    const [first, ...others] = this.lab.hosts as [Host, ...Host[]];
+    const tags = this.lab.hosts.map((host) => host.engineOk(["tag", "nginx:latest", NEXT_IMAGE]));
+    await Promise.all([...tags, ...this.lab.hosts.map((host) => host.startDaemon())]);
+    await this.docker("swarm", "init", "--advertise-addr", first.ip);
+    const token = (await this.docker("swarm", "join-token", "-q", "worker")).trim();
+    const join = ["swarm", "join", "--token", token, `${first.ip}:2377`];
+    await Promise.all(others.map((host) => host.dockerOk(join)));
+  }
+
+  async #serve(): Promise<void> {
+    for (const name of SERVICES) {
+      const options = ["--detach", "--no-resolve-image", "--name", name, ...WATCH, ...DRAIN];
+      await this.docker("service", "create", ...options, ...CREATE[name]);
+    }
+    await this.settled();
+  }
+}
+
+function refuseUnsettled({ ID, Spec, UpdateStatus }: ApiService, tasks: readonly ApiTask[]): void {
+  const state = UpdateStatus?.State ?? "";
+  if (UNDER_WAY.has(state)) throw new LabError(`${Spec.Name}: ${state}`);
+  const own = tasks.filter((task) => task.ServiceID === ID);
+  const wanted = own.filter((task) => task.DesiredState === "running");
+  const running = wanted.filter((task) => task.Status.State === "running").length;
+  const stopping = own.filter(
+    ({ DesiredState, Status }) => DesiredState !== "running" && !ENDED.has(Status.State),
+  );
+  const replicas = Spec.Mode.Replicated?.Replicas ?? 0;
+  if (wanted.length === replicas && running === replicas && stopping.length === 0) return;
+  throw new LabError(
+    `${Spec.Name}: ${running} of ${replicas} run, ${wanted.length} are wanted, ${stopping.length} stop`,
+  );
+}

@@ -1,0 +1,170 @@
+/** What is done to the cluster while it is under load. Each resolves once everything has settled again. */
+import type { Random } from "../../src/base/random.ts";
+import { randomBelow } from "../../src/base/random.ts";
+import { until } from "../../src/lab/until.ts";
+import { NEXT_IMAGE, SERVICES, type ServiceName, type SoakCluster } from "./cluster.ts";
+
+export interface Operation {
+  readonly name: string;
+  /** Whether a user does it on purpose: then no request may fail. A failure of a task or node is not. */
+  readonly planned: boolean;
+  run(cluster: SoakCluster): Promise<void>;
+}
+
+const START_FIRST = ["--update-order", "start-first", "--rollback-order", "start-first"];
+const STOP_FIRST = ["--update-order", "stop-first", "--rollback-order", "stop-first"];
+
+export type Order = "start-first" | "stop-first";
+
+/** A new task for every old one, of the same spec. */
+export function force(service: ServiceName, order: Order): Operation {
+  return planned(`update --force ${service}, ${order}`, async (cluster) => {
+    await cluster.update(service, "--force", ...orderFlags(order));
+  });
+}
+
+export function changeEnv(service: ServiceName, value: number, order: Order): Operation {
+  return planned(`update --env-add ${service}, ${order}`, async (cluster) => {
+    await cluster.update(service, "--env-add", `SOAK=${value}`, ...orderFlags(order));
+  });
+}
+
+/** To another image and back. */
+export function changeImage(order: Order): Operation {
+  return planned(`update --image web and rollback, ${order}`, async (cluster) => {
+    const flags = ["--no-resolve-image", "--update-parallelism", "2", ...orderFlags(order)];
+    await cluster.update("web", "--image", NEXT_IMAGE, ...flags);
+    await cluster.settled();
+    await cluster.docker("service", "rollback", "--detach", "web");
+  });
+}
+
+/** Back in the middle of an update. */
+export function rollbackEarly(order: Order): Operation {
+  return planned(`rollback during an update, ${order}`, async (cluster) => {
+    await cluster.update("web", "--env-add", "SOAK=early", ...orderFlags(order));
+    await cluster.docker("service", "rollback", "--detach", "web");
+  });
+}
+
+/** To each of these in turn. A service that is left with one task has a gap whenever that is replaced. */
+export function scale(service: ServiceName, ...replicas: readonly number[]): Operation {
+  return planned(`scale ${service} to ${replicas.join(", ")}`, async (cluster) => {
+    for (const count of replicas) {
+      await cluster.docker("service", "scale", "--detach", `${service}=${count}`);
+      await cluster.settled();
+    }
+  });
+}
+
+export function drainNode(number: number): Operation {
+  return planned(`drain and activate n${number}`, async (cluster) => {
+    const setAvailability = (to: string) =>
+      cluster.docker("node", "update", "--availability", to, `n${number}`);
+    await setAvailability("drain");
+    await cluster.settled();
+    await setAvailability("active");
+  });
+}
+
+/** Restarted by its init system, as an upgrade does: told to end, and started again. */
+export function restartDaemon(number: number): Operation {
+  return planned(`restart the daemon of n${number}`, (cluster) =>
+    cluster.lab.host(number).restartDaemon("SIGTERM"),
+  );
+}
+
+/** The kernel forwards without it. */
+export function killDaemon(number: number): Operation {
+  return planned(`kill -9 of the daemon of n${number}`, (cluster) =>
+    cluster.lab.host(number).restartDaemon("SIGKILL"),
+  );
+}
+
+/** One task's container on this host, from outside of Weft. */
+export function killTask(service: ServiceName): Operation {
+  return {
+    name: `kill a task of ${service}`,
+    planned: false,
+    run: async (cluster) => {
+      const { host, container } = await someTask(cluster, service);
+      await host.engineOk(["kill", container]);
+      // Its replacement is made only once its death is known.
+      const isKnown = async () => !(await cluster.isRunning(container));
+      await until(isKnown, { what: "the task's end to be known" });
+      await cluster.settled();
+    },
+  };
+}
+
+/** Everything on a worker dies at once; later it is switched on again. */
+export function crashHost(number: number): Operation {
+  return {
+    name: `crash n${number}`,
+    planned: false,
+    run: async (cluster) => {
+      const host = cluster.lab.host(number);
+      await host.crash();
+      await nodeIs(cluster, `n${number}`, "Down");
+      await cluster.settled();
+      await host.restart();
+      await nodeIs(cluster, `n${number}`, "Ready");
+      await cluster.settled();
+    },
+  };
+}
+
+/** Operations drawn from the seed, without end. */
+export function* drawnOperations(random: Random): Generator<Operation> {
+  const order = (): Order => pick(random, ["stop-first", "start-first"]);
+  const service = (): ServiceName => pick(random, SERVICES);
+  const draws: readonly (() => Operation)[] = [
+    () => force(service(), order()),
+    () => changeEnv(service(), randomBelow(random, 1_000), order()),
+    () => changeImage(order()),
+    () => rollbackEarly(order()),
+    () => scale(service(), pick(random, [1, 2]), 12, 2 + randomBelow(random, 4)),
+    () => drainNode(1 + randomBelow(random, 3)),
+    () => restartDaemon(1 + randomBelow(random, 3)),
+    () => killDaemon(1 + randomBelow(random, 3)),
+    () => killTask(service()),
+    () => crashHost(2 + randomBelow(random, 2)),
+  ];
+  for (;;) yield pick(random, draws)();
+}
+
+function planned(name: string, act: (cluster: SoakCluster) => Promise<unknown>): Operation {
+  return {
+    name,
+    planned: true,
+    run: async (cluster) => {
+      await act(cluster);
+      await cluster.settled();
+    },
+  };
+}
+
+function orderFlags(order: Order): readonly string[] {
+  return order === "start-first" ? START_FIRST : STOP_FIRST;
+}
+
+async function someTask(cluster: SoakCluster, service: ServiceName) {
+  for (const host of cluster.lab.hosts) {
+    const ids = await host.engineOk(["ps", "-q", "--filter", `name=${service}.`]);
+    const [container] = ids.split("\n").filter(Boolean);
+    if (container !== undefined) return { host, container };
+  }
+  throw new Error(`no task of ${service} runs`);
+}
+
+async function nodeIs(cluster: SoakCluster, name: string, status: string): Promise<void> {
+  const look = async () => {
+    const said = await cluster.docker("node", "ls", "--format", "{{.Hostname}} {{.Status}}");
+    return said.split("\n").includes(`${name} ${status}`);
+  };
+  await until(look, { what: `${name} to be ${status}`, timeoutMs: 60_000, intervalMs: 100 });
+}
+
+function pick<T>(random: Random, from: readonly T[]): T {
+  return from[randomBelow(random, from.length)] as T;
+}
