@@ -21,22 +21,19 @@ const GAP = { kind: "gap" } as const;
 const PARTIAL = { kind: "partial" } as const;
 
 export class AssignmentsInbox {
-  #sequence = 0;
-  #hasSet = false;
+  readonly #order = new FrameOrder();
   #set: ReadonlyMap<string, TaskAssignment> = new Map();
   /** Over all sessions: a task that was told to stop is never called back, whatever a manager forgot. */
   #told: ReadonlyMap<string, TaskAssignment> = new Map();
 
   /** A new session begins. */
   restart(): void {
-    this.#sequence = 0;
-    this.#hasSet = false;
+    this.#order.restart();
   }
 
   receive(frame: Assignments, sequence: number): Received<readonly TaskAssignment[]> {
-    if (isGap(this.#sequence, sequence, frame.complete || this.#hasSet)) return GAP;
-    this.#sequence = sequence;
-    this.#hasSet = true;
+    const order = this.#order.check(sequence, frame.complete);
+    if (order !== "next") return order === "gap" ? GAP : PARTIAL;
     const put = frame.put.map(decodeAssignment).map((next) => this.#withoutWayBack(next));
     const before = frame.complete ? new Map<string, TaskAssignment>() : this.#set;
     this.#set = applyDelta(before, { put, remove: frame.remove }, ({ task }) => task.id);
@@ -53,19 +50,16 @@ export class AssignmentsInbox {
 }
 
 export class MeshInbox {
-  #sequence = 0;
-  #hasSet = false;
+  readonly #order = new FrameOrder();
   #table: MeshTable = EMPTY_MESH;
 
   restart(): void {
-    this.#sequence = 0;
-    this.#hasSet = false;
+    this.#order.restart();
   }
 
   receive(frame: Mesh, sequence: number): Received<MeshConfig> {
-    if (isGap(this.#sequence, sequence, frame.complete || this.#hasSet)) return GAP;
-    this.#sequence = sequence;
-    this.#hasSet = true;
+    const order = this.#order.check(sequence, frame.complete);
+    if (order !== "next") return order === "gap" ? GAP : PARTIAL;
     const before = frame.complete ? EMPTY_MESH : this.#table;
     this.#table = {
       revision: Number(frame.revision),
@@ -95,6 +89,27 @@ export function decodeRole(text: string): NodeRole {
 }
 
 /** Changes count up by one and need a set to change; a complete set may come at any number. */
-function isGap(last: number, next: number, hasBase: boolean): boolean {
-  return !hasBase || next !== last + 1;
+class FrameOrder {
+  #last = 0;
+  #hasBase = false;
+  #isAsked = false;
+
+  restart(): void {
+    this.#hasBase = false;
+    this.#isAsked = false;
+  }
+
+  /** `gap` once, then `waiting` until the complete set has come that the gap made us ask for. */
+  check(sequence: number, complete: boolean): "next" | "gap" | "waiting" {
+    if (complete || (this.#hasBase && sequence === this.#last + 1)) {
+      this.#hasBase = true;
+      this.#isAsked = false;
+      this.#last = sequence;
+      return "next";
+    }
+    const isFirst = !this.#isAsked;
+    this.#hasBase = false;
+    this.#isAsked = true;
+    return isFirst ? "gap" : "waiting";
+  }
 }

@@ -158,7 +158,7 @@ export class AgentSession implements Startable, SessionReporter {
 
   #connect(): void {
     const { certificates, handler } = this.#components;
-    const addr = this.#managers[this.#next++ % this.#managers.length];
+    const addr = this.#managers[this.#next % this.#managers.length];
     if (this.#stopped || addr === undefined) return;
     const client = new RpcClient({
       addr,
@@ -195,6 +195,8 @@ export class AgentSession implements Startable, SessionReporter {
     if (this.#connection !== connection) return;
     this.#close(connection);
     this.#onLost?.();
+    // Most managers that end a session are back at once; one that was not there is not tried twice running.
+    if (!connection.welcomed) this.#next += 1;
     if (this.#stopped) return;
     const { clock, log, random } = this.#components;
     const ceilingMs = Math.min(RETRY_MS_MIN * 2 ** this.#failures++, RETRY_MS_MAX);
@@ -290,21 +292,27 @@ export class AgentSession implements Startable, SessionReporter {
     );
   }
 
-  /** A timer that is late shows that this process was held up: what the manager said may wait to be read. */
-  #expectWithin(connection: Connection, waitMs: number, why: string): void {
+  /**
+   * A timer that is late shows that this process was held up, and what the manager said may wait to be read:
+   * it is given that time again, once, since a starved process is late always.
+   */
+  #expectWithin(connection: Connection, waitMs: number, why: string, isAgain = false): void {
     const { clock } = this.#components;
     const dueAt = clock.monotonic() + waitMs;
     connection.silence?.cancel();
     connection.silence = clock.timer("manager silent", waitMs, () => {
       const lateMs = clock.monotonic() - dueAt;
-      if (lateMs > LATE_MS_MAX) this.#expectWithin(connection, lateMs, why);
+      if (lateMs > LATE_MS_MAX && !isAgain) this.#expectWithin(connection, lateMs, why, true);
       else this.#lose(connection, why);
     });
   }
 
   #setManagers({ managers }: Managers): void {
     if (managers.length === 0) return;
-    this.#managers = managers.map(({ addr }) => addr);
+    // Those that it was started with stay at the end: what managers advertise may not be reachable from here.
+    const advertised = managers.map(({ addr }) => addr);
+    this.#managers = [...new Set([...advertised, ...this.#init.managers])];
+    this.#next = Math.max(0, this.#managers.indexOf(this.#connection?.addr ?? ""));
     this.#init.onManagers(managers.map(({ nodeId: nodeID, addr }) => ({ nodeID, addr })));
   }
 

@@ -1,12 +1,5 @@
 /** A service's endpoint: its ports and, for ingress ports in vip mode, its virtual IP in the ingress network. Pure. */
-import type {
-  Endpoint,
-  EndpointSpec,
-  Network,
-  Service,
-  Task,
-  VirtualIP,
-} from "../cluster/objects.ts";
+import type { Endpoint, EndpointSpec, Network, Service, VirtualIP } from "../cluster/objects.ts";
 import { sameValue } from "../cluster/same-value.ts";
 import type { AddressPool } from "./address-pool.ts";
 import { isIngress, type PortSpace } from "./ports.ts";
@@ -55,11 +48,6 @@ export function allocateEndpoint(
 /** Whether its tasks need an address in the ingress network: for ports of either mode. */
 export function publishesPorts(service: Service): boolean {
   return endpointSpecOf(service).ports.length > 0;
-}
-
-/** Whether a task that was allocated earlier lacks the ingress address that its service's ports now need. */
-export function lacksIngressAddress(service: Service, task: Task): boolean {
-  return publishesPorts(service) && task.networksAttachments.length === 0;
 }
 
 function endpointSpecOf(service: Service): EndpointSpec {

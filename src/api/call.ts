@@ -42,7 +42,7 @@ export function param(call: ApiCall, name: string): string {
 }
 
 export function bodyOf(call: ApiCall): Promise<Buffer> {
-  return readBody(call.request);
+  return readBody(call.request, call.response);
 }
 
 /** Docker's reading of a flag: anything but "", "0", "no", "false" and "none" is yes. */

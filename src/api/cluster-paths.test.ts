@@ -1,7 +1,10 @@
 /** The cluster's paths over a store in memory: what is read, what is written, and what each part of a node may see. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
+import { createServer as createNetServer } from "node:net";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { systemClock } from "../base/clock.ts";
+import { FakeClock, systemClock } from "../base/clock.ts";
 import { silentLogger } from "../base/logger.ts";
 import { makeNode, makePort, makeService, makeTask } from "../cluster/factories.ts";
 import type { Service } from "../cluster/objects.ts";
@@ -423,6 +426,71 @@ describe("what is merged", () => {
     const filtered = `${url}&filters=${encodeURIComponent('{"type":["container"]}')}`;
     engine.answers.set(`GET ${filtered}`, [200, `${local}\n`]);
     assert.equal((await ask(host, filtered)).text.trim(), local);
+  });
+});
+
+describe("what is followed", () => {
+  /** Opens a stream; `next` resolves once its text has what is waited for. */
+  async function follow(path: string) {
+    const socketPath = host.slice("unix://".length);
+    const outgoing = request({ socketPath, path, agent: false });
+    outgoing.end();
+    const [answer] = (await once(outgoing, "response")) as [IncomingMessage];
+    let text = "";
+    answer.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    const next = async (words: string) => {
+      while (!text.includes(words)) await once(answer, "data");
+    };
+    return { answer, next, end: () => outgoing.destroy() };
+  }
+
+  it("tells of a later task as well, until its reader goes", async () => {
+    await put(makeService({ id: "s1", name: "web" }));
+    await backend.store.update((tx) =>
+      tx.put("task", makeTask({ id: "t1", serviceID: "s1", nodeID: NODE_ID })),
+    );
+    const log = await follow("/services/web/logs?stdout=1&follow=1&tail=0");
+    await log.next("hello from t1");
+    await backend.store.update((tx) =>
+      tx.put("task", makeTask({ id: "t2", serviceID: "s1", nodeID: NODE_ID })),
+    );
+    await log.next("hello from t2");
+    assert.equal(backend.calls.length, 2);
+    assert.doesNotMatch(backend.calls[1] ?? "", /"tail"/);
+    log.end();
+  });
+
+  it("tells events as they come, and ends with the server", async () => {
+    // An Engine that has nothing to tell, and does not end.
+    engine.answers.set("GET /events", [200]);
+    const events = await follow("/events");
+    await put(makeService({ id: "s1", name: "web" }));
+    await events.next('"Action":"create"');
+    const ended = new Promise((resolve) => events.answer.once("close", resolve));
+    events.answer.on("error", () => {});
+    await server.stop();
+    await ended;
+  });
+
+  it("waits for no Engine that hangs where it needs none", async () => {
+    const hung = createNetServer();
+    const path = `${engine.directory}/hung.sock`;
+    await new Promise<void>((resolve) => hung.listen(path, resolve));
+    const clock = new FakeClock();
+    const other = `unix://${engine.directory}/weft2.sock`;
+    const log = silentLogger;
+    const init = { hosts: [other], dockerHost: `unix://${path}`, backend, log, version: "0.0.0" };
+    const beside = new ApiServer({ ...init, clock });
+    await beside.start();
+    const asked = once(hung, "connection");
+    const answer = ask(other, "/v1.41/services");
+    await asked;
+    clock.advance(1_000);
+    assert.equal((await answer).status, 200);
+    await beside.stop();
+    await new Promise((resolve) => hung.close(resolve));
   });
 });
 

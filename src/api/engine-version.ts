@@ -3,8 +3,12 @@ import type { Clock } from "../base/clock.ts";
 import { InvalidParameterError } from "../base/errors.ts";
 import type { Engine } from "./engine.ts";
 
-/** An Engine that was upgraded underneath is believed anew after this long. */
+/** An Engine that was upgraded underneath is believed anew after this long; one that was away is asked again. */
 const VERSION_TTL_MS = 30_000;
+const RETRY_MS = 2_000;
+
+/** An Engine that hangs does not hang the cluster's paths: they are answered unchecked after this long. */
+const VERSION_TIMEOUT_MS = 1_000;
 
 export interface EngineVersion {
   readonly apiVersion: string;
@@ -15,24 +19,38 @@ export class EngineVersionCache {
   readonly #engine: Engine;
   readonly #clock: Clock;
   #known: EngineVersion | undefined;
-  #readAt = Number.NEGATIVE_INFINITY;
+  #askAgainAt = Number.NEGATIVE_INFINITY;
+  #asking: Promise<void> | undefined;
 
   constructor(engine: Engine, clock: Clock) {
     this.#engine = engine;
     this.#clock = clock;
   }
 
-  /** The last that was read, while the Engine is away; undefined when there never was one. */
+  /** The last that was read, while a newer one is asked for; undefined when there never was one. */
   async current(): Promise<EngineVersion | undefined> {
-    if (this.#clock.monotonic() - this.#readAt < VERSION_TTL_MS) return this.#known;
-    try {
-      const answer = await this.#engine.get("/version");
-      this.#known = decodeVersion(JSON.parse(answer.body.toString("utf8"))) ?? this.#known;
-      this.#readAt = this.#clock.monotonic();
-    } catch {
-      // The cluster's paths do not need the Engine: they are answered without it, unchecked.
+    if (this.#clock.monotonic() >= this.#askAgainAt) {
+      this.#asking ??= this.#ask().finally(() => {
+        this.#asking = undefined;
+      });
+      if (this.#known === undefined) await this.#asking;
     }
     return this.#known;
+  }
+
+  async #ask(): Promise<void> {
+    const late = new AbortController();
+    const timer = this.#clock.timer("engine version", VERSION_TIMEOUT_MS, () => late.abort());
+    try {
+      const answer = await this.#engine.get("/version", late.signal);
+      this.#known = decodeVersion(JSON.parse(answer.body.toString("utf8"))) ?? this.#known;
+      this.#askAgainAt = this.#clock.monotonic() + VERSION_TTL_MS;
+    } catch {
+      // The cluster's paths do not need the Engine: they are answered without it, unchecked.
+      this.#askAgainAt = this.#clock.monotonic() + RETRY_MS;
+    } finally {
+      timer.cancel();
+    }
   }
 }
 

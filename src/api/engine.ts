@@ -8,13 +8,14 @@ import type {
   IncomingMessage,
   ServerResponse,
 } from "node:http";
+
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { messageOf, UnavailableError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
-import { request as httpRequest } from "../base/node-http.ts";
+import { Agent, request as httpRequest } from "../base/node-http.ts";
 import { type HostAddress, parseHost } from "./address.ts";
-import { MAX_HEADER_BYTES, sendError } from "./http.ts";
+import { expectsContinue, MAX_HEADER_BYTES, sendError } from "./http.ts";
 
 /** An answer of the Engine that Weft reads itself stops being read here; more is an error of the Engine's. */
 const MAX_ENGINE_ANSWER_BYTES = 64 * 1024 * 1024;
@@ -35,11 +36,23 @@ export interface ForwardOptions {
   readonly editHeaders?: (rawHeaders: readonly string[]) => readonly string[];
 }
 
+/**
+ * A connection for each request, since opening a local one costs less than meeting one that the Engine has just
+ * closed; but closed by Weft, never by asking for it (`Connection: close`): an Engine that answers at once and
+ * hangs up would meet the last, empty write of a request's end, and the broken pipe would take its answer away.
+ */
+class OneRequestAgent extends Agent {
+  override keepSocketAlive(): boolean {
+    return false;
+  }
+}
+
 export class Engine {
   readonly #dockerHost: string;
   readonly #address: HostAddress;
   readonly #log: Logger;
   readonly #spliced = new Set<Duplex>();
+  readonly #agent = new OneRequestAgent({ keepAlive: true });
 
   constructor(dockerHost: string, log: Logger) {
     this.#dockerHost = dockerHost;
@@ -66,7 +79,8 @@ export class Engine {
       });
       upstream.on("response", (answer) => passAnswer(answer, response, options));
       if (options.body !== undefined) upstream.end(options.body);
-      else passBody(request, upstream);
+      else if (expectsContinue(request)) awaitContinue(request, response, upstream);
+      else request.pipe(upstream);
     });
   }
 
@@ -120,6 +134,7 @@ export class Engine {
   /** Ends what is still spliced. */
   close(): void {
     for (const stream of this.#spliced) stream.destroy();
+    this.#agent.destroy();
   }
 
   #request(
@@ -138,8 +153,7 @@ export class Engine {
       method,
       path,
       headers,
-      // A connection each: opening a local one costs less than one that the Engine has closed meanwhile.
-      agent: false,
+      agent: this.#agent,
       maxHeaderSize: MAX_HEADER_BYTES,
       ...(signal === undefined ? {} : { signal }),
     });
@@ -179,28 +193,6 @@ function headersFor(request: IncomingMessage): string[] {
   return headers;
 }
 
-/**
- * As `pipe`, but the last bytes of an announced body and its end are one write. The Engine may answer and
- * close as soon as it has them; any write after that, even Node's empty one at the end, fails with EPIPE
- * and takes the answer with it.
- */
-function passBody(request: IncomingMessage, upstream: ClientRequest): void {
-  let left = Number(request.headers["content-length"]);
-  if (!(left > 0)) {
-    request.pipe(upstream);
-    return;
-  }
-  request.on("data", (chunk: Buffer) => {
-    left -= chunk.length;
-    if (left <= 0) {
-      upstream.end(chunk);
-    } else if (!upstream.write(chunk)) {
-      request.pause();
-      upstream.once("drain", () => request.resume());
-    }
-  });
-}
-
 function withoutHopByHop(rawHeaders: readonly string[]): string[] {
   const kept: string[] = [];
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
@@ -208,6 +200,21 @@ function withoutHopByHop(rawHeaders: readonly string[]): string[] {
     if (!HOP_BY_HOP.has(name.toLowerCase())) kept.push(name, rawHeaders[at + 1] ?? "");
   }
   return kept;
+}
+
+/** The client sends its body once the Engine wants it; an Engine that refuses at once never reads one. */
+function awaitContinue(
+  request: IncomingMessage,
+  response: ServerResponse,
+  upstream: ClientRequest,
+): void {
+  // If the Engine never asks, the client may send its body or not: what would follow it is anybody's guess.
+  response.shouldKeepAlive = false;
+  upstream.once("continue", () => {
+    response.writeContinue();
+    request.pipe(upstream);
+  });
+  upstream.flushHeaders();
 }
 
 function passAnswer(

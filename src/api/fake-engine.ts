@@ -16,8 +16,8 @@ export interface FakeEngine {
   readonly host: string;
   readonly directory: string;
   readonly seen: SeenRequest[];
-  /** Answers by "METHOD /path", as status and body; anything else is 404, as an Engine's. */
-  readonly answers: Map<string, readonly [number, string]>;
+  /** Answers by "METHOD /path", as status and body, without end where there is no body; anything else is 404. */
+  readonly answers: Map<string, readonly [number, string?]>;
   readonly server: Server;
   stop(): Promise<void>;
 }
@@ -26,7 +26,7 @@ export async function startFakeEngine(): Promise<FakeEngine> {
   const directory = mkdtempSync(join(tmpdir(), "weft-api-"));
   const path = join(directory, "engine.sock");
   const seen: SeenRequest[] = [];
-  const answers = new Map<string, readonly [number, string]>([
+  const answers = new Map<string, readonly [number, string?]>([
     ["GET /version", [200, JSON.stringify({ ApiVersion: "1.41", MinAPIVersion: "1.12" })]],
   ]);
   const server = createServer((incoming, response) => {
@@ -37,7 +37,9 @@ export async function startFakeEngine(): Promise<FakeEngine> {
       seen.push({ method, url, headers, body: Buffer.concat(chunks).toString() });
       const notFound = [404, '{"message":"page not found"}'] as const;
       const [status, body] = answers.get(`${method} ${url}`) ?? notFound;
-      response.writeHead(status, { "Content-Type": "application/json", "X-Engine": "1" }).end(body);
+      response.writeHead(status, { "Content-Type": "application/json", "X-Engine": "1" });
+      if (body === undefined) response.flushHeaders();
+      else response.end(body);
     });
   });
   await new Promise<void>((resolve) => server.listen(path, resolve));

@@ -9,8 +9,17 @@ export const MAX_HEADER_BYTES = 1024 * 1024;
 /** A body for one of Weft's own paths beyond this is refused with 400; SwarmKit's messages end there too. */
 export const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
+/** Whether the client holds its body back until it is asked for. */
+export function expectsContinue(request: IncomingMessage): boolean {
+  return request.headers.expect?.toLowerCase() === "100-continue";
+}
+
 /** Reads a request's body whole, or refuses it. */
-export async function readBody(request: IncomingMessage): Promise<Buffer> {
+export async function readBody(
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<Buffer> {
+  if (expectsContinue(request)) response.writeContinue();
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {

@@ -8,6 +8,7 @@ import { rpcError } from "./errors.ts";
 import { type Filters, parseFilters } from "./filters.ts";
 import { requireManager } from "./manager.ts";
 import { outOfSequence } from "./service-writes.ts";
+import { encodeTlsInfo } from "./wire/cluster.ts";
 import { encodeNode, nodeSpec } from "./wire/node.ts";
 import { decodeText } from "./wire/schema.ts";
 
@@ -18,15 +19,16 @@ export function listNodes(call: ApiCall): Answer {
   checkWords(filters, "role", ["worker", "manager"]);
   checkWords(filters, "membership", ["accepted", "pending"]);
   const snapshot = requireManager(call.context).store.view();
-  const cluster = findCluster(snapshot);
+  const tlsInfo = encodeTlsInfo(findCluster(snapshot)?.rootCACertificate ?? "");
   const nodes = snapshot.list("node").filter((node) => isListed(node, filters));
-  return { status: 200, body: nodes.map((node) => encodeNode(node, cluster)) };
+  return { status: 200, body: nodes.map((node) => encodeNode(node, tlsInfo)) };
 }
 
 export function inspectNode(call: ApiCall): Answer {
   const snapshot = requireManager(call.context).store.view();
   const node = findNode(snapshot, param(call, "id"));
-  return { status: 200, body: encodeNode(node, findCluster(snapshot)) };
+  const tlsInfo = encodeTlsInfo(findCluster(snapshot)?.rootCACertificate ?? "");
+  return { status: 200, body: encodeNode(node, tlsInfo) };
 }
 
 export async function postNodeUpdate(call: ApiCall): Promise<Answer> {

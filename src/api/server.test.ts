@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -65,6 +66,59 @@ test("a POST without a body stays one without a body", async () => {
   assert.equal(engine.seen[0]?.headers["content-length"], "0");
   assert.equal(engine.seen[0]?.headers["transfer-encoding"], undefined);
 });
+
+test("a body is asked for when the Engine wants it, and not when it refuses at once", async () => {
+  const refusing = createServer((socket) => {
+    socket.once("data", (data) => {
+      assert.match(data.toString(), /expect: 100-continue/i);
+      socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
+    });
+  });
+  const path = join(engine.directory, "refusing.sock");
+  await new Promise<void>((resolve) => refusing.listen(path, resolve));
+  const other = makeServer([`unix://${engine.directory}/weft2.sock`], `unix://${path}`);
+  await other.start();
+  const headers = { Expect: "100-continue", "Content-Length": "10" };
+  const ends = [`unix://${engine.directory}/weft2.sock`, host].map((socket) =>
+    exchange(socket, "PUT", "/containers/x/archive", headers, "0123456789"),
+  );
+  assert.deepEqual(await Promise.all(ends), [
+    { asked: false, status: 404, text: "no" },
+    { asked: true, status: 404, text: '{"message":"page not found"}' },
+  ]);
+  assert.equal(engine.seen.at(-1)?.body, "0123456789");
+  await other.stop();
+  await new Promise((resolve) => refusing.close(resolve));
+});
+
+/** A request whose body is only sent when it is asked for. */
+function exchange(
+  socket: string,
+  method: string,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  body: string,
+): Promise<{ asked: boolean; status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const socketPath = socket.slice("unix://".length);
+    const outgoing = request({ socketPath, method, path, headers, agent: false });
+    let asked = false;
+    outgoing.on("continue", () => {
+      asked = true;
+      outgoing.end(body);
+    });
+    outgoing.on("error", reject);
+    outgoing.on("response", (answer) => {
+      let text = "";
+      answer.on("data", (chunk: Buffer) => (text += chunk.toString()));
+      answer.on("end", () => {
+        outgoing.destroy();
+        resolve({ asked, status: answer.statusCode ?? 0, text });
+      });
+    });
+    outgoing.flushHeaders();
+  });
+}
 
 test("the Engine hears nothing of the cluster's paths, not even of those that nobody has", async () => {
   for (const path of ["/services/a/b/c", "/v1.41/swarm/nothing", "/nodes/", "/tasks/a/b?x=1"]) {

@@ -6,8 +6,9 @@ import { readFileSync } from "node:fs";
 import type { IncomingMessage, RequestListener, Server, ServerOptions } from "node:http";
 import type { Duplex } from "node:stream";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { AssertionFault } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
-import { InvalidParameterError, NotFoundError } from "../base/errors.ts";
+import { InvalidParameterError, NotFoundError, WeftError } from "../base/errors.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import { createServer, createTLSServer } from "../base/node-http.ts";
@@ -141,6 +142,8 @@ export class ApiServer implements Startable {
   #wire(server: Server): Server {
     const listener: RequestListener = (request, response) => this.#app.routing(request, response);
     server.on("request", listener);
+    // Not Node's own "continue" to everybody: whether a body is wanted is said by whoever answers.
+    server.on("checkContinue", listener);
     server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) =>
       this.#engine.splice(request, socket, head),
     );
@@ -199,11 +202,17 @@ export class ApiServer implements Startable {
       });
       if (answer !== undefined) sendJson(reply.raw, answer.status, answer.body);
     } catch (error) {
+      if (error instanceof AssertionFault) return void setImmediate(() => rethrow(error));
       if (gone.signal.aborted) return;
-      this.#log.debug("refused", { method: route.method, path: route.path, error });
+      this.#logFailure(route, error);
       if (reply.raw.headersSent) reply.raw.destroy();
       else sendError(reply.raw, error);
     }
+  }
+
+  #logFailure({ method, path }: ApiRoute, error: unknown): void {
+    if (error instanceof WeftError) this.#log.debug("refused", { method, path, error });
+    else this.#log.error("a request failed", { method, path, error });
   }
 
   async #checkVersion(url: string, reply: FastifyReply): Promise<void> {
@@ -215,6 +224,11 @@ export class ApiServer implements Startable {
     const { version } = unversioned(url);
     if (version !== undefined) checkClientVersion(version, engine);
   }
+}
+
+/** Where no promise catches it: a lost invariant ends the process. */
+function rethrow(fault: AssertionFault): never {
+  throw fault;
 }
 
 /** Takes the version off a path: `/v1.41/services` is `/services`, asked for by a client of 1.41. */

@@ -93,15 +93,16 @@ export class Auditor implements Startable {
     createInterface({ input: monitor.stdout }).on("line", (line) => {
       if (TABLE_IS_GONE.has(line.trim())) this.#loop.markDirty();
     });
-    monitor.once("error", (error) => this.#watchLater({ error }));
-    monitor.once("exit", (code, signal) => this.#watchLater({ code, signal }));
+    // What cannot be run now will hardly be in a second.
+    monitor.once("error", (error) => this.#watchLater(this.#intervalMs, { error }));
+    monitor.once("exit", (code, signal) => this.#watchLater(MONITOR_RETRY_MS, { code, signal }));
   }
 
-  #watchLater(why: Readonly<Record<string, unknown>>): void {
+  #watchLater(delayMs: number, why: Readonly<Record<string, unknown>>): void {
     if (this.#stopped) return;
     this.#components.log.warn("nft monitor ended, starting it again", why);
     this.#retry?.cancel();
-    this.#retry = this.#components.clock.timer("nft monitor", MONITOR_RETRY_MS, () => {
+    this.#retry = this.#components.clock.timer("nft monitor", delayMs, () => {
       this.#watch();
       // What was deleted while nobody watched.
       this.#loop.markDirty();

@@ -67,7 +67,8 @@ function sets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
 function chains(view: MeshView, mark: MarkLayout): [string, Chain][] {
   return [
     ["raw_prerouting", base("filter", "prerouting", PRIORITY_RAW, rawPrerouting(view))],
-    ["from_mesh", chain(["ip daddr 127.0.0.0/8 drop", "ip saddr 127.0.0.0/8 drop"])],
+    ["from_tunnel", chain([BY_ITS_SENDER, ...FROM_MESH])],
+    ["from_mesh", chain(FROM_MESH)],
     ["mark_prerouting", base("filter", "prerouting", PRIORITY_MANGLE, markPrerouting())],
     ["mark_reply", chain(markReply(mark))],
     ["mark_bits", chain(markBits(mark))],
@@ -90,15 +91,17 @@ function chains(view: MeshView, mark: MarkLayout): [string, Chain][] {
 /** Before conntrack: what must never be let in, and the zone that says who sent it. */
 function rawPrerouting(view: MeshView): string[] {
   return [
-    // route_localnet lets 127.0.0.0/8 in on these links (CVE-2020-8558); only conntrack may bring it about.
-    `iifname "${LINK}" jump from_mesh`,
+    `iifname "${LINK}" jump from_tunnel`,
     `iifname "${TASK_LINKS}" jump from_mesh`,
-    // One client port through two nodes to one task is one tuple here: the zone tells the flows apart.
-    `iifname "${LINK}" ct original zone set ether saddr map @peer_zone`,
     // The tunnel's packets are believed, so only members may send them. Other tunnels' VNIs are not Weft's.
     `udp dport ${view.dataPathPort} fib daddr type local @th,96,24 ${view.vni} ip saddr != @peers drop`,
   ];
 }
+
+/** One client port through two nodes to one task is one tuple here: the zone tells the flows apart. */
+const BY_ITS_SENDER = "ct original zone set ether saddr map @peer_zone";
+/** route_localnet lets 127.0.0.0/8 in on these links (CVE-2020-8558); only conntrack may bring it about. */
+const FROM_MESH = ["ip daddr 127.0.0.0/8 drop", "ip saddr 127.0.0.0/8 drop"];
 
 /** A task's reply goes back through the node that the request came by: that node must undo its DNAT. */
 function markPrerouting(): string[] {

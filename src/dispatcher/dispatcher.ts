@@ -7,7 +7,7 @@
  */
 import { setImmediate } from "node:timers/promises";
 import type { Clock, Timer } from "../base/clock.ts";
-import { messageOf } from "../base/errors.ts";
+import { InvalidParameterError, messageOf } from "../base/errors.ts";
 import type { NodeID, TaskID } from "../base/ids.ts";
 import { Reconciler, type Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
@@ -37,6 +37,9 @@ import {
 } from "./session.ts";
 import { decodeDescription } from "./wire-objects.ts";
 import { decodePortProblems, decodeStatus } from "./wire-status.ts";
+
+/** Ours sends four; one that sends more than this has its session ended, as the store cannot be had faster. */
+const REPORTS_UNACKNOWLEDGED_MAX = 64;
 
 export interface DispatcherComponents {
   readonly store: Store;
@@ -210,6 +213,10 @@ export class Dispatcher implements Startable {
   }
 
   async #onReport(session: NodeSession, report: Report): Promise<void> {
+    session.unacknowledged += 1;
+    if (session.unacknowledged > REPORTS_UNACKNOWLEDGED_MAX) {
+      throw new InvalidParameterError("more reports than a node may send unacknowledged");
+    }
     if (report.appliedRevision !== undefined) {
       session.applied = Number(report.appliedRevision);
       this.#reconciler.markDirty();

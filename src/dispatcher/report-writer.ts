@@ -117,10 +117,7 @@ function writeStatus(
   return [];
 }
 
-/** States only move forward; within one, only what is newer counts. */
+/** States only move forward. Within one the last word counts: a node's reports come in order, over one session. */
 function isForward(before: TaskStatus, after: TaskStatus): boolean {
-  if (before.state === after.state) {
-    return Date.parse(after.timestamp) > Date.parse(before.timestamp);
-  }
   return isTaskStateAtLeast(after.state, before.state);
 }

@@ -47,6 +47,8 @@ export class NodeSession {
   readonly nodeID: string;
   /** The endpoint revision that the node's kernel has confirmed in this session. */
   applied = 0;
+  /** Reports taken and not yet acknowledged. */
+  unacknowledged = 0;
   readonly #stream: SessionStream;
   readonly #cutConnection: () => void;
   readonly #onWritable: () => void;
@@ -84,6 +86,7 @@ export class NodeSession {
   }
 
   acknowledge(sequence: number): void {
+    this.unacknowledged -= 1;
     this.#send({ case: "ack", value: { sequence } });
   }
 

@@ -14,7 +14,8 @@ const pending = new Set<CleanUp>();
 export function cleanUpAtExit(cleanUp: CleanUp): () => void {
   if (pending.size === 0) {
     process.on("exit", runPending);
-    for (const signal of SIGNALS) process.on(signal, onSignal);
+    // First in line, so that it sees the others before one that listens once is gone.
+    for (const signal of SIGNALS) process.prependListener(signal, onSignal);
   }
   pending.add(cleanUp);
   return () => {

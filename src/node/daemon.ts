@@ -8,9 +8,7 @@ import { lockFile, lockNetworkNamespace } from "../base/lock.ts";
 import type { Logger, LogLevel } from "../base/logger.ts";
 import { systemRandom } from "../base/random.ts";
 import { VERSION } from "../base/version.ts";
-import { Datapath } from "../datapath/datapath.ts";
-import { openNft } from "../datapath/nft/open.ts";
-import { runTool } from "../datapath/run.ts";
+import { openDatapath } from "../datapath/open.ts";
 import { ensureKeeper } from "../keeper/launch.ts";
 import { DockerRuntime } from "../runtime/docker/docker-runtime.ts";
 import { EngineClient } from "../runtime/docker/engine-client.ts";
@@ -52,13 +50,13 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await refuseSwarmEngine(engine, log);
   const keeperOptions = { dataDir, version: VERSION, executable: options.executable, log };
   const keeper = await ensureKeeper({ ...keeperOptions, logLevel: options.logLevel });
-  const nft = await openNft(log, runTool);
+  const kernel = await openDatapath({ log, clock: systemClock });
   const node = new WeftNode(
     {
       runtime: new DockerRuntime({ clock: systemClock }, { socketPath }),
       keeper,
       ensureKeeper: async () => void (await ensureKeeper(keeperOptions)),
-      datapath: new Datapath({ log, nft, run: runTool }),
+      datapath: kernel.datapath,
       checkHost: () => checkEngine(engine, socketPath),
       clock: systemClock,
       random: systemRandom,
@@ -76,12 +74,14 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     ...(options.tls === undefined ? {} : { tls: options.tls }),
   });
   await node.start();
+  // It has nothing to compare with, and does nothing, while this node is part of no cluster.
+  kernel.auditor.start();
   await api.start();
   log.info("the daemon is up", { version: VERSION, pid: process.pid });
   log.info("the daemon stops", { signal: await stopped });
   await api.stop();
   await node.stop();
-  await nft.close();
+  await kernel.close();
 }
 
 /** Held by the daemon of a network namespace as long as it lives. */

@@ -1,11 +1,10 @@
 /**
- * What every node of a cluster runs: the agent, its session with a manager, the renewal of its certificate, and
- * the audit of its kernel.
+ * What every node of a cluster runs: the agent, its session with a manager, and the renewal of its certificate.
  */
 import { hostname } from "node:os";
 import { Agent } from "../agent/agent.ts";
 import { AgentSession } from "../agent/session.ts";
-import type { Clock, Timer } from "../base/clock.ts";
+import type { Clock } from "../base/clock.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Random } from "../base/random.ts";
@@ -14,9 +13,6 @@ import type { NodeCertificates } from "../ca/node-certificates.ts";
 import type { Datapath } from "../datapath/datapath.ts";
 import type { KeeperClient } from "../keeper/protocol.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-
-/** How often the kernel is read back and compared with what it should be. */
-const AUDIT_INTERVAL_MS = 10_000;
 
 export interface MemberComponents {
   readonly runtime: Runtime;
@@ -49,8 +45,6 @@ export class MemberRole implements Startable {
   #managers: readonly string[];
   #session: AgentSession | undefined;
   #stopped = false;
-  #auditTimer: Timer | undefined;
-  #audit: Promise<unknown> = Promise.resolve();
 
   constructor(components: MemberComponents, init: MemberInit) {
     const { clock, random, log } = components;
@@ -77,7 +71,6 @@ export class MemberRole implements Startable {
   async start(): Promise<void> {
     await this.#agent.start();
     this.#renewer.start();
-    this.#planAudit();
     void this.#agent.description().then((description) => {
       if (this.#stopped) return;
       this.#session = new AgentSession(
@@ -106,8 +99,6 @@ export class MemberRole implements Startable {
   /** Stops deciding. Containers, kernel and keeper go on as they are. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#auditTimer?.cancel();
-    await this.#audit;
     await this.#session?.stop();
     await this.#renewer.stop();
     await this.#agent.stop();
@@ -120,16 +111,5 @@ export class MemberRole implements Startable {
     await this.stop();
     await this.#components.datapath.reset();
     await this.#components.keeper.holdPorts([]);
-  }
-
-  #planAudit(): void {
-    this.#auditTimer = this.#components.clock.timer("audit", AUDIT_INTERVAL_MS, () => {
-      this.#audit = this.#components.datapath
-        .audit()
-        .catch((error: unknown) => this.#components.log.warn("the audit failed", { error }))
-        .then(() => {
-          if (!this.#stopped) this.#planAudit();
-        });
-    });
   }
 }

@@ -6,9 +6,7 @@ import { messageOf } from "../base/errors.ts";
 import { lockNetworkNamespace } from "../base/lock.ts";
 import type { Logger } from "../base/logger.ts";
 import { VERSION } from "../base/version.ts";
-import { Datapath } from "../datapath/datapath.ts";
-import { openNft } from "../datapath/nft/open.ts";
-import { runTool } from "../datapath/run.ts";
+import { openDatapath } from "../datapath/open.ts";
 import { HTTPKeeperClient } from "../keeper/client.ts";
 import { ensureKeeper } from "../keeper/launch.ts";
 import { KEEPER_SOCKET, PLUGIN_SOCKET } from "../keeper/protocol.ts";
@@ -47,9 +45,9 @@ export async function resetHost(options: ResetOptions): Promise<readonly string[
   await step("removing tasks' containers and Weft's networks", () => removeFromEngine(options));
   await step("stopping the keeper", () => stopKeeper());
   await step("removing links, routes and rules", async () => {
-    const nft = await openNft(log, runTool);
-    await new Datapath({ log, nft, run: runTool }).reset();
-    await nft.close();
+    const kernel = await openDatapath({ log, clock: systemClock });
+    await kernel.datapath.reset();
+    await kernel.close();
   });
   await step(`removing state in ${options.dataDir}`, async () => {
     for (const path of [KEEPER_SOCKET, PLUGIN_SOCKET, ...options.apiSockets]) {

@@ -185,9 +185,10 @@ test("a thousand tasks on a hundred nodes take well under a second, evenly", asy
     }),
   );
   const snapshot = await snapshotOf(nodes, tasks);
-  const start = performance.now();
+  // Processor time, so that a busy machine is no failure.
+  const start = process.cpuUsage();
   const placed = planSchedule(snapshot, new RecentFailures(), 0);
-  const took = performance.now() - start;
+  const took = process.cpuUsage(start).user / 1_000;
   assert.ok(took < 1_000, `${took} ms`);
   const perNode = new Map<string, number>();
   for (const { nodeID = "" } of placed) perNode.set(nodeID, (perNode.get(nodeID) ?? 0) + 1);

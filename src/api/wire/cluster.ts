@@ -117,8 +117,14 @@ export function encodeCluster(cluster: Cluster) {
   };
 }
 
+export interface TlsInfo {
+  readonly TrustRoot?: string;
+  readonly CertIssuerSubject?: string;
+  readonly CertIssuerPublicKey?: string;
+}
+
 /** The cluster's trust root, as nodes and the cluster show it; empty where there is none. */
-export function encodeTlsInfo(rootCertificate: string) {
+export function encodeTlsInfo(rootCertificate: string): TlsInfo {
   if (rootCertificate === "") return {};
   const certificate = new X509Certificate(rootCertificate);
   return {

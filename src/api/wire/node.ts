@@ -1,13 +1,12 @@
 /** Nodes as Docker's JSON has them (api/types/swarm/node.go). */
 import { InvalidParameterError } from "../../base/errors.ts";
 import {
-  type Cluster,
   NODE_AVAILABILITIES,
   type Node,
   type NodeDescription,
   type NodeSpec,
 } from "../../cluster/objects.ts";
-import { encodeTlsInfo } from "./cluster.ts";
+import type { TlsInfo } from "./cluster.ts";
 import { encodeMeta } from "./meta.ts";
 import {
   type Codec,
@@ -28,12 +27,13 @@ export const nodeSpec: Codec<NodeSpec> = struct<NodeSpec>("swarm.NodeSpec", {
   availability: mandatory("Availability", "swarm.NodeAvailability", NODE_AVAILABILITIES),
 });
 
-export function encodeNode(node: Node, cluster: Cluster | undefined) {
+/** `tlsInfo` is the cluster's, the same for all: reading a certificate for each of a thousand nodes takes a while. */
+export function encodeNode(node: Node, tlsInfo: TlsInfo) {
   const message = statusMessage(node);
   return {
     ...encodeMeta(node),
     Spec: nodeSpec.encode(node.spec),
-    Description: encodeDescription(node.description, cluster),
+    Description: encodeDescription(node.description, tlsInfo),
     Status: {
       State: node.status.state,
       ...(message === "" ? {} : { Message: message }),
@@ -61,8 +61,7 @@ function encodeManagerStatus(status: NonNullable<Node["managerStatus"]>) {
   };
 }
 
-function encodeDescription(description: NodeDescription | undefined, cluster: Cluster | undefined) {
-  const tlsInfo = encodeTlsInfo(cluster?.rootCACertificate ?? "");
+function encodeDescription(description: NodeDescription | undefined, tlsInfo: TlsInfo) {
   if (description === undefined) {
     return { Platform: {}, Resources: {}, Engine: {}, TLSInfo: tlsInfo };
   }

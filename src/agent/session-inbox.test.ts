@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { makeTask } from "../cluster/factories.ts";
+import type { TaskState } from "../cluster/objects.ts";
+import { AssignmentsSchema, MeshSchema } from "../dispatcher/gen/weft_pb.ts";
+import { encodeAssignment } from "../dispatcher/wire-objects.ts";
+import { AssignmentsInbox, MeshInbox } from "./session-inbox.ts";
+
+const put = (id: string, desiredState: TaskState = "running") =>
+  encodeAssignment({ task: makeTask({ id, desiredState }) });
+
+function idsOf(received: ReturnType<AssignmentsInbox["receive"]>): string[] | string {
+  return received.kind === "set" ? received.value.map(({ task }) => task.id) : received.kind;
+}
+
+test("a set counts when its last frame has come", () => {
+  const inbox = new AssignmentsInbox();
+  const first = create(AssignmentsSchema, { complete: true, more: true, put: [put("t1")] });
+  const last = create(AssignmentsSchema, { put: [put("t2")] });
+  assert.equal(idsOf(inbox.receive(first, 1)), "partial");
+  assert.deepEqual(idsOf(inbox.receive(last, 2)), ["t1", "t2"]);
+  const change = create(AssignmentsSchema, { remove: ["t1"] });
+  assert.deepEqual(idsOf(inbox.receive(change, 3)), ["t2"]);
+});
+
+test("a missing frame is a gap until the complete set comes again", () => {
+  const inbox = new AssignmentsInbox();
+  const change = create(AssignmentsSchema, { put: [put("t2")] });
+  assert.equal(idsOf(inbox.receive(change, 1)), "gap", "a change of nothing");
+  const complete = create(AssignmentsSchema, { complete: true, put: [put("t1")] });
+  assert.deepEqual(idsOf(inbox.receive(complete, 1)), ["t1"]);
+  assert.equal(idsOf(inbox.receive(change, 3)), "gap");
+  assert.equal(idsOf(inbox.receive(change, 4)), "partial", "asked for once");
+  assert.deepEqual(idsOf(inbox.receive(complete, 5)), ["t1"]);
+  assert.deepEqual(idsOf(inbox.receive(change, 6)), ["t1", "t2"]);
+});
+
+test("the mesh is whole again after a gap too", () => {
+  const inbox = new MeshInbox();
+  const service = { serviceId: "web", serviceName: "web" };
+  const complete = create(MeshSchema, { complete: true, revision: 7n, putServices: [service] });
+  const change = create(MeshSchema, { revision: 9n, removeServices: ["web"] });
+  assert.equal(inbox.receive(complete, 1).kind, "set");
+  assert.equal(inbox.receive(change, 3).kind, "gap");
+  assert.equal(inbox.receive(complete, 4).kind, "set");
+  const received = inbox.receive(change, 5);
+  assert.deepEqual(received, { kind: "set", value: { revision: 9, nodes: [], services: [] } });
+});
+
+test("a task that was told to stop is not called back, in this session or the next", () => {
+  const inbox = new AssignmentsInbox();
+  const frame = (state: TaskState) =>
+    create(AssignmentsSchema, { complete: true, put: [put("t1", state)] });
+  const desired = (received: ReturnType<AssignmentsInbox["receive"]>) =>
+    received.kind === "set" ? received.value[0]?.task.desiredState : received.kind;
+  assert.equal(desired(inbox.receive(frame("running"), 1)), "running");
+  assert.equal(desired(inbox.receive(frame("shutdown"), 2)), "shutdown");
+  assert.equal(desired(inbox.receive(frame("running"), 3)), "shutdown");
+  inbox.restart();
+  assert.equal(desired(inbox.receive(frame("running"), 1)), "shutdown");
+  assert.equal(desired(inbox.receive(frame("remove"), 2)), "remove");
+});
