@@ -50,6 +50,11 @@ function tunnel(view: MeshView, facts: HostFacts): VxlanLink {
   };
 }
 
+/**
+ * A task is its own next hop: to the kernel it then is behind a gateway, and a packet that it is led to itself
+ * is no reason for an ICMP redirect. Those would use up what the kernel grants an address by ICMP, and the
+ * next refused datagram would be refused in silence.
+ */
 function routes(view: MeshView, ways: Ways): Map<string, Route> {
   const main = { table: "main", device: LINK };
   const made: Route[] = view.peers.map((peer) => ({ ...main, destination: peer.overlayAddress }));
@@ -60,7 +65,8 @@ function routes(view: MeshView, ways: Ways): Map<string, Route> {
   }
   for (const { address } of view.localLinks) {
     const way = ways.local(address);
-    if (way?.kind === "local") made.push({ table: "main", destination: address, device: way.link });
+    if (way?.kind !== "local") continue;
+    made.push({ table: "main", destination: address, device: way.link, via: address });
   }
   made.push({
     table: `${REPLY_TABLE}`,

@@ -26,7 +26,8 @@ export async function applyLinkEffect(effect: LinkEffect): Promise<void> {
 
 /**
  * The gateway's address has scope link, so that it is never chosen as a source for other destinations;
- * the route has scope global, so that the host itself speaks to its tasks from an address of its own.
+ * the route has scope global, so that the host itself speaks to its tasks from an address of its own. It
+ * names the task as its own next hop, as the datapath does, which says why.
  * Loose reverse-path filtering and route_localnet are this link's alone: a task's packet may answer a
  * client that the host's main table would look for elsewhere, or one at 127.0.0.1.
  */
@@ -36,7 +37,7 @@ async function createLink(effect: Extract<LinkEffect, { kind: "link.create" }>):
   const commands = [
     `addr replace ${GATEWAY_ADDRESS}/32 dev ${link} scope link`,
     `link set ${link} up`,
-    `route replace ${address}/32 dev ${link} scope global`,
+    `route replace ${address}/32 via ${address} dev ${link} onlink`,
   ];
   if (!(linkExists(link) && linkExists(peer))) {
     if (linkExists(link)) await deleteLink(link);

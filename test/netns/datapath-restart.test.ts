@@ -248,7 +248,11 @@ describe("a mesh that runs", { skip: whyNot() }, () => {
     ["the link's state", "ip link set weft0 down", /link weft0 was down/],
     ["a setting", "sysctl -qw net.ipv4.conf.wva1.route_localnet=0", /route_localnet was 0/],
     ["forwarding", "sysctl -qw net.ipv4.ip_forward=0", /ip_forward was 0 instead of 1/],
-    ["a task's route", "ip route del 10.255.0.10", /route 10.255.0.10 dev wva1 was missing/],
+    [
+      "a task's route",
+      "ip route del 10.255.0.10",
+      /route 10.255.0.10 via 10.255.0.10 dev wva1 was missing/,
+    ],
   ];
   for (const [what, command, found] of DAMAGES) {
     it(`finds and mends the loss of ${what}`, async () => {

@@ -245,7 +245,7 @@ export class Lab implements AsyncDisposable {
       [
         `link set ${link} up`,
         `addr add ${GATEWAY}/32 dev ${link} scope link`,
-        `route add ${address}/32 dev ${link} scope global`,
+        `route add ${address}/32 via ${address} dev ${link} onlink`,
       ],
       host.namespace,
     );
