@@ -2,8 +2,8 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { ApiServer } from "../api/server.ts";
-import { systemClock } from "../base/clock.ts";
-import { ConflictError, InvalidParameterError } from "../base/errors.ts";
+import { delay, systemClock } from "../base/clock.ts";
+import { ConflictError, InvalidParameterError, UnavailableError } from "../base/errors.ts";
 import { lockFile, lockNetworkNamespace } from "../base/lock.ts";
 import type { Logger, LogLevel } from "../base/logger.ts";
 import { systemRandom } from "../base/random.ts";
@@ -90,9 +90,15 @@ export const DAEMON_LOCK = "weft-daemon";
 const SWARM_ENGINE =
   "the local Docker Engine is in swarm mode itself, and Weft takes that place: run 'docker swarm leave' on the Engine first";
 
+/** An Engine that boots may in turn wait for our keeper, so it is not waited for longer than this. */
+const ENGINE_ANSWER_MS = 1_000;
+
 /** An Engine that does not answer yet is no reason to refuse: it may start after us. */
 async function refuseSwarmEngine(engine: EngineClient, log: Logger): Promise<void> {
-  const state = await swarmStateOf(engine).catch((error: unknown) => {
+  const patience = delay(systemClock, "engine answer", ENGINE_ANSWER_MS).then(() => {
+    throw new UnavailableError(`no answer within ${ENGINE_ANSWER_MS} ms`);
+  });
+  const state = await Promise.race([swarmStateOf(engine), patience]).catch((error: unknown) => {
     log.warn("the Docker Engine does not answer yet", { error });
     return "inactive";
   });

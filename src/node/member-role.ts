@@ -56,7 +56,10 @@ export class MemberRole implements Startable {
       hostname: hostname(),
       dataDir: init.dataDir,
       onRemoved: init.onRemoved,
-      onRole: (role) => log.warn("the managers gave this node another role", { role }),
+      onRole: (role) => {
+        if (role === init.certificates.identity.role) return;
+        log.warn("the managers gave this node another role", { role });
+      },
     });
     this.#renewer = new CertificateRenewer({
       certificates: init.certificates,
