@@ -55,13 +55,16 @@ export function difference(before: Traces, after: Traces): Record<string, string
 
 /** Counters count, and a socket's queue fills: neither is a trace. */
 function normalised(text: string): string[] {
-  return text
-    .split("\n")
-    .map((line) => line.replace(/counter packets \d+ bytes \d+/g, "counter"))
-    .map((line) => line.replace(/^((?:tcp|udp)\s+\S+)\s+\d+\s+\d+/, "$1"))
-    .map((line) => line.replace(/expires \S+/g, "").trim())
-    .filter((line) => line !== "")
-    .sort();
+  return (
+    text
+      .split("\n")
+      .map((line) => line.replace(/counter packets \d+ bytes \d+/g, "counter"))
+      .map((line) => line.replace(/^((?:tcp|udp)\s+\S+)\s+\d+\s+\d+/, "$1"))
+      .map((line) => line.replace(/expires \S+/g, "").trim())
+      // A new link's own address is there once nobody else on it was found to have it.
+      .filter((line) => line !== "" && !line.startsWith("local fe80:"))
+      .sort()
+  );
 }
 
 function without(lines: readonly string[], others: readonly string[]): string[] {
