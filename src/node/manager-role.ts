@@ -150,7 +150,6 @@ export async function createCluster(
   }
 }
 
-/** Forgets the cluster's objects: there is no way back. */
-export function removeCluster(dataDir: string): void {
+function removeCluster(dataDir: string): void {
   rmSync(storeDirectory(dataDir), { recursive: true, force: true });
 }

@@ -2,6 +2,7 @@
  * A node, from `swarm init` or `swarm join` to `swarm leave`, over all its restarts between: the composition
  * root of everything below the API, and the API's backend.
  */
+import { rmSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import type {
   InitRequest,
@@ -14,7 +15,8 @@ import { messageOf, SystemError, UnavailableError } from "../base/errors.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import { certificatesDirectory, joinCluster } from "../ca/join.ts";
 import { NodeCertificates } from "../ca/node-certificates.ts";
-import { openStore } from "../cluster/open-store.ts";
+import { openStore, storeDirectory } from "../cluster/open-store.ts";
+import type { Store } from "../cluster/store.ts";
 import {
   DEFAULT_MANAGER_PORT,
   parseHostPort,
@@ -22,7 +24,7 @@ import {
   resolveAdvertiseAddr,
 } from "./addresses.ts";
 import { readHostRoutes } from "./host-routes.ts";
-import { createCluster, ManagerRole, removeCluster } from "./manager-role.ts";
+import type { ManagerRole } from "./manager-role.ts";
 import { type MemberComponents, MemberRole } from "./member-role.ts";
 import { type NodeState, NodeStateFile } from "./node-state.ts";
 
@@ -115,6 +117,7 @@ export class WeftNode implements NodeBackend, Startable {
         listenAddr,
         networkInterfaces(),
       );
+      const { createCluster } = await managerModule();
       const { store, certificates } = await createCluster(this.#components, {
         ...request,
         advertiseAddr,
@@ -180,7 +183,7 @@ export class WeftNode implements NodeBackend, Startable {
   async #become(
     state: NodeState,
     certificates: NodeCertificates,
-    store: Awaited<ReturnType<typeof openStore>> | undefined,
+    store: Store | undefined,
   ): Promise<void> {
     this.#error = "";
     try {
@@ -196,10 +199,11 @@ export class WeftNode implements NodeBackend, Startable {
   async #run(
     state: NodeState,
     certificates: NodeCertificates,
-    store: Awaited<ReturnType<typeof openStore>> | undefined,
+    store: Store | undefined,
   ): Promise<void> {
     if (store !== undefined) {
       const { listenAddr } = state;
+      const { ManagerRole } = await managerModule();
       const manager = new ManagerRole(this.#components, { store, certificates, listenAddr });
       await manager.start();
       this.#manager = manager;
@@ -234,7 +238,7 @@ export class WeftNode implements NodeBackend, Startable {
   #forget(): void {
     this.#file.remove();
     NodeCertificates.remove(certificatesDirectory(this.#dataDir));
-    removeCluster(this.#dataDir);
+    rmSync(storeDirectory(this.#dataDir), { recursive: true, force: true });
     this.#remoteManagers = [];
   }
 
@@ -264,6 +268,11 @@ export class WeftNode implements NodeBackend, Startable {
     this.#turn = result.catch(() => {});
     return result;
   }
+}
+
+/** Loaded where it is needed: the modules that sign certificates take memory that a worker has no use for. */
+function managerModule() {
+  return import("./manager-role.ts");
 }
 
 /** What `docker info` shows: the advertised address, else the one that the managers see. */
