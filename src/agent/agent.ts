@@ -229,6 +229,7 @@ export class Agent implements Startable, SessionHandler {
       node: () => this.#templateNode(),
       network: (name) => this.#network(name),
       isReachable: (address) => this.#applier.isReachable(address),
+      isLive: (address) => this.#applier.isLive(address),
       claimPorts: async (task, previous) => {
         const ports = await this.#ports.claim(task, previous);
         if (ports.length > 0) this.#applier.markDirty();

@@ -37,6 +37,8 @@ export class MeshApplier implements Startable {
   readonly #loop: Reconciler;
   #mesh: MeshConfig | undefined;
   #reachable: ReadonlySet<string> = new Set();
+  /** Of local tasks. */
+  #live: ReadonlySet<string> = new Set();
   #appliedRevision: number | undefined;
   /** A mesh came that was not confirmed yet, be it the one that the kernel has: each session asks anew. */
   #owesConfirmation = false;
@@ -87,6 +89,11 @@ export class MeshApplier implements Startable {
     return this.#reachable.has(address);
   }
 
+  /** Whether the kernel leads new connections to this address. */
+  isLive(address: string): boolean {
+    return this.#live.has(address);
+  }
+
   idle(): Promise<void> {
     return this.#loop.idle();
   }
@@ -117,6 +124,7 @@ export class MeshApplier implements Startable {
     if (view === undefined) return false;
     await datapath.apply(view);
     this.#reachable = new Set(view.localLinks.map(({ address }) => address));
+    this.#live = liveAddresses(view);
     this.#components.onReachable();
     this.#appliedRevision = view.revision;
     if (this.#owesConfirmation && mesh === this.#mesh) {
@@ -132,4 +140,14 @@ export class MeshApplier implements Startable {
     this.#problems = problems;
     this.#components.onPortProblems(problems);
   }
+}
+
+function liveAddresses(view: MeshView): ReadonlySet<string> {
+  const live = new Set<string>();
+  for (const { endpoints } of view.services) {
+    for (const { address, nodeIndex, state } of endpoints) {
+      if (nodeIndex === view.self.index && state === "live") live.add(address);
+    }
+  }
+  return live;
 }

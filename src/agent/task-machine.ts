@@ -4,7 +4,7 @@
  * is reported.
  */
 import { AssertionFault, unreachable } from "../base/assert.ts";
-import type { Clock, Timer } from "../base/clock.ts";
+import { type Clock, delay, type Timer } from "../base/clock.ts";
 import { isTemporary, messageOf, UnavailableError } from "../base/errors.ts";
 import { Reconciler } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
@@ -30,6 +30,9 @@ import { nextStep, type TaskStep } from "./task-step.ts";
 import type { TemplateNode } from "./template.ts";
 import type { TrafficWatch } from "./traffic-watch.ts";
 
+/** An unhealthy task is stopped after this time even if the mesh still leads connections to it. */
+const HIDING_MS_MAX = 5_000;
+
 /** What a task needs of its node beside the runtime. */
 export interface TaskSurroundings {
   /** The node, as templates in a spec name it; undefined until the runtime has described it. */
@@ -38,6 +41,8 @@ export interface TaskSurroundings {
   network(name: string): RuntimeNetwork | undefined;
   /** Whether the kernel routes to this address of a local task. */
   isReachable(address: string): boolean;
+  /** Whether the kernel leads new connections to this address. */
+  isLive(address: string): boolean;
   /** Takes host-mode ports for a task, all or none; throws what the task fails with. */
   claimPorts(task: Task, previous: readonly PortConfig[]): Promise<readonly PortConfig[]>;
   releasePorts(taskID: string): void;
@@ -74,6 +79,7 @@ export class TaskMachine {
   #sick = false;
   #serving: Wait | undefined;
   #draining: Wait | undefined;
+  #hiding: Wait | undefined;
   /** Aborted with the machine. */
   readonly #end = new AbortController();
   #stopped = false;
@@ -189,6 +195,8 @@ export class TaskMachine {
         container,
         sick: this.#sick,
         reachable: this.#isReachable(),
+        unhealthy: this.#status.unhealthy === true,
+        live: this.#isLive(),
         serving: this.#isServing(container),
         drained: this.#isDrained(container),
       });
@@ -333,6 +341,17 @@ export class TaskMachine {
     return this.#draining.isOver;
   }
 
+  /** Managers take an unhealthy task out of the mesh. With none in reach it is stopped all the same. */
+  #isLive(): boolean {
+    if (this.#status.unhealthy !== true) return false;
+    const address = taskAddress(this.task);
+    if (address === undefined || !this.#surroundings.isLive(address)) return false;
+    this.#hiding ??= this.#waitFor((signal) =>
+      delay(this.#clock, "hiding", HIDING_MS_MAX, signal).catch(() => {}),
+    );
+    return !this.#hiding.isOver;
+  }
+
   #waitFor(work: (signal: AbortSignal) => Promise<void>): Wait {
     const wait = { isOver: false };
     void work(this.#end.signal).then(() => {
@@ -355,14 +374,15 @@ export class TaskMachine {
     step: Extract<TaskStep, { kind: "report" }>,
     container: ContainerState | undefined,
   ): void {
-    const { state, message = this.#status.message, err } = step;
-    const { err: _before, ...kept } = this.#status;
+    const { state, message = this.#status.message, err, unhealthy } = step;
+    const { err: _before, unhealthy: _sick, ...kept } = this.#status;
     this.#status = {
       ...kept,
       timestamp: new Date(this.#clock.now()).toISOString(),
       state,
       message,
       ...(err === undefined ? {} : { err }),
+      ...(unhealthy === undefined ? {} : { unhealthy }),
       ...this.#containerStatus(container),
     };
     if (err !== undefined) this.#log.warn("task ended", { task: this.task.id, state, err });

@@ -8,6 +8,7 @@ import { DESTROYED, nextStep, type TaskStep, type TaskView, UNHEALTHY } from "./
 
 const created = { containerID: "c", taskID: "t", phase: "created", health: "none" } as const;
 const running = { ...created, phase: "running" } as const;
+const sick = { ...running, health: "unhealthy" } as const;
 const exited = (exitCode: number): ContainerState => ({ ...created, phase: "exited", exitCode });
 
 function view(overrides: Partial<TaskView>): TaskView {
@@ -17,6 +18,8 @@ function view(overrides: Partial<TaskView>): TaskView {
     assigned: true,
     container: undefined,
     sick: false,
+    unhealthy: false,
+    live: false,
     reachable: true,
     serving: true,
     drained: true,
@@ -80,8 +83,18 @@ describe("a task's next step", () => {
       { kind: "report", state: "running", message: "started" },
     ],
     [
-      "stops what is sick",
+      "tells of what is sick",
       { state: "running", container: { ...running, health: "unhealthy" } },
+      { kind: "report", state: "running", message: "unhealthy container", unhealthy: true },
+    ],
+    [
+      "does not stop it while connections are led to it",
+      { state: "running", container: sick, unhealthy: true, live: true },
+      { kind: "wait" },
+    ],
+    [
+      "then stops it",
+      { state: "running", container: sick, unhealthy: true },
       { kind: "stop", sick: true },
     ],
     [
@@ -183,6 +196,8 @@ const views: fc.Arbitrary<TaskView> = fc.record({
   assigned: fc.boolean(),
   container,
   sick: fc.boolean(),
+  unhealthy: fc.boolean(),
+  live: fc.boolean(),
   reachable: fc.boolean(),
   serving: fc.boolean(),
   drained: fc.boolean(),
@@ -193,7 +208,8 @@ it("states only move forward, and nothing is reported once a task has ended", ()
     fc.property(views, (before) => {
       const step = nextStep(before);
       if (step.kind !== "report") return;
-      assert.ok(isTaskStateAtLeast(step.state, before.state) && step.state !== before.state);
+      assert.ok(isTaskStateAtLeast(step.state, before.state));
+      assert.ok(step.state !== before.state || (step.unhealthy === true && !before.unhealthy));
       assert.ok(!isTerminal(before.state));
     }),
     { numRuns: 2_000 },

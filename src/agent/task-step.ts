@@ -19,6 +19,10 @@ export interface TaskView {
   readonly container: ContainerState | undefined;
   /** Whether its container was stopped because its health check failed. */
   readonly sick: boolean;
+  /** Whether managers were told that its health check fails. */
+  readonly unhealthy: boolean;
+  /** Whether the mesh leads new connections to it. */
+  readonly live: boolean;
   /** Whether packets to it arrive: its link is there and the kernel has the route, or it needs neither. */
   readonly reachable: boolean;
   /** Whether it serves the ports that it publishes, or had its time to. */
@@ -35,6 +39,7 @@ export type TaskStep =
       /** The message before stays when absent: a failure is told by `err`. */
       readonly message?: string;
       readonly err?: string;
+      readonly unhealthy?: true;
     }
   /** Image, network, container. */
   | { readonly kind: "prepare" }
@@ -97,7 +102,11 @@ function nextWhileRunning(view: TaskView): TaskStep {
     return { kind: "report", state: "failed", err: DESTROYED };
   }
   if (container.phase === "exited") return ended(view, container);
-  return container.health === "unhealthy" ? { kind: "stop", sick: true } : WAIT;
+  if (container.health !== "unhealthy") return WAIT;
+  if (!view.unhealthy) {
+    return { kind: "report", state: "running", message: "unhealthy container", unhealthy: true };
+  }
+  return view.live ? WAIT : { kind: "stop", sick: true };
 }
 
 function ended({ sick }: TaskView, container: ContainerState): TaskStep {

@@ -115,3 +115,36 @@ describe("a task that publishes a port", () => {
     assert.equal(stateNow()?.state, "shutdown");
   });
 });
+
+describe("a task that turns unhealthy", () => {
+  const live = (revision: number, state: "live" | "draining") => {
+    const mesh = makeMesh(revision, [8080], ["t1"]);
+    const [service] = mesh.services;
+    if (service === undefined) assert.fail();
+    const endpoints = service.endpoints.map((endpoint) => ({ ...endpoint, state }));
+    return { ...mesh, services: [{ ...service, endpoints }] };
+  };
+  const sicken = async () => {
+    await node.assign(makeTask("t1"));
+    node.agent.onMesh(live(2, "live"));
+    await node.settle();
+    node.runtime.setHealth("t1", "unhealthy");
+    await node.settle();
+  };
+
+  it("is told of at once, and stopped when nothing is led to it any more", async () => {
+    await sicken();
+    assert.deepEqual([stateNow()?.state, stateNow()?.unhealthy], ["running", true]);
+    assert.equal(node.phaseOf("t1"), "running");
+    node.agent.onMesh(live(3, "draining"));
+    await node.settle();
+    assert.equal(stateNow()?.state, "failed");
+    assert.match(stateNow()?.err ?? "", /unhealthy container/);
+  });
+
+  it("is stopped in the end though no manager takes it out", async () => {
+    await sicken();
+    await pass(5_000);
+    assert.equal(stateNow()?.state, "failed");
+  });
+});

@@ -97,7 +97,8 @@ export class Worker implements Startable {
   /** Something changed that tasks wait for before they run: a network, a route. */
   markWaiting(): void {
     for (const machine of this.#machines.values()) {
-      if (WAITING_STATES.has(machine.status.state)) machine.markDirty();
+      const { state, unhealthy } = machine.status;
+      if (WAITING_STATES.has(state) || unhealthy === true) machine.markDirty();
     }
   }
 

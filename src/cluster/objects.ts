@@ -364,6 +364,8 @@ export interface TaskStatus {
   readonly containerStatus?: ContainerStatus;
   /** Host-mode ports as the node really published them. */
   readonly portStatus?: { readonly ports: readonly PortConfig[] };
+  /** Its health check fails while it runs: no new connection is to be led to it, and it is about to be stopped. */
+  readonly unhealthy?: true;
 }
 
 export interface NetworkAttachment {

@@ -178,6 +178,7 @@ function endpointState(
   if (node.status.state === "down") {
     return evidence.answering.has(task.id) ? "draining" : undefined;
   }
+  if (task.status.unhealthy === true) return "draining";
   return isTaskStateAtLeast(task.desiredState, "complete") ? "draining" : "live";
 }
 

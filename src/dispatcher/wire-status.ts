@@ -50,6 +50,7 @@ export function encodeStatus(update: TaskStatusUpdate): TaskStatusReport {
     ...(status.portStatus === undefined
       ? {}
       : { ports: { ports: status.portStatus.ports.map((port) => ({ ...port })) } }),
+    ...(status.unhealthy === true ? { unhealthy: true } : {}),
   });
 }
 
@@ -70,6 +71,7 @@ export function decodeStatus(message: TaskStatusReport): TaskStatusUpdate {
           },
         }),
     ...(ports === undefined ? {} : { portStatus: { ports: ports.ports.map(decodePort) } }),
+    ...(message.unhealthy ? { unhealthy: true } : {}),
   };
   return { taskID: message.taskId, status };
 }

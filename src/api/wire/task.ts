@@ -28,7 +28,10 @@ const containerStatus: Codec<ContainerStatus> = struct<ContainerStatus>("swarm.C
   exitCode: required("ExitCode", int, 0),
 });
 
-const taskStatus: Codec<TaskStatus> = struct<TaskStatus>("swarm.TaskStatus", {
+/** Docker has no word for `unhealthy` in a task. */
+type ShownStatus = Omit<TaskStatus, "unhealthy">;
+
+const taskStatus: Codec<ShownStatus> = struct<ShownStatus>("swarm.TaskStatus", {
   timestamp: required("Timestamp", text, ""),
   state: required("State", textOf("swarm.TaskState") as Codec<TaskStatus["state"]>, "new"),
   message: omittedWhenEmpty("Message", text, ""),
@@ -45,7 +48,7 @@ const taskStatus: Codec<TaskStatus> = struct<TaskStatus>("swarm.TaskStatus", {
 
 /** `problem` is what stands in the way of the task's service, where the task itself has nothing to complain of. */
 export function encodeTask(task: Task, snapshot: Snapshot, problem?: string) {
-  const { err = problem, ...status } = task.status;
+  const { err = problem, unhealthy: _unhealthy, ...status } = task.status;
   return {
     ...encodeMeta(task),
     Labels: {},

@@ -1,0 +1,123 @@
+/** Health checks and long connections, on real hosts: what unhealthy tasks get, and what a stop waits for. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import type { Host } from "../../src/lab/host.ts";
+import { Lab } from "../../src/lab/lab.ts";
+import { startLoad } from "../../src/lab/load.ts";
+import { labUnavailable } from "../../src/lab/requirements.ts";
+import { until } from "../../src/lab/until.ts";
+
+const skip = (await labUnavailable()) ?? false;
+
+const WEB = 8080;
+const LATE = 9000;
+/** Answers while its health is as it is; its health is a file. */
+const SERVE =
+  'trap "exit 0" TERM; mkdir /www; hostname > /www/index.html; httpd -f -p 80 -h /www & wait';
+/** Answers three seconds after its client has closed its side. */
+const SERVE_LATE =
+  'trap "exit 0" TERM; echo "cat >/dev/null; sleep 3; echo late" >/answer; nc -ll -p 7 -e sh /answer & wait';
+
+describe("health and draining", { skip }, () => {
+  let lab: Lab;
+  let manager: Host;
+  before(async () => {
+    lab = await Lab.create({ hosts: 2, clients: 1, images: ["busybox"] });
+    manager = lab.host(1);
+    await Promise.all(lab.hosts.map((host) => host.startDaemon()));
+    await manager.dockerOk(["swarm", "init", "--advertise-addr", manager.ip]);
+    const token = (await manager.dockerOk(["swarm", "join-token", "-q", "worker"])).trim();
+    await lab.host(2).dockerOk(["swarm", "join", "--token", token, `${manager.ip}:2377`]);
+  });
+  after(() => lab?.[Symbol.asyncDispose]());
+
+  test("a task is given connections once it is healthy, and none from when it is not", async () => {
+    await create("web", WEB, 80, SERVE, [
+      ...["--replicas", "2", "--restart-delay", "0s"],
+      ...["--health-cmd", "test ! -e /sick", "--health-interval", "300ms", "--health-retries", "1"],
+    ]);
+    await running("web", 2);
+    const urls = lab.hosts.map(({ ip }) => `http://${ip}:${WEB}/`);
+    await using load = await startLoad(lab.client(), { urls, pauseMs: 10 });
+    const { host, container } = await someTask("web");
+    await host.engineOk(["exec", container, "touch", "/sick"]);
+    await until(async () => (await states("web")).some((line) => line.includes("unhealthy")), {
+      what: "the unhealthy task to be known as failed",
+    });
+    await running("web", 2);
+    await load.more(50);
+    const { failed, errors } = load.progress();
+    assert.equal(failed, 0, JSON.stringify(errors));
+    await manager.dockerOk(["service", "rm", "web"]);
+  });
+
+  test("a stop waits for a half-closed connection, as long as it may", async () => {
+    await create("late", LATE, 7, SERVE_LATE, ["--stop-grace-period", "20s"]);
+    await running("late", 1);
+    // Sends, closes its side, and waits for the answer.
+    const argv = ["busybox", "nc", lab.host(2).ip, `${LATE}`];
+    const asking = lab.client().exec(argv, { stdin: "what?\n", timeoutMs: 20_000 });
+    const draining = async () =>
+      (await states("late")).some((line) => line.includes("draining, 1 connection"));
+    await until(async () => (await connections("late")) > 0, { what: "the connection" });
+    await manager.dockerOk(["service", "scale", "--detach", "late=0"]);
+    await until(draining, { what: "service ps to say what is waited for" });
+    assert.equal((await asking).stdout, "late\n");
+    await until(
+      async () => (await states("late")).every((line) => /^Shutdown Shutdown/.test(line)),
+      {
+        what: "the task to be stopped once its connection is done",
+        timeoutMs: 3_000,
+      },
+    );
+  });
+
+  async function create(
+    name: string,
+    port: number,
+    target: number,
+    script: string,
+    options: string[],
+  ) {
+    const publish = ["--publish", `${port}:${target}`];
+    const run = ["busybox:latest", "sh", "-c", script];
+    await manager.dockerOk([
+      ...["service", "create", "--detach", "--no-resolve-image", "--name", name],
+      ...[...publish, ...options, ...run],
+    ]);
+  }
+
+  async function states(service: string): Promise<string[]> {
+    const format = "{{.DesiredState}} {{.CurrentState}} {{.Error}}";
+    const said = await manager.dockerOk([
+      "service",
+      "ps",
+      "--no-trunc",
+      "--format",
+      format,
+      service,
+    ]);
+    return said.split("\n").filter(Boolean);
+  }
+
+  async function running(service: string, count: number): Promise<void> {
+    const look = async () =>
+      (await states(service)).filter((line) => /^Running Running/.test(line)).length === count;
+    await until(look, { what: `${count} tasks of ${service} to run`, timeoutMs: 30_000 });
+  }
+
+  async function someTask(service: string) {
+    for (const host of lab.hosts) {
+      const ids = await host.engineOk(["ps", "-q", "--filter", `name=${service}.`]);
+      const [container] = ids.split("\n").filter(Boolean);
+      if (container !== undefined) return { host, container };
+    }
+    throw new Error(`no task of ${service} runs`);
+  }
+
+  async function connections(service: string): Promise<number> {
+    const { host, container } = await someTask(service);
+    const said = await host.engineOk(["exec", container, "netstat", "-tn"]);
+    return said.split("\n").filter((line) => line.includes(":7 ")).length;
+  }
+});
