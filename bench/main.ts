@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { messageOf } from "../src/base/errors.ts";
 import { drawPaths } from "./chart.ts";
+import { benchControl } from "./control/control.ts";
 import { busyShare, describeMachine } from "./machine.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { benchPaths } from "./paths/paths.ts";
@@ -35,6 +36,7 @@ async function measure(options: Options): Promise<Report> {
   const has = (part: (typeof options.parts)[number]) => options.parts.includes(part);
   const paths = has("paths") ? await benchPaths(options, progress) : undefined;
   const scale = has("scale") ? await benchScale(options, progress) : undefined;
+  const control = has("control") ? await benchControl(options, progress) : undefined;
   progress.end();
   return {
     startedAt,
@@ -43,5 +45,6 @@ async function measure(options: Options): Promise<Report> {
     machine: await describeMachine(busyBefore),
     ...(paths === undefined ? {} : { paths }),
     ...(scale === undefined ? {} : { scale }),
+    ...(control === undefined ? {} : { control }),
   };
 }

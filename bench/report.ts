@@ -1,5 +1,7 @@
 /** The whole result: what `--format json` prints, and what the tables and the chart are made from. */
 
+import type { ControlReport } from "./control/control.ts";
+import { renderControl } from "./control/table.ts";
 import type { MachineReport } from "./machine.ts";
 import type { PathsReport } from "./paths/paths.ts";
 import { renderPaths } from "./paths/table.ts";
@@ -13,6 +15,7 @@ export interface Report {
   readonly machine: MachineReport;
   readonly paths?: PathsReport;
   readonly scale?: ScaleReport;
+  readonly control?: ControlReport;
 }
 
 /** From this share of the cores on, what runs beside the benchmark is named. */
@@ -23,6 +26,7 @@ export function renderReport(report: Report): string {
     renderMachine(report),
     report.paths && renderPaths(report.paths),
     report.scale && renderScale(report.scale),
+    report.control && renderControl(report.control),
   ];
   return `${parts.filter((part) => part !== undefined).join("\n\n\n")}\n`;
 }
