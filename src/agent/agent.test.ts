@@ -239,6 +239,18 @@ describe("an Engine that is started again", () => {
     assert.equal(node.reporter.said.at(-1), "t1 failed: task: non-zero exit (137)");
   });
 
+  it("may have made its firewall anew: the kernel is looked at", async () => {
+    const node = await makeNode().start();
+    node.agent.onMesh(makeMesh(1));
+    await node.settle();
+    const before = node.datapath.audits;
+    node.runtime.setAvailable(false);
+    await node.settle();
+    node.runtime.setAvailable(true);
+    await node.wait();
+    assert.equal(node.datapath.audits, before + 1);
+  });
+
   it("goes on with what it was asked when it went away", async () => {
     const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));

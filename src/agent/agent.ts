@@ -109,7 +109,10 @@ export class Agent implements Startable, SessionHandler {
         clock,
       }),
       restorePorts: (task, status) => this.#ports.restore(task, status.portStatus?.ports ?? []),
-      onRuntime: () => void this.#describe(),
+      onRuntime: () => {
+        void this.#describe();
+        void this.#audit(datapath);
+      },
       clock,
       log,
     });
@@ -279,6 +282,15 @@ export class Agent implements Startable, SessionHandler {
     } catch (error) {
       // The worker finds out too, and says so when the runtime is back.
       this.#log.warn("the container runtime does not describe itself", { error });
+    }
+  }
+
+  /** An Engine that starts makes or orders its firewall's chains anew, among them the one that lets the mesh pass. */
+  async #audit(datapath: MeshDatapath): Promise<void> {
+    try {
+      await datapath.audit();
+    } catch (error) {
+      this.#log.warn("the kernel could not be compared with the mesh", { error });
     }
   }
 

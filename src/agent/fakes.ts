@@ -110,6 +110,7 @@ export class FakeKeeper implements KeeperClient {
 /** Takes every view, or refuses them while `broken`. */
 export class FakeDatapath implements MeshDatapath {
   readonly views: MeshView[] = [];
+  audits = 0;
   broken = false;
   /** Awaited within each apply. */
   gate: Promise<void> = Promise.resolve();
@@ -122,6 +123,10 @@ export class FakeDatapath implements MeshDatapath {
     await this.gate;
     if (this.broken) throw new UnavailableError("nft is busy");
     this.views.push(view);
+  }
+
+  async audit(): Promise<void> {
+    this.audits += 1;
   }
 }
 

@@ -18,6 +18,8 @@ const RETRY_MS = 500;
 export interface MeshDatapath {
   /** Resolves when the kernel has all of the view. */
   apply(view: MeshView): Promise<unknown>;
+  /** Looks whether the kernel still has the view applied last, and mends what differs. */
+  audit(): Promise<unknown>;
 }
 
 export interface MeshApplierComponents {
