@@ -11,7 +11,7 @@ import type { Clock } from "../base/clock.ts";
 import { InvalidParameterError, NotFoundError, WeftError } from "../base/errors.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
-import { createServer, createTLSServer } from "../base/node-http.ts";
+import { createServer } from "../base/node-http.ts";
 import { parseHost } from "./address.ts";
 import type { NodeBackend } from "./backend.ts";
 import type { ApiContext } from "./call.ts";
@@ -117,7 +117,8 @@ export class ApiServer implements Startable {
         `${host} needs TLS with client certificates (--tlscacert, --tlscert, --tlskey): whoever reaches the API is root on this host`,
       );
     }
-    const server = createTLSServer({
+    // Loaded where it is needed, and by no import: that would bring what node-http.ts keeps away.
+    const server = process.getBuiltinModule("node:https").createServer({
       ...this.#serverOptions(),
       ca: readFileSync(tls.tlscacert),
       cert: readFileSync(tls.tlscert),

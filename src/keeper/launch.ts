@@ -30,9 +30,6 @@ const LOOK_MS = 20;
 const STARTS_MAX = 3;
 const START_AGAIN_MS = 500;
 
-/** A small young generation: the keeper allocates little, and never in a hurry. */
-const NODE_OPTIONS = "--max-semi-space-size=1";
-
 export async function ensureKeeper(options: EnsureKeeperOptions): Promise<KeeperClient> {
   const { log, version, socketPath = KEEPER_SOCKET } = options;
   const client = new HTTPKeeperClient({ socketPath });
@@ -117,12 +114,8 @@ async function launch(options: LaunchOptions): Promise<ChildProcess> {
   mkdirSync(join(options.dataDir, "keeper"), { recursive: true, mode: 0o700 });
   const file = openSync(logPath(options.dataDir), "a", 0o600);
   try {
-    const env = {
-      ...process.env,
-      NODE_OPTIONS: [process.env["NODE_OPTIONS"], NODE_OPTIONS].filter(Boolean).join(" "),
-    };
     const stdio = ["ignore", file, file] as const;
-    const child = spawn(program, args, { cwd: "/", detached: true, env, stdio: [...stdio] });
+    const child = spawn(program, args, { cwd: "/", detached: true, stdio: [...stdio] });
     await once(child, "spawn");
     child.unref();
     return child;
