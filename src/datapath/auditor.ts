@@ -1,19 +1,29 @@
 /**
- * Sees to it that drift is found: audits now and then, and at once when nft tells that a table of Weft's
- * was deleted. At once, because after a flush the kernel resets an established connection that
- * sends within the gap.
+ * Sees to it that drift is found and mended: at once when the kernel tells of it, now and then for what nothing
+ * tells of. At once, because after a flush the kernel resets an established connection that sends
+ * within the gap. What Weft changes itself is told of too; such news waits and is one look for all of it.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import type { Clock, Timer } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
 import { Reconciler, type Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Drift } from "./describe.ts";
-import { EGRESS_TABLE, TABLE } from "./desired-ruleset.ts";
+import type { Uplink, Urgency } from "./kernel-events.ts";
+import { urgencyOfNetwork, urgencyOfRules } from "./kernel-events.ts";
+import { Monitor } from "./monitor.ts";
+
+/** What the auditor asks of a datapath. */
+export interface Audited {
+  audit(): Promise<Drift[]>;
+  /** Whether settings that no event tells of have been changed; cheap, for it is asked often. */
+  haveSettingsDrifted(): Promise<boolean>;
+  readonly uplink: Uplink | undefined;
+  /** When it last changed the kernel itself, on the monotonic clock; Infinity while it does, 0 if never. */
+  readonly changedAt: number;
+}
 
 export interface AuditorComponents {
-  readonly datapath: { audit(): Promise<Drift[]> };
+  readonly datapath: Audited;
   readonly clock: Clock;
   readonly log: Logger;
   /** Told of what was found and mended. */
@@ -22,90 +32,145 @@ export interface AuditorComponents {
 
 export interface AuditorInit {
   readonly intervalMs?: number;
-  /** The command that prints a line for each thing that is deleted from nftables. */
+  /** The command that prints a line for each change of nftables. */
   readonly monitor?: readonly string[];
+  /** The command that prints a line for each change of links, addresses, routes, rules, neighbours and settings. */
+  readonly networkMonitor?: readonly string[];
 }
 
-/** What no event tells (routes, links, settings, the Engine's chain) is found within this time. */
+/** What no event tells of (the Engine's chain with legacy iptables) is found within this time. */
 const DEFAULT_INTERVAL_MS = 30_000;
-/** A monitor that ended is started again after this time; until then the interval has to do. */
-const MONITOR_RETRY_MS = 1_000;
-/** Ends with the daemon, however that ends. */
-const MONITOR = ["setpriv", "--pdeathsig", "KILL", "nft", "monitor", "destroy"];
-const TABLE_IS_GONE: ReadonlySet<string> = new Set(
-  [TABLE, EGRESS_TABLE].map((table) => `delete table ${table}`),
-);
+/** route_localnet is told of by nobody: its files are read so often. */
+const SETTINGS_INTERVAL_MS = 800;
+/** News that comes while Weft changes the kernel, or so soon after, is likely its own. */
+const OWN_NEWS_MS = 150;
+/** Likely own news waits so long, so that a rollout is one look and not a hundred. */
+const OWN_SETTLE_MS = 700;
+/** An audit that took d ms is followed by a pause of ten times d, but no longer than this: drift is mended within a second. */
+const PAUSE_FACTOR = 10;
+const PAUSE_MS_MAX = 800;
+/** However long an audit takes, it may have no more than a third of a core. */
+const PAUSE_FACTOR_MIN = 2;
+
+const RULES_MONITOR = ["nft", "monitor"];
+const NETWORK_MONITOR = [
+  ...["ip", "-oneline", "monitor"],
+  ...["link", "address", "route", "rule", "neigh", "netconf"],
+];
 
 export class Auditor implements Startable {
   readonly #components: AuditorComponents;
   readonly #intervalMs: number;
-  readonly #command: readonly string[];
   readonly #loop: Reconciler;
-  #timer: Timer | undefined;
-  #retry: Timer | undefined;
-  #monitor: ChildProcess | undefined;
+  readonly #monitors: readonly Monitor[];
+  #interval: Timer | undefined;
+  #settings: Timer | undefined;
+  #due: { readonly at: number; readonly timer: Timer } | undefined;
+  /** No audit that an event asks for starts before this. */
+  #pausedUntil = { lost: 0, changed: 0 };
   #stopped = false;
+  /** Why the last audit failed: said once, not at each try. */
+  #failure: string | undefined;
 
   constructor(components: AuditorComponents, init: AuditorInit = {}) {
+    const { clock, log, datapath } = components;
     this.#components = components;
     this.#intervalMs = init.intervalMs ?? DEFAULT_INTERVAL_MS;
-    this.#command = init.monitor ?? MONITOR;
     this.#loop = new Reconciler({
       pass: () => this.#audit(),
-      onError: (error) => components.log.warn("the audit failed", { error }),
+      onError: (error) => this.#onFailure(error),
     });
+    const onGap = () => this.#onNews("changed");
+    const common = { clock, log, onGap };
+    this.#monitors = [
+      new Monitor(
+        { ...common, onLine: (line) => this.#onNews(urgencyOfRules(line)) },
+        init.monitor ?? RULES_MONITOR,
+      ),
+      new Monitor(
+        { ...common, onLine: (line) => this.#onNews(urgencyOfNetwork(line, datapath.uplink)) },
+        init.networkMonitor ?? NETWORK_MONITOR,
+      ),
+    ];
   }
 
   start(): void {
-    this.#watch();
-    this.#again();
+    for (const monitor of this.#monitors) monitor.start();
+    this.#planInterval();
+    this.#planSettings();
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#timer?.cancel();
-    this.#retry?.cancel();
-    const monitor = this.#monitor;
-    if (monitor?.pid !== undefined && monitor.exitCode === null && monitor.signalCode === null) {
-      const ended = once(monitor, "exit");
-      monitor.kill("SIGKILL");
-      await ended;
-    }
+    this.#interval?.cancel();
+    this.#settings?.cancel();
+    this.#due?.timer.cancel();
+    await Promise.all(this.#monitors.map((monitor) => monitor.stop()));
     await this.#loop.stop();
   }
 
   async #audit(): Promise<void> {
-    const drifts = await this.#components.datapath.audit();
-    if (drifts.length > 0) this.#components.onDrift?.(drifts);
+    const { datapath, clock, onDrift } = this.#components;
+    const startedAt = clock.monotonic();
+    try {
+      const drifts = await datapath.audit();
+      this.#failure = undefined;
+      if (drifts.length > 0) onDrift?.(drifts);
+    } finally {
+      const now = clock.monotonic();
+      const took = now - startedAt;
+      const shortest = took * PAUSE_FACTOR_MIN;
+      const pause = Math.max(Math.min(took * PAUSE_FACTOR, PAUSE_MS_MAX), shortest);
+      this.#pausedUntil = { lost: now + shortest, changed: now + pause };
+    }
   }
 
-  #again(): void {
-    this.#timer = this.#components.clock.timer("datapath audit", this.#intervalMs, () => {
+  #onFailure(error: unknown): void {
+    const failure = messageOf(error);
+    if (failure !== this.#failure) this.#components.log.warn("the audit failed", { error });
+    this.#failure = failure;
+  }
+
+  #onNews(urgency: Urgency | undefined): void {
+    if (urgency === undefined || this.#stopped) return;
+    const { clock, datapath } = this.#components;
+    const now = clock.monotonic();
+    const isOwn = urgency !== "lost" && now - datapath.changedAt < OWN_NEWS_MS;
+    this.#auditAt(Math.max(isOwn ? now + OWN_SETTLE_MS : now, this.#pausedUntil[urgency]));
+  }
+
+  /** One audit is due at a time, at the earliest of the times asked for. */
+  #auditAt(at: number): void {
+    if (this.#due !== undefined && this.#due.at <= at) return;
+    this.#due?.timer.cancel();
+    this.#due = undefined;
+    const delayMs = at - this.#components.clock.monotonic();
+    if (delayMs <= 0) return this.#loop.markDirty();
+    const timer = this.#components.clock.timer("datapath drift", delayMs, () => {
+      this.#due = undefined;
       this.#loop.markDirty();
-      this.#again();
+    });
+    this.#due = { at, timer };
+  }
+
+  #planInterval(): void {
+    const { clock } = this.#components;
+    this.#interval = clock.timer("datapath audit", this.#intervalMs, () => {
+      this.#loop.markDirty();
+      this.#planInterval();
     });
   }
 
-  #watch(): void {
-    const [tool = "", ...args] = this.#command;
-    const monitor = spawn(tool, args, { stdio: ["ignore", "pipe", "ignore"] });
-    this.#monitor = monitor;
-    createInterface({ input: monitor.stdout }).on("line", (line) => {
-      if (TABLE_IS_GONE.has(line.trim())) this.#loop.markDirty();
-    });
-    // What cannot be run now will hardly be in a second.
-    monitor.once("error", (error) => this.#watchLater(this.#intervalMs, { error }));
-    monitor.once("exit", (code, signal) => this.#watchLater(MONITOR_RETRY_MS, { code, signal }));
-  }
-
-  #watchLater(delayMs: number, why: Readonly<Record<string, unknown>>): void {
-    if (this.#stopped) return;
-    this.#components.log.warn("nft monitor ended, starting it again", why);
-    this.#retry?.cancel();
-    this.#retry = this.#components.clock.timer("nft monitor", delayMs, () => {
-      this.#watch();
-      // What was deleted while nobody watched.
-      this.#loop.markDirty();
+  #planSettings(): void {
+    const { clock, datapath } = this.#components;
+    this.#settings = clock.timer("datapath settings", SETTINGS_INTERVAL_MS, () => {
+      void datapath
+        .haveSettingsDrifted()
+        .catch(() => true)
+        .then((drifted) => {
+          if (drifted) this.#onNews("changed");
+          if (!this.#stopped) this.#planSettings();
+        });
     });
   }
 }

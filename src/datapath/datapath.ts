@@ -2,6 +2,8 @@
  * The effectful shell: reads the kernel's state back, plans, applies. The kernel forwards whether this
  * runs or not; when it starts again it adopts what is there and changes nothing that is right.
  */
+import type { Clock } from "../base/clock.ts";
+import { systemClock } from "../base/clock.ts";
 import { SystemError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { forgetConnections } from "./conntrack/conntrack.ts";
@@ -9,6 +11,7 @@ import type { Drift } from "./describe.ts";
 import { driftsOf } from "./describe.ts";
 import type { KernelState } from "./desired.ts";
 import { desired, EMPTY_STATE } from "./desired.ts";
+import { DriftLog } from "./drift-log.ts";
 import type { EngineFirewall } from "./engine-firewall.ts";
 import { acceptLinks, missingRules, readEngineFirewall, removeAccepts } from "./engine-firewall.ts";
 import type { HostFacts } from "./facts.ts";
@@ -17,9 +20,11 @@ import { ForwardingMemo } from "./forwarding-memo.ts";
 import type { NetworkCommand } from "./ip/command.ts";
 import { execute, executeRemovals, writeSysctl } from "./ip/execute.ts";
 import { linkNames } from "./ip/links.ts";
+import type { AddressHolder } from "./ip/read.ts";
+import type { Uplink } from "./kernel-events.ts";
 import type { MarkLayout } from "./mark.ts";
 import { markLayout } from "./mark.ts";
-import { TASK_LINK_PREFIX, VXLAN_OVERHEAD } from "./names.ts";
+import { LINK, TASK_LINK_PREFIX, VXLAN_OVERHEAD } from "./names.ts";
 import type { Nft } from "./nft/nft.ts";
 import { renderTransaction } from "./nft/transaction.ts";
 import type { Plan } from "./plan.ts";
@@ -33,6 +38,8 @@ export interface DatapathComponents {
   readonly log: Logger;
   readonly nft: Nft;
   readonly run: RunTool;
+  /** The system's own when absent. */
+  readonly clock?: Clock;
 }
 
 export interface DatapathInit {
@@ -60,16 +67,22 @@ export class Datapath {
   readonly #run: RunTool;
   readonly #mark: MarkLayout;
   readonly #memo: ForwardingMemo;
+  readonly #clock: Clock;
+  readonly #driftLog: DriftLog;
   /** What the kernel is believed to hold; undefined when it must be read back. */
   #actual: KernelState | undefined;
   #view: MeshView | undefined;
-  #mtuByAddress: ReadonlyMap<string, number> = new Map();
+  #holders: ReadonlyMap<string, AddressHolder> = new Map();
+  #executing = 0;
+  #changedAt = 0;
   #firewall: EngineFirewall = { kind: "none" };
   #isFirewallMended = false;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor({ log, nft, run }: DatapathComponents, init: DatapathInit = {}) {
+  constructor({ log, nft, run, clock }: DatapathComponents, init: DatapathInit = {}) {
     this.#log = log.child("datapath");
+    this.#clock = clock ?? systemClock;
+    this.#driftLog = new DriftLog({ clock: this.#clock, log: this.#log });
     this.#nft = nft;
     this.#run = run;
     this.#mark = markLayout(init.markShift);
@@ -79,6 +92,28 @@ export class Datapath {
   /** Reads what the kernel holds of Weft's, so that the first `apply` changes only what differs. */
   async adopt(): Promise<void> {
     await this.#exclusively(() => this.#readBack());
+  }
+
+  /** When it last changed the kernel, on the monotonic clock; Infinity while it does. */
+  get changedAt(): number {
+    return this.#executing > 0 ? Number.POSITIVE_INFINITY : this.#changedAt;
+  }
+
+  /** What of the host the mesh hangs on; undefined until a view was applied. */
+  get uplink(): Uplink | undefined {
+    const address = this.#view?.self.underlayAddress;
+    return address === undefined ? undefined : { address, link: this.#holders.get(address)?.link };
+  }
+
+  /** Whether a setting is no longer as applied. Reads a file for each, and nothing while a change is under way. */
+  async haveSettingsDrifted(): Promise<boolean> {
+    const wanted = this.#actual?.network.sysctls;
+    if (wanted === undefined || this.#view === undefined) return false;
+    const found = await readSysctls(wanted.keys());
+    return (
+      this.#actual?.network.sysctls === wanted &&
+      [...found].some(([path, value]) => wanted.get(path) !== value)
+    );
   }
 
   /** Resolves when the kernel has it: the rules all or none of them, and no packet lost on the way. */
@@ -103,18 +138,28 @@ export class Datapath {
     return await this.#exclusively(async () => {
       const view = this.#view;
       if (view === undefined) return [];
-      const endpoints = this.#actual?.endpoints;
-      const reading = await this.#readBack();
-      const actual = endpoints === undefined ? reading.state : { ...reading.state, endpoints };
-      const wanted = desired(view, this.#facts(view, reading.links), this.#mark);
-      const sysctls = await readSysctls(wanted.network.sysctls.keys());
-      const network = { ...actual.network, sysctls };
-      const mending = plan({ ...actual, network }, wanted);
-      const drifts = [...driftsOf(mending), ...(await this.#mendFirewall())];
-      await this.#execute(mending, wanted);
-      for (const { text } of drifts) this.#log.warn("kernel state had drifted", { drift: text });
-      return drifts;
+      try {
+        return await this.#auditOnce(view);
+      } catch (error) {
+        // Whoever does the damage was not done yet: look again, once.
+        this.#log.debug("could not mend, reading back", { error });
+        return await this.#auditOnce(view);
+      }
     });
+  }
+
+  async #auditOnce(view: MeshView): Promise<Drift[]> {
+    const endpoints = this.#actual?.endpoints;
+    const reading = await this.#readBack();
+    const actual = endpoints === undefined ? reading.state : { ...reading.state, endpoints };
+    const wanted = desired(view, this.#facts(view, actual, reading.links), this.#mark);
+    const sysctls = await readSysctls(wanted.network.sysctls.keys());
+    const network = { ...actual.network, sysctls };
+    const mending = plan({ ...actual, network }, wanted);
+    const drifts = [...driftsOf(mending), ...(await this.#mendFirewall())];
+    await this.#execute(mending, wanted);
+    this.#driftLog.add(drifts);
+    return drifts;
   }
 
   /** Takes every trace of Weft's off the host: tables, links, routes, rules, and settings that it made. */
@@ -137,7 +182,7 @@ export class Datapath {
 
   async #applyOnce(view: MeshView): Promise<AppliedReport> {
     const actual = this.#actual ?? EMPTY_STATE;
-    const facts = this.#facts(view, await linkNames());
+    const facts = this.#facts(view, actual, await linkNames());
     const wanted = desired(view, facts, this.#mark);
     const changing = plan(actual, wanted);
     await this.#execute(changing, wanted);
@@ -154,14 +199,22 @@ export class Datapath {
   async #execute(changing: Plan, wanted: KernelState): Promise<void> {
     // Until all of it is done, nobody knows what the kernel holds.
     this.#actual = undefined;
-    if (!isEmpty(changing)) {
+    if (!isEmpty(changing)) await this.#changeKernel(changing);
+    this.#actual = wanted;
+  }
+
+  async #changeKernel(changing: Plan): Promise<void> {
+    this.#executing += 1;
+    try {
       await this.#rememberForwarding(changing);
       await execute(this.#run, changing.additions);
       await this.#commit(changing);
       await this.#forget(changing.forget);
       await executeRemovals(this.#run, changing.removals);
+    } finally {
+      this.#executing -= 1;
+      this.#changedAt = this.#clock.monotonic();
     }
-    this.#actual = wanted;
   }
 
   async #commit({ transaction }: Plan): Promise<void> {
@@ -187,7 +240,7 @@ export class Datapath {
   async #readBack(): Promise<KernelReading> {
     const reading = await readKernel(this.#nft, this.#run);
     this.#actual = reading.state;
-    this.#mtuByAddress = reading.mtuByAddress;
+    this.#holders = reading.holders;
     this.#firewall = await readEngineFirewall(this.#run);
     this.#isFirewallMended = false;
     return reading;
@@ -200,10 +253,13 @@ export class Datapath {
     return missing.map((rule) => ({ text: `DOCKER-USER lacked ${rule}` }));
   }
 
-  #facts(view: MeshView, links: ReadonlySet<string>): HostFacts {
-    const address = view.self.underlayAddress;
-    const uplinkMTU = this.#mtuByAddress.get(address);
-    if (uplinkMTU === undefined) throw new SystemError(`no link of this host has ${address}`);
+  /** An address that is away for a while (a new lease, a link taken down) does not keep the rest from being right. */
+  #facts(view: MeshView, actual: KernelState, links: ReadonlySet<string>): HostFacts {
+    const tunnel = actual.network.links.get(LINK);
+    const uplinkMTU =
+      this.#holders.get(view.self.underlayAddress)?.mtu ??
+      (tunnel === undefined ? undefined : tunnel.mtu + VXLAN_OVERHEAD);
+    if (uplinkMTU === undefined) throw new SystemError(noHolder(view));
     return { uplinkMTU, links };
   }
 
@@ -212,6 +268,7 @@ export class Datapath {
     const problems = absent.map(
       (local) => `link ${local.link} of task address ${local.address} is not there`,
     );
+    if (!this.#holders.has(view.self.underlayAddress)) problems.push(noHolder(view));
     if (this.#firewall.kind !== "drops") return problems;
     return [
       ...problems,
@@ -225,4 +282,8 @@ export class Datapath {
     this.#turn = turn.catch(() => {});
     return await turn;
   }
+}
+
+function noHolder(view: MeshView): string {
+  return `no link of this host has ${view.self.underlayAddress}, which its peers know it by`;
 }

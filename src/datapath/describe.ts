@@ -1,7 +1,8 @@
 /** Says in plain words what was wrong, from the command that puts it right. */
 import { unreachable } from "../base/assert.ts";
 import type { NetworkCommand } from "./ip/command.ts";
-import type { Route } from "./ip/state.ts";
+import type { Route, TaskLink } from "./ip/state.ts";
+import { LINK, TASK_GATEWAY } from "./names.ts";
 import type { NftCommand } from "./nft/transaction.ts";
 import type { Plan } from "./plan.ts";
 
@@ -13,12 +14,31 @@ export interface Drift {
 
 /** The drifts that a plan mends; nothing for what conntrack is to forget. */
 export function driftsOf(plan: Plan): Drift[] {
+  const links = new Set(
+    plan.additions.flatMap((one) => (one.kind === "link.add" ? [one.name] : [])),
+  );
+  const tables = new Set(
+    plan.transaction.flatMap((one) => (one.kind === "table.add" ? [one.table] : [])),
+  );
   const texts = [
-    ...plan.additions.map(describeNetwork),
-    ...plan.transaction.flatMap(describeRules),
+    ...plan.additions.filter((one) => !hangsOn(one, links)).map(describeNetwork),
+    ...plan.transaction
+      .filter((one) => one.kind === "table.add" || !tables.has(one.table))
+      .flatMap(describeRules),
     ...plan.removals.map(describeNetwork),
   ];
   return [...new Set(texts)].map((text) => ({ text }));
+}
+
+/** What a missing link has taken along is not told one by one. */
+function hangsOn(command: NetworkCommand, links: ReadonlySet<string>): boolean {
+  if (command.kind === "link.up") return links.has(command.name);
+  if (command.kind === "address.add") return links.has(command.key.split(" ")[0] ?? "");
+  if (command.kind === "route.replace") return links.has(command.route.device);
+  if (command.kind === "neighbour.replace" || command.kind === "fdb.replace") {
+    return links.has(LINK);
+  }
+  return command.kind === "sysctl.set" && command.path.split("/").some((part) => links.has(part));
 }
 
 function describeNetwork(command: NetworkCommand): string {
@@ -31,6 +51,8 @@ function describeNetwork(command: NetworkCommand): string {
       return `link ${command.name} was down`;
     case "link.delete":
       return `link ${command.name} was not as it must be made`;
+    case "task-link.ready":
+      return `link ${command.name} ${ailment(command.from)}`;
     case "address.add":
       return `address ${command.key} was missing`;
     case "address.delete":
@@ -58,6 +80,11 @@ function describeNetwork(command: NetworkCommand): string {
     default:
       return unreachable(command);
   }
+}
+
+function ailment(from: TaskLink | undefined): string {
+  if (from?.up === false) return "was down";
+  return from === undefined ? "was new" : `had lost its address ${TASK_GATEWAY}`;
 }
 
 function wayOf(route: Route): string {

@@ -1,7 +1,7 @@
 /** The links, routes, neighbours and settings this node should have. */
 import type { HostFacts } from "./facts.ts";
 import { SYSCTL_IP_FORWARD } from "./facts.ts";
-import type { NetworkState, Route, VxlanLink } from "./ip/state.ts";
+import type { NetworkState, Route, TaskLink, VxlanLink } from "./ip/state.ts";
 import { routeKey } from "./ip/state.ts";
 import type { MarkLayout } from "./mark.ts";
 import type { Ways } from "./mesh.ts";
@@ -26,6 +26,9 @@ export function desiredNetwork(
 ): NetworkState {
   return {
     links: new Map([[LINK, tunnel(view, facts)]]),
+    taskLinks: new Map(
+      linksOf(view, facts).map((link): [string, TaskLink] => [link, { up: true, gateway: true }]),
+    ),
     addresses: new Map([[`${LINK} ${view.self.overlayAddress}/32`, true]]),
     routes: routes(view, ways),
     rules: new Map([[`${REPLY_RULE_PRIORITY}`, replyRule(view, mark)]]),
@@ -88,13 +91,17 @@ function replyRule(view: MeshView, mark: MarkLayout) {
   };
 }
 
+/** Those of the tasks' links that are there. */
+function linksOf(view: MeshView, facts: HostFacts): string[] {
+  return view.localLinks.map(({ link }) => link).filter((link) => facts.links.has(link));
+}
+
 /**
  * Loose reverse-path filtering, because a client's packet comes in by the tunnel and its address is routed
  * elsewhere (2, not 0: the kernel takes the larger of this and `all`); 127.0.0.1 as a client's address.
  */
 function sysctls(view: MeshView, facts: HostFacts): Map<string, string> {
-  const local = view.localLinks.map((one) => one.link).filter((link) => facts.links.has(link));
-  const settings: [string, string][] = [LINK, ...local].flatMap((link) => [
+  const settings: [string, string][] = [LINK, ...linksOf(view, facts)].flatMap((link) => [
     [`net/ipv4/conf/${link}/rp_filter`, "2"],
     [`net/ipv4/conf/${link}/route_localnet`, "1"],
   ]);

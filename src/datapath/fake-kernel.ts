@@ -25,6 +25,7 @@ export function runPlan(state: KernelState, plan: Plan): Omit<KernelState, "endp
 function copyOf(network: NetworkState): Mutable {
   return {
     links: new Map(network.links),
+    taskLinks: new Map(network.taskLinks),
     addresses: new Map(network.addresses),
     routes: new Map(network.routes),
     rules: new Map(network.rules),
@@ -48,6 +49,9 @@ function runCommand(network: Mutable, command: NetworkCommand): Mutable {
       break;
     case "link.delete":
       deleteLink(network, command.name);
+      break;
+    case "task-link.ready":
+      network.taskLinks.set(command.name, { up: true, gateway: true });
       break;
     case "address.add":
       must(network.links.get(command.key.split(" ")[0] ?? ""));

@@ -7,6 +7,9 @@ export const TASK_LINK_PREFIX = "wv";
 /** As `iifname` and `oifname` read it. */
 export const TASK_LINKS = `${TASK_LINK_PREFIX}*`;
 
+/** The gateway of every task, an address of the host's end of its link; the keeper puts it there (its GATEWAY_ADDRESS). */
+export const TASK_GATEWAY = "169.254.1.1";
+
 /** Routes and rules of Weft's carry this protocol number (free in /etc/iproute2/rt_protos), and are found again by it. */
 export const ROUTE_PROTOCOL = 147;
 /** The routing table with the one route that sends replies back through the node they came by. */

@@ -26,7 +26,7 @@ export async function openDatapath(
   init: DatapathInit & AuditorInit = {},
 ): Promise<OpenDatapath> {
   const nft = await openNft(log, runTool);
-  const datapath = new Datapath({ log, nft, run: runTool }, init);
+  const datapath = new Datapath({ log, nft, run: runTool, clock }, init);
   const watching = onDrift === undefined ? {} : { onDrift };
   const auditor = new Auditor({ datapath, clock, log, ...watching }, init);
   return {

@@ -10,12 +10,57 @@ import type { MeshView } from "./view.ts";
 
 const stateOf = (view: MeshView) => desired(view, makeFacts(view));
 
-/** Settings are never taken back, so only the desired ones are compared. */
+/** Settings and the tasks' links are never taken back, so only the desired ones are compared. */
 function without(state: Omit<KernelState, "endpoints">, wanted: KernelState) {
   const sysctls = new Map(
     [...wanted.network.sysctls.keys()].map((path) => [path, state.network.sysctls.get(path)]),
   );
-  return { ruleset: state.ruleset, network: { ...state.network, sysctls } };
+  const taskLinks = new Map(
+    [...wanted.network.taskLinks.keys()].map((name) => [name, state.network.taskLinks.get(name)]),
+  );
+  return { ruleset: state.ruleset, network: { ...state.network, sysctls, taskLinks } };
+}
+
+/** The state without what somebody took away: whole tables, chains, rules, elements, links and all that hangs on them. */
+function damagedState(state: KernelState, isLost: () => boolean): KernelState {
+  const thinned = <T>(map: ReadonlyMap<string, T>) => new Map([...map].filter(() => !isLost()));
+  const ruleset = new Map(
+    [...thinned(state.ruleset)].map(([name, { sets, chains }]) => [
+      name,
+      {
+        sets: new Map(
+          [...sets].map(([set, rest]) => [set, { ...rest, elements: thinned(rest.elements) }]),
+        ),
+        chains: new Map(
+          [...chains].map(([chain, rest]) => [
+            chain,
+            { ...rest, rules: rest.rules.filter(() => !isLost()) },
+          ]),
+        ),
+      },
+    ]),
+  );
+  const network = state.network;
+  const links = thinned(network.links);
+  const hanging = <T>(map: ReadonlyMap<string, T>) =>
+    links.size === network.links.size ? thinned(map) : new Map<string, T>();
+  return {
+    ...state,
+    ruleset,
+    network: {
+      ...network,
+      links: new Map([...links].map(([name, link]) => [name, { ...link, up: !isLost() }])),
+      taskLinks: new Map(
+        [...network.taskLinks].map(([name]) => [name, { up: !isLost(), gateway: !isLost() }]),
+      ),
+      addresses: hanging(network.addresses),
+      routes: hanging(network.routes),
+      rules: thinned(network.rules),
+      neighbours: hanging(network.neighbours),
+      fdb: hanging(network.fdb),
+      sysctls: thinned(network.sysctls),
+    },
+  };
 }
 
 describe("a plan", () => {
@@ -26,6 +71,19 @@ describe("a plan", () => {
         const reached = runPlan(stateOf(from), plan(stateOf(from), wanted));
         const { ruleset, network } = wanted;
         assert.deepEqual(without(reached, wanted), { ruleset, network });
+      }),
+    );
+  });
+
+  it("mends any damage, and then there is nothing more to do", () => {
+    const damage = fc.infiniteStream(fc.constantFrom(true, false, false));
+    fc.assert(
+      fc.property(anyView, damage, (view, isLost) => {
+        const wanted = stateOf(view);
+        const damaged = damagedState(wanted, () => isLost.next().value);
+        const mended = { ...wanted, ...runPlan(damaged, plan(damaged, wanted)) };
+        assert.deepEqual(without(mended, wanted), without(wanted, wanted));
+        assert(isEmpty(plan(mended, wanted)));
       }),
     );
   });
@@ -41,7 +99,10 @@ describe("a plan", () => {
         const built = runPlan(EMPTY_STATE, plan(EMPTY_STATE, state));
         const { ruleset, network } = runPlan({ ...state, ...built }, plan(state, EMPTY_STATE));
         assert.equal(ruleset.size, 0);
-        assert.deepEqual({ ...network, sysctls: new Map() }, { ...EMPTY_STATE.network });
+        assert.deepEqual(
+          { ...network, sysctls: new Map(), taskLinks: new Map() },
+          { ...EMPTY_STATE.network },
+        );
       }),
     );
   });

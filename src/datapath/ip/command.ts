@@ -1,7 +1,7 @@
 /** One change of the network's state as data, and as the line that `ip -batch` or `bridge -batch` takes. */
 import { unreachable } from "../../base/assert.ts";
-import { LINK, ROUTE_PROTOCOL, VXLAN_TTL } from "../names.ts";
-import type { Route, RoutingRule, VxlanLink } from "./state.ts";
+import { LINK, ROUTE_PROTOCOL, TASK_GATEWAY, VXLAN_TTL } from "../names.ts";
+import type { Route, RoutingRule, TaskLink, VxlanLink } from "./state.ts";
 
 export type NetworkCommand =
   | { readonly kind: "link.add"; readonly name: string; readonly link: VxlanLink }
@@ -13,6 +13,8 @@ export type NetworkCommand =
     }
   | { readonly kind: "link.up"; readonly name: string }
   | { readonly kind: "link.delete"; readonly name: string }
+  /** `from` is undefined when nobody has looked: doing it to a link that is well changes nothing. */
+  | { readonly kind: "task-link.ready"; readonly name: string; readonly from?: TaskLink }
   | { readonly kind: "address.add"; readonly key: string }
   | { readonly kind: "address.delete"; readonly key: string }
   | { readonly kind: "route.replace"; readonly route: Route; readonly from?: Route }
@@ -69,6 +71,11 @@ function linesOf(command: NetworkCommand): string[] {
       return [`link set ${command.name} up`];
     case "link.delete":
       return [`link delete ${command.name}`];
+    case "task-link.ready":
+      return [
+        `link set ${command.name} up`,
+        `address replace ${TASK_GATEWAY}/32 dev ${command.name} scope link`,
+      ];
     case "address.add":
       return [`address add ${addressOf(command.key)}`];
     case "address.delete":

@@ -3,7 +3,7 @@
  * packets that way, and what may go only once no rule does.
  */
 import type { NetworkCommand } from "./command.ts";
-import type { NetworkState, RoutingRule, VxlanLink } from "./state.ts";
+import type { NetworkState, RoutingRule, TaskLink, VxlanLink } from "./state.ts";
 import { EMPTY_NETWORK } from "./state.ts";
 
 export interface NetworkPlan {
@@ -24,6 +24,7 @@ export function planNetwork(actual: NetworkState, desired: NetworkState): Networ
     ...links.additions,
     ...sysctls(rest, desired),
     ...ups(rest, desired),
+    ...readyTaskLinks(rest, desired),
     ...addAddresses(rest, desired),
     ...addNeighbours(rest, desired),
     ...addEntries(rest, desired),
@@ -55,6 +56,7 @@ function withoutLinks(state: NetworkState, names: ReadonlySet<string>): NetworkS
     new Map([...entries].filter(([key, value]) => !names.has(deviceOf(key, value))));
   return {
     links: kept(state.links, (name) => name),
+    taskLinks: state.taskLinks,
     addresses: kept(state.addresses, (key) => key.split(" ")[0] ?? ""),
     routes: kept(state.routes, (_, route) => route.device),
     rules: state.rules,
@@ -85,6 +87,19 @@ function ups(actual: NetworkState, desired: NetworkState): NetworkCommand[] {
   return [...desired.links]
     .filter(([name, link]) => link.up && actual.links.get(name)?.up !== true)
     .map(([name]) => ({ kind: "link.up", name }));
+}
+
+/** Put right, never taken back: the links are the keeper's. */
+function readyTaskLinks(actual: NetworkState, desired: NetworkState): NetworkCommand[] {
+  return [...desired.taskLinks.keys()].flatMap((name): NetworkCommand[] => {
+    const from = actual.taskLinks.get(name);
+    if (from !== undefined && isReady(from)) return [];
+    return [{ kind: "task-link.ready", name, ...(from === undefined ? {} : { from }) }];
+  });
+}
+
+function isReady({ up, gateway }: TaskLink): boolean {
+  return up && gateway;
 }
 
 /** Settings are put right, never taken back: nobody knows what they would have been. */

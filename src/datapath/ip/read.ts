@@ -2,9 +2,9 @@
 import { SystemError } from "../../base/errors.ts";
 import type { JsonObject } from "../json.ts";
 import { numberOf, objectOf, objectsOf, stringOf } from "../json.ts";
-import { LINK, ROUTE_PROTOCOL } from "../names.ts";
+import { LINK, ROUTE_PROTOCOL, TASK_GATEWAY, TASK_LINK_PREFIX } from "../names.ts";
 import type { RunTool } from "../run.ts";
-import type { NetworkState, Route, RoutingRule, VxlanLink } from "./state.ts";
+import type { NetworkState, Route, RoutingRule, TaskLink, VxlanLink } from "./state.ts";
 import { routeKey } from "./state.ts";
 
 /** Everything of the network but the settings, which are files. */
@@ -13,8 +13,13 @@ export type LinkState = Omit<NetworkState, "sysctls">;
 export interface NetworkReading {
   readonly state: LinkState;
   readonly links: ReadonlySet<string>;
-  /** MTU of the link that holds an address, by address. */
-  readonly mtuByAddress: ReadonlyMap<string, number>;
+  /** The link that holds an address, by address. */
+  readonly holders: ReadonlyMap<string, AddressHolder>;
+}
+
+export interface AddressHolder {
+  readonly link: string;
+  readonly mtu: number;
 }
 
 export async function readNetwork(run: RunTool): Promise<NetworkReading> {
@@ -28,6 +33,7 @@ export async function readNetwork(run: RunTool): Promise<NetworkReading> {
   const [neighbours, fdb] = tunnel === undefined ? [[], []] : await readTunnel(run);
   const state: LinkState = {
     links: new Map(tunnel === undefined ? [] : [[LINK, decodeLink(tunnel)]]),
+    taskLinks: new Map(links.filter(isTaskLink).map((link) => [nameOf(link), taskLink(link)])),
     addresses: new Map(addressesOf(tunnel).map((address) => [`${LINK} ${address}`, true])),
     routes: new Map(routes.map(decodeRoute).map((route) => [routeKey(route), route])),
     rules: new Map(
@@ -39,7 +45,7 @@ export async function readNetwork(run: RunTool): Promise<NetworkReading> {
     neighbours: new Map(neighbours.filter(isPermanent).map(decodeNeighbour)),
     fdb: new Map(fdb.filter((entry) => stringOf(entry, "dst") !== undefined).map(decodeEntry)),
   };
-  return { state, links: new Set(links.map(nameOf)), mtuByAddress: mtus(links) };
+  return { state, links: new Set(links.map(nameOf)), holders: holdersOf(links) };
 }
 
 async function readTunnel(run: RunTool): Promise<[JsonObject[], JsonObject[]]> {
@@ -52,6 +58,8 @@ async function readTunnel(run: RunTool): Promise<[JsonObject[], JsonObject[]]> {
 async function listing(run: RunTool, tool: string, args: readonly string[]): Promise<JsonObject[]> {
   const { status, stdout, stderr } = await run(tool, args);
   const what = `${tool} ${args.join(" ")}`;
+  // The link went between two listings: what hung on it went with it.
+  if (status !== 0 && stderr.includes("Cannot find device")) return [];
   if (status !== 0) throw new SystemError(`${what} failed: ${stderr.trim()}`);
   // With nothing to show, some listings print nothing at all instead of [].
   return stdout.trim() === "" ? [] : objectsOf(JSON.parse(stdout), what).filter(isNotEmpty);
@@ -66,9 +74,21 @@ function nameOf(link: JsonObject): string {
   return stringOf(link, "ifname") ?? "";
 }
 
+function isTaskLink(link: JsonObject): boolean {
+  return nameOf(link).startsWith(TASK_LINK_PREFIX);
+}
+
+function taskLink(link: JsonObject): TaskLink {
+  return { up: isUp(link), gateway: addressesOf(link).includes(`${TASK_GATEWAY}/32`) };
+}
+
+function isUp(link: JsonObject): boolean {
+  const flags = link["flags"];
+  return Array.isArray(flags) && flags.includes("UP");
+}
+
 function decodeLink(link: JsonObject): VxlanLink {
   const data = objectOf(objectOf(link, "linkinfo") ?? {}, "info_data") ?? {};
-  const flags = link["flags"];
   return {
     vni: numberOf(data, "id") ?? 0,
     port: numberOf(data, "port") ?? 0,
@@ -76,7 +96,7 @@ function decodeLink(link: JsonObject): VxlanLink {
     learning: data["learning"] !== false,
     mac: stringOf(link, "address") ?? "",
     mtu: numberOf(link, "mtu") ?? 0,
-    up: Array.isArray(flags) && flags.includes("UP"),
+    up: isUp(link),
   };
 }
 
@@ -88,12 +108,12 @@ function addressesOf(link: JsonObject | undefined): string[] {
     .map((one) => `${stringOf(one, "local")}/${numberOf(one, "prefixlen")}`);
 }
 
-function mtus(links: readonly JsonObject[]): Map<string, number> {
+function holdersOf(links: readonly JsonObject[]): Map<string, AddressHolder> {
   return new Map(
     links.flatMap((link) =>
-      addressesOf(link).map((address): [string, number] => [
+      addressesOf(link).map((address): [string, AddressHolder] => [
         address.split("/")[0] ?? "",
-        numberOf(link, "mtu") ?? 0,
+        { link: nameOf(link), mtu: numberOf(link, "mtu") ?? 0 },
       ]),
     ),
   );

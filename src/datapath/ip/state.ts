@@ -10,6 +10,13 @@ export interface VxlanLink {
   readonly up: boolean;
 }
 
+/** The host's end of a task's veth pair. The keeper makes it; what it needs for packets to pass is watched here. */
+export interface TaskLink {
+  readonly up: boolean;
+  /** Whether it has the address that the task's default route leads to. */
+  readonly gateway: boolean;
+}
+
 export interface Route {
   /** "main" or a number. */
   readonly table: string;
@@ -31,12 +38,13 @@ export interface RoutingRule {
 }
 
 /**
- * Keys: link, its name; address, "DEVICE ADDRESS/32"; route, "TABLE DESTINATION"; rule, its priority;
+ * Keys: link and task link, its name; address, "DEVICE ADDRESS/32"; route, "TABLE DESTINATION"; rule, its priority;
  * neighbour, its address; fdb, its MAC address; sysctl, its path below /proc/sys.
  * Neighbours and forwarding entries are those of Weft's own device.
  */
 export interface NetworkState {
   readonly links: ReadonlyMap<string, VxlanLink>;
+  readonly taskLinks: ReadonlyMap<string, TaskLink>;
   readonly addresses: ReadonlyMap<string, true>;
   readonly routes: ReadonlyMap<string, Route>;
   readonly rules: ReadonlyMap<string, RoutingRule>;
@@ -47,6 +55,7 @@ export interface NetworkState {
 
 export const EMPTY_NETWORK: NetworkState = {
   links: new Map(),
+  taskLinks: new Map(),
   addresses: new Map(),
   routes: new Map(),
   rules: new Map(),

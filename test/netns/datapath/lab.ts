@@ -140,6 +140,13 @@ export class Host {
     this.#daemon = new LineProcess(this.namespace, "daemon.ts", [this.#memo, nft]);
   }
 
+  /** The process that holds its datapath. */
+  get daemonPid(): number {
+    const pid = this.#daemon?.child.pid;
+    if (pid === undefined) throw new Error(`${this.name} has no daemon`);
+    return pid;
+  }
+
   async killDaemon(): Promise<void> {
     await this.#daemon?.end("SIGKILL");
     this.#daemon = undefined;

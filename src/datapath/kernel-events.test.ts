@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { urgencyOfNetwork, urgencyOfRules } from "./kernel-events.ts";
+
+const UPLINK = { link: "eth0", address: "192.168.99.100" };
+
+const RULES: readonly (readonly [string, "lost" | "changed" | undefined])[] = [
+  ["delete table inet weft", "lost"],
+  ["delete table netdev weft", "lost"],
+  ["delete table inet weft2", undefined],
+  ["delete element inet weft held { tcp . 80 }", "changed"],
+  ["add element inet weft peers { 192.168.99.200 }", "changed"],
+  ["delete chain inet weft nat_prerouting", "changed"],
+  ["delete rule netdev weft egress handle 3", "changed"],
+  ["insert rule ip filter DOCKER-USER counter packets 0 bytes 0 return", "changed"],
+  [
+    "add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }",
+    "changed",
+  ],
+  ["# ERROR: We lost some netlink events!", "changed"],
+  ["# new generation 9 by process 28411 (nft)", undefined],
+  ["add rule ip nat DOCKER iifname != docker0 tcp dport 80 dnat to 172.17.0.2:80", undefined],
+  ["add element inet user blocked { 10.0.0.1 }", undefined],
+];
+
+const NETWORK: readonly (readonly [string, "changed" | undefined])[] = [
+  ["Deleted 10.255.0.9 via 10.255.0.3 dev weft0 proto 147 onlink ", "changed"],
+  ["Deleted 10.255.0.9 dev wv0123456789ab proto 147 scope global ", "changed"],
+  [
+    "Deleted 1000:\tfrom 10.255.0.0/16 fwmark 0x40000000/0x40000000 lookup 9338 proto 147",
+    "changed",
+  ],
+  ["10.255.0.3 dev weft0 FAILED ", "changed"],
+  ["Deleted 192.168.99.101 dev weft0 lladdr 02:42:0a:ff:00:03 NOARP PERMANENT ", "changed"],
+  ["2: weft0: <BROADCAST,MULTICAST> mtu 1450 qdisc noqueue state DOWN group default ", "changed"],
+  ["Deleted 7: wv0123456789ab@if6: <BROADCAST,MULTICAST> mtu 1450 qdisc noop ", "changed"],
+  ["inet weft0 rp_filter off ", "changed"],
+  ["inet all forwarding off ", "changed"],
+  ["3: eth0: <BROADCAST,MULTICAST,UP> mtu 1400 qdisc noqueue state UP ", "changed"],
+  ["3: eth0@if9: <BROADCAST,MULTICAST> mtu 1500 state DOWN ", "changed"],
+  ["Deleted 3: eth0    inet 192.168.99.100/24 scope global eth0", "changed"],
+  ["4: bond0    inet 192.168.99.100/24 scope global bond0", "changed"],
+  ["192.168.99.1 dev eth0 lladdr 52:54:00:00:00:01 REACHABLE ", undefined],
+  ["9: veth12ab@if8: <BROADCAST,MULTICAST> mtu 1500 master docker0 state UP ", undefined],
+  ["172.17.0.2 dev docker0 lladdr 02:42:ac:11:00:02 REACHABLE ", undefined],
+  ["inet vethab12 forwarding on ", undefined],
+  ["fe80::/64 dev weft0 proto kernel metric 256 pref medium", undefined],
+  ["Deleted ff02::2 dev weft0 lladdr 33:33:00:00:00:02 NOARP ", undefined],
+];
+
+describe("the kernel's news", () => {
+  for (const [line, urgency] of RULES) {
+    it(`of rules: ${line}`, () => assert.equal(urgencyOfRules(line), urgency));
+  }
+  for (const [line, urgency] of NETWORK) {
+    it(`of the network: ${line}`, () => assert.equal(urgencyOfNetwork(line, UPLINK), urgency));
+  }
+  it("of an uplink concern nobody before a view was applied", () => {
+    assert.equal(urgencyOfNetwork("3: eth0: <UP> mtu 1400 ", undefined), undefined);
+  });
+});

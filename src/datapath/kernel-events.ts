@@ -1,0 +1,57 @@
+/**
+ * Which lines of `nft monitor` and `ip monitor` tell of something of Weft's, and how soon the kernel must be
+ * compared with what it should be. Pure. A line too many costs one audit; a line too few costs the time until
+ * the next regular one.
+ */
+import { EGRESS_TABLE, TABLE } from "./desired-ruleset.ts";
+import { LINK, REPLY_TABLE, ROUTE_PROTOCOL, TASK_LINK_PREFIX } from "./names.ts";
+
+/** `lost`: the rules as a whole are gone, every packet counts. `changed`: something of Weft's is not as it was told. */
+export type Urgency = "lost" | "changed";
+
+/** What of the host a mesh hangs on, beside Weft's own things. */
+export interface Uplink {
+  /** The link that holds the underlay address; undefined when none does. */
+  readonly link: string | undefined;
+  readonly address: string;
+}
+
+const TABLES = [TABLE, EGRESS_TABLE];
+const TABLE_IS_GONE: ReadonlySet<string> = new Set(TABLES.map((table) => `delete table ${table}`));
+const OWN_TABLES = new RegExp(` (${TABLES.join("|")})( |$)`);
+/** The chains of other programs that Weft has rules in, or that stop its packets. */
+const ENGINE_CHAINS = / ip filter (DOCKER-USER|FORWARD)\b/;
+/** The kernel's buffer was full: nobody knows what was missed. */
+const EVENTS_LOST = "# ERROR";
+
+/** What a line of `nft monitor` means; undefined when it is none of Weft's. */
+export function urgencyOfRules(line: string): Urgency | undefined {
+  const text = line.trim();
+  if (TABLE_IS_GONE.has(text)) return "lost";
+  if (text.startsWith(EVENTS_LOST)) return "changed";
+  if (text.startsWith("#")) return undefined;
+  return OWN_TABLES.test(text) || ENGINE_CHAINS.test(text) ? "changed" : undefined;
+}
+
+const OWN_LINKS = new RegExp(`\\b(${LINK}|${TASK_LINK_PREFIX}[0-9a-z]+)\\b`);
+const OWN_NUMBERS = new RegExp(
+  `\\b(proto|protocol) ${ROUTE_PROTOCOL}\\b|\\b(lookup|table) ${REPLY_TABLE}\\b`,
+);
+/** The kernel makes these by itself with each link and address, and Weft has none in IPv6. */
+const BY_THE_KERNEL = /\bproto kernel\b|\bff0[0-9a-f]::|\binet6\b/;
+const FORWARDING = /^inet all forwarding/;
+
+/** What a line of `ip -oneline monitor` means; undefined when it is none of Weft's. */
+export function urgencyOfNetwork(line: string, uplink: Uplink | undefined): Urgency | undefined {
+  if (FORWARDING.test(line)) return "changed";
+  if (BY_THE_KERNEL.test(line)) return undefined;
+  if (OWN_LINKS.test(line) || OWN_NUMBERS.test(line)) return "changed";
+  return uplink !== undefined && isOfUplink(line, uplink) ? "changed" : undefined;
+}
+
+/** "2: eth0: <FLAGS> mtu 1500 …" and "2: eth0    inet 192.168.99.100/24 …", but no neighbour of it. */
+function isOfUplink(line: string, uplink: Uplink): boolean {
+  const link = /^(?:Deleted )?\d+: ([^:@\s]+)/.exec(line)?.[1];
+  if (link === undefined) return false;
+  return link === uplink.link || line.includes(` inet ${uplink.address}/`);
+}
