@@ -53,14 +53,14 @@ export function difference(before: Traces, after: Traces): Record<string, string
   return found;
 }
 
-/** Counters count, and a socket's queue fills: neither is a trace. */
+/** Counters count, a socket's queue fills, a bridge has no carrier without containers: none is a trace. */
 function normalised(text: string): string[] {
   return (
     text
       .split("\n")
       .map((line) => line.replace(/counter packets \d+ bytes \d+/g, "counter"))
       .map((line) => line.replace(/^((?:tcp|udp)\s+\S+)\s+\d+\s+\d+/, "$1"))
-      .map((line) => line.replace(/expires \S+/g, "").trim())
+      .map((line) => line.replace(/expires \S+| linkdown/g, "").trim())
       // A new link's own address is there once nobody else on it was found to have it.
       .filter((line) => line !== "" && !line.startsWith("local fe80:"))
       .sort()

@@ -1,0 +1,263 @@
+/** What happens when something dies: daemons, Engines, hosts, and ports that were not free. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import type { Host } from "../../src/lab/host.ts";
+import { labUnavailable } from "../../src/lab/requirements.ts";
+import { unixHttp } from "../../src/lab/unix-http.ts";
+import { until } from "../../src/lab/until.ts";
+import { unharmed } from "./support/load.ts";
+import { probe } from "./support/probing.ts";
+import { type RunningTask, Swarm } from "./support/swarm.ts";
+import { assertSameTraces, tracesOf } from "./support/traces.ts";
+
+const skip = (await labUnavailable()) ?? false;
+
+/** An Engine whose plugin does not answer waits 15 s for each call: far from what is granted here. */
+const LONGER_MS = 1_000;
+/** DESIGN's bound for noticing a dead node is 3 s; the rest is the probes' own time. */
+const NOTICED_MS = 4_000;
+const ELSEWHERE_MS = 8_000;
+
+describe("what survives what", { skip }, () => {
+  let swarm: Swarm;
+  before(async () => {
+    swarm = await Swarm.create({ images: ["nginx", "busybox"] });
+    await swarm.create("web", "-p", "8080:80", "--mode", "global", "nginx");
+    await swarm.answering(8080);
+  });
+  after(() => swarm?.[Symbol.asyncDispose]());
+
+  const urls = () => swarm.hosts.map(({ ip }) => `http://${ip}:8080/`);
+  const own = ["http://127.0.0.1:8080/", "http://[::1]:8080/"];
+
+  for (const number of [2, 1]) {
+    test(`kill -9 of ${number === 1 ? "the manager's" : "a worker's"} daemon harms no request, and it adopts what it finds`, async (t) => {
+      const host = swarm.host(number);
+      const containers = await startTimes(host);
+      const before = await tracesOf(host);
+      const counts = await unharmed([swarm.client(), host], [...urls()], async () => {
+        await host.killDaemon("SIGKILL");
+      });
+      const local = await unharmed([host], own, async () => {
+        await host.startDaemon();
+        await allReady();
+      });
+      t.diagnostic(
+        `${counts
+          .concat(local)
+          .map(({ sent }) => sent)
+          .join(" + ")} requests`,
+      );
+      assert.deepEqual(await startTimes(host), containers);
+      assertSameTraces(host, before, await tracesOf(host));
+      assert.equal((await swarm.converged("web")).length, 3);
+    });
+  }
+
+  test("with the daemon dead, its Engine stops, inspects and removes a task as any container", async (t) => {
+    const n2 = swarm.host(2);
+    const where = ["--constraint", "node.hostname==n2", "--replicas", "2"];
+    const tasks = await swarm.create("victim", ...where, "nginx");
+    const [stopped, removed] = tasks as [RunningTask, RunningTask];
+    const plain = (await n2.engineOk(["run", "-d", "nginx"])).trim();
+    const other = (await n2.engineOk(["run", "-d", "nginx"])).trim();
+    await n2.killDaemon("SIGKILL");
+    const engine = (...args: string[]) => timed(() => n2.engineOk(args));
+    const took = {
+      stop: [await engine("stop", plain), await engine("stop", stopped.containerID)],
+      inspect: [await engine("inspect", plain), await engine("inspect", stopped.containerID)],
+      rm: [await engine("rm", plain), await engine("rm", stopped.containerID)],
+      "rm -f": [await engine("rm", "-f", other), await engine("rm", "-f", removed.containerID)],
+    };
+    t.diagnostic(`plain and task, ms: ${JSON.stringify(took)}`);
+    for (const [command, [usual = 0, ours = 0]] of Object.entries(took)) {
+      assert.ok(ours <= usual + LONGER_MS, `docker ${command} took ${ours} ms instead of ${usual}`);
+    }
+    await n2.startDaemon();
+    await allReady();
+    const replaced = await swarm.converged("victim");
+    for (const { id } of [stopped, removed]) assert.ok(!replaced.some((task) => task.id === id));
+    await swarm.remove("victim");
+  });
+
+  test("an Engine restarted while the daemon is dead is not delayed", async (t) => {
+    const n3 = swarm.host(3);
+    const usual = await timed(() => n3.restartEngine());
+    await swarm.converged("web", 30_000);
+    await n3.killDaemon("SIGKILL");
+    const took = await timed(() => n3.restartEngine());
+    t.diagnostic(`Engine restart: ${usual} ms with the daemon, ${took} ms without`);
+    assert.ok(took <= usual + 2 * LONGER_MS, `${took} ms instead of ${usual}`);
+    await n3.startDaemon();
+    await allReady();
+    await swarm.converged("web", 30_000);
+    await swarm.answering(8080);
+  });
+
+  test("an Engine restarted under a running daemon has its tasks again", async () => {
+    const n2 = swarm.host(2);
+    await n2.killEngine();
+    await n2.startEngine();
+    await until(
+      async () => {
+        const task = (await swarm.running("web")).find(({ host }) => host === n2);
+        const ids = (await n2.engineOk(["ps", "-q", "--no-trunc"])).trim();
+        return task !== undefined && ids === task.containerID;
+      },
+      { what: "n2 to run its task again", timeoutMs: 20_000 },
+    );
+    await swarm.answering(8080);
+  });
+
+  test("kill -9 of the manager at any moment loses no acknowledged write", async (t) => {
+    const { manager } = swarm;
+    const acknowledged: string[] = [];
+    let attempts = 0;
+    for (const writes of [1, 3, 7, 12, 20]) {
+      let killed: Promise<number> | undefined;
+      const goal = acknowledged.length + writes;
+      const write = async (): Promise<boolean> => {
+        const name = `w${++attempts}`;
+        try {
+          const { status } = await unixHttp(manager.weftSocket, creation(name));
+          if (status === 201) acknowledged.push(name);
+        } catch {
+          return false; // killed under it: written or not, both are right
+        }
+        if (acknowledged.length >= goal) killed ??= manager.killDaemon("SIGKILL");
+        return killed === undefined || attempts < goal + 50;
+      };
+      const writer = async () => {
+        while (await write());
+      };
+      await Promise.all([writer(), writer(), writer()]);
+      assert.ok(killed, "the manager was killed while it was written to");
+      await killed;
+      await manager.startDaemon();
+      const names = (await swarm.docker("service", "ls", "--format", "{{.Name}}")).split("\n");
+      const lost = acknowledged.filter((name) => !names.includes(name));
+      assert.deepEqual(lost, []);
+    }
+    t.diagnostic(`${acknowledged.length} writes acknowledged, none lost`);
+    await allReady();
+    const written = (await swarm.docker("service", "ls", "--format", "{{.Name}}")).split("\n");
+    await swarm.docker("service", "rm", ...written.filter((name) => /^w\d+$/.test(name)));
+    await swarm.answering(8080);
+  });
+
+  test("a port that a process has stays that process's, and is told; freed, the mesh joins in", async () => {
+    const n2 = swarm.host(2);
+    await n2.execOk(["mkdir", "-p", "/run/www"]);
+    await n2.execOk(["tee", "/run/www/index.html"], { stdin: "the host's own\n" });
+    const httpd = await n2.spawn(["busybox", "httpd", "-f", "-p", "8088", "-h", "/run/www"]);
+    const fetched = async () => (await n2.exec(["curl", "-s", `http://${n2.ip}:8088/`])).stdout;
+    await until(async () => (await fetched()) === "the host's own\n", {
+      what: "the host's server",
+    });
+    await swarm.create("late", "-p", "8088:80", "--replicas", "3", "nginx");
+    await swarm.answering(8088, [swarm.host(1), swarm.host(3)]);
+    const asked = await swarm.client().execOk(["curl", "-s", `http://${n2.ip}:8088/`]);
+    assert.equal(asked, "the host's own\n");
+    assert.equal(await fetched(), "the host's own\n");
+    const problem = /port 8088\/tcp: address already in use/;
+    await until(async () => problem.test(await swarm.docker("node", "inspect", "n2")), {
+      what: "the node to tell",
+    });
+    const where = /port 8088\/tcp: address already in use on n2/;
+    await until(async () => where.test(await swarm.ps("late")), { what: "the service to tell" });
+    await httpd.end("SIGTERM");
+    await swarm.answering(8088);
+    await until(async () => !problem.test(await swarm.docker("node", "inspect", "n2")), {
+      what: "the node to be content",
+    });
+    await swarm.remove("late");
+  });
+
+  test("a crashed worker is forgotten, its tasks run elsewhere, and it comes back", async (t) => {
+    const n3 = swarm.host(3);
+    const where = ["--constraint", "node.role==worker", "--replicas", "4"];
+    await swarm.create("moved", "-p", "8099:80", ...where, "nginx");
+    await swarm.answering(8099);
+    const alive = [swarm.host(1), swarm.host(2)];
+    const crashedAt = performance.now();
+    const since = () => Math.round(performance.now() - crashedAt);
+    await n3.crash();
+    await until(async () => (await stateOf("n3")) === "down", { what: "n3 to be down" });
+    const noticed = since();
+    await until(
+      async () => {
+        const live = await running("moved");
+        const results = await probe(
+          swarm.client(),
+          alive.flatMap(({ ip }) =>
+            Array.from({ length: 20 }, () => ({ kind: "http" as const, address: ip, port: 8099 })),
+          ),
+        );
+        return results.every(({ task }) => live.includes(task));
+      },
+      { what: "only living tasks to be asked" },
+    );
+    const forgotten = since();
+    await until(async () => (await swarm.running("moved")).length === 4, {
+      what: "four tasks on n2",
+      timeoutMs: 20_000,
+    });
+    const elsewhere = since();
+    t.diagnostic(`down after ${noticed} ms, forgotten ${forgotten}, elsewhere ${elsewhere}`);
+    assert.ok(noticed <= NOTICED_MS && forgotten <= NOTICED_MS + 1_000);
+    assert.ok(elsewhere <= ELSEWHERE_MS);
+    await n3.restart();
+    await allReady();
+    assert.equal((await swarm.converged("web", 30_000)).length, 3);
+    await swarm.answering(8080);
+    await swarm.answering(8099);
+    await until(
+      async () => {
+        const names = await n3.engineOk(["ps", "--format", "{{.Names}}"]);
+        return !names.includes("moved.");
+      },
+      { what: "n3 to run none of what was moved" },
+    );
+    await swarm.remove("moved");
+  });
+
+  async function allReady(): Promise<void> {
+    const count = swarm.hosts.length;
+    await until(async () => (await swarm.readyNodes()) === count, { what: "all nodes ready" });
+  }
+
+  async function stateOf(node: string): Promise<string> {
+    return swarm.docker("node", "inspect", "--format", "{{.Status.State}}", node);
+  }
+
+  /** Short ids of the containers that are meant to run. */
+  async function running(service: string): Promise<string[]> {
+    return (await swarm.running(service)).map(({ containerID }) => containerID.slice(0, 12));
+  }
+});
+
+/** Container and when it was started, of everything on a host. */
+async function startTimes(host: Host): Promise<string[]> {
+  const ids = (await host.engineOk(["ps", "-q", "--no-trunc"])).trim().split("\n");
+  const format = "{{.Id}} {{.State.StartedAt}} {{.RestartCount}}";
+  return (await host.engineOk(["inspect", "--format", format, ...ids])).trim().split("\n").sort();
+}
+
+async function timed(action: () => Promise<unknown>): Promise<number> {
+  const startedAt = performance.now();
+  await action();
+  return Math.round(performance.now() - startedAt);
+}
+
+function creation(name: string) {
+  return {
+    method: "POST",
+    path: "/v1.41/services/create",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      Name: name,
+      TaskTemplate: { ContainerSpec: { Image: "nginx" } },
+      Mode: { Replicated: { Replicas: 0 } },
+    }),
+  };
+}
