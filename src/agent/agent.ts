@@ -20,6 +20,7 @@ import type { KeeperClient } from "../keeper/protocol.ts";
 import type { Runtime, RuntimeNetwork } from "../runtime/runtime.ts";
 import { DEFAULT_STOP_GRACE_MS, stopGraceMsOf } from "./container-config.ts";
 import { KeeperLink } from "./keeper-link.ts";
+import { LinkWatch } from "./link-watch.ts";
 import { type AgentMemory, MemoryFile } from "./memory.ts";
 import { MeshApplier, type MeshDatapath } from "./mesh-applier.ts";
 import { type Interfaces, NodeDescriber } from "./node-describer.ts";
@@ -65,6 +66,7 @@ export class Agent implements Startable, SessionHandler {
   readonly #worker: Worker;
   readonly #applier: MeshApplier;
   readonly #ports: NodePorts;
+  readonly #links: LinkWatch;
   readonly #link: KeeperLink;
   readonly #describer: NodeDescriber;
   readonly #memory: MemoryFile;
@@ -116,6 +118,11 @@ export class Agent implements Startable, SessionHandler {
       clock,
       log,
     });
+    this.#links = new LinkWatch({
+      lostAddresses: () => datapath.lostAddresses(),
+      clock,
+      onCutOff: () => this.#worker.markAll(),
+    });
     this.#describer = new NodeDescriber({
       hostname,
       runtime,
@@ -142,11 +149,13 @@ export class Agent implements Startable, SessionHandler {
     this.#link.start();
     this.#describer.start();
     this.#worker.start();
+    this.#links.start();
   }
 
   /** Stops deciding: containers, kernel and keeper go on as they are. */
   async stop(): Promise<void> {
     await this.#describer.stop();
+    await this.#links.stop();
     await this.#worker.stop();
     await this.#applier.stop();
     await this.#link.stop();
@@ -232,6 +241,7 @@ export class Agent implements Startable, SessionHandler {
       node: () => this.#templateNode(),
       network: (name) => this.#network(name),
       isReachable: (address) => this.#applier.isReachable(address),
+      isCutOff: (address) => this.#links.isCutOff(address),
       isLive: (address) => this.#applier.isLive(address),
       claimPorts: async (task, previous) => {
         const ports = await this.#ports.claim(task, previous);

@@ -111,6 +111,7 @@ export class FakeKeeper implements KeeperClient {
 export class FakeDatapath implements MeshDatapath {
   readonly views: MeshView[] = [];
   audits = 0;
+  lost: readonly string[] = [];
   broken = false;
   /** Awaited within each apply. */
   gate: Promise<void> = Promise.resolve();
@@ -127,6 +128,10 @@ export class FakeDatapath implements MeshDatapath {
 
   async audit(): Promise<void> {
     this.audits += 1;
+  }
+
+  async lostAddresses(): Promise<readonly string[]> {
+    return this.lost;
   }
 }
 

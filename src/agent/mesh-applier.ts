@@ -20,6 +20,8 @@ export interface MeshDatapath {
   apply(view: MeshView): Promise<unknown>;
   /** Looks whether the kernel still has the view applied last, and mends what differs. */
   audit(): Promise<unknown>;
+  /** Addresses of the view's local tasks whose link is not there. */
+  lostAddresses(): Promise<readonly string[]>;
 }
 
 export interface MeshApplierComponents {

@@ -41,6 +41,8 @@ export interface TaskSurroundings {
   network(name: string): RuntimeNetwork | undefined;
   /** Whether the kernel routes to this address of a local task. */
   isReachable(address: string): boolean;
+  /** Whether the link of the local task with this address was deleted under it. */
+  isCutOff(address: string): boolean;
   /** Whether the kernel leads new connections to this address. */
   isLive(address: string): boolean;
   /** Takes host-mode ports for a task, all or none; throws what the task fails with. */
@@ -194,6 +196,7 @@ export class TaskMachine {
         assigned: this.#assigned,
         container,
         sick: this.#sick,
+        cutOff: this.#isCutOff(),
         reachable: this.#isReachable(),
         unhealthy: this.#status.unhealthy === true,
         live: this.#isLive(),
@@ -310,6 +313,11 @@ export class TaskMachine {
   #notify(): void {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers<void>();
+  }
+
+  #isCutOff(): boolean {
+    const address = taskAddress(this.task);
+    return address !== undefined && this.#surroundings.isCutOff(address);
   }
 
   #isReachable(): boolean {

@@ -8,6 +8,9 @@ import { mustStop } from "../dispatcher/assignment.ts";
 import type { ContainerState } from "../runtime/runtime.ts";
 
 export const UNHEALTHY = "dockerexec: unhealthy container";
+/** Of a running task that lost its network: it cannot be given another. */
+export const CUT_OFF =
+  "the task's network link on the host was deleted by somebody, and a running container cannot get another";
 export const DESTROYED = "dockerexec: container destroyed";
 
 export interface TaskView {
@@ -23,6 +26,8 @@ export interface TaskView {
   readonly unhealthy: boolean;
   /** Whether the mesh leads new connections to it. */
   readonly live: boolean;
+  /** Whether its link was there and is gone for good. */
+  readonly cutOff: boolean;
   /** Whether packets to it arrive: its link is there and the kernel has the route, or it needs neither. */
   readonly reachable: boolean;
   /** Whether it serves the ports that it publishes, or had its time to. */
@@ -102,6 +107,8 @@ function nextWhileRunning(view: TaskView): TaskStep {
     return { kind: "report", state: "failed", err: DESTROYED };
   }
   if (container.phase === "exited") return ended(view, container);
+  // Told before the container is stopped, so that nobody sends it anything meanwhile.
+  if (view.cutOff) return { kind: "report", state: "failed", err: CUT_OFF };
   if (container.health !== "unhealthy") return WAIT;
   if (!view.unhealthy) {
     return { kind: "report", state: "running", message: "unhealthy container", unhealthy: true };

@@ -102,6 +102,11 @@ export class Worker implements Startable {
     }
   }
 
+  /** Something befell the tasks that no event of the runtime tells. */
+  markAll(): void {
+    for (const machine of this.#machines.values()) machine.markDirty();
+  }
+
   /** Resolves when the runtime has shown that no container of Weft's is left. */
   async emptied(): Promise<void> {
     while (!this.#isEmpty()) await this.#changed.promise;

@@ -105,6 +105,14 @@ export class Datapath {
     return address === undefined ? undefined : { address, link: this.#holders.get(address)?.link };
   }
 
+  /** Addresses of the view's local tasks whose link is not there. Cheap, for it is asked often. */
+  async lostAddresses(): Promise<readonly string[]> {
+    const local = this.#view?.localLinks ?? [];
+    if (local.length === 0) return [];
+    const links = await linkNames();
+    return local.filter(({ link }) => !links.has(link)).map(({ address }) => address);
+  }
+
   /** Whether a setting is no longer as applied. Reads a file for each, and nothing while a change is under way. */
   async haveSettingsDrifted(): Promise<boolean> {
     const wanted = this.#actual?.network.sysctls;

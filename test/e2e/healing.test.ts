@@ -1,0 +1,84 @@
+/** What somebody breaks on a host that is a member: it is mended, or said in plain words. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { CUT_OFF } from "../../src/agent/task-step.ts";
+import type { Host } from "../../src/lab/host.ts";
+import { labUnavailable } from "../../src/lab/requirements.ts";
+import { until } from "../../src/lab/until.ts";
+import { probe } from "./support/probing.ts";
+import { Swarm } from "./support/swarm.ts";
+
+const PORT = 8080;
+
+describe("a member that somebody damages", { skip: (await labUnavailable()) ?? false }, () => {
+  let swarm: Swarm;
+  let worker: Host;
+
+  before(async () => {
+    swarm = await Swarm.create({ hosts: 2 });
+    worker = swarm.host(2);
+    const spread = ["--replicas", "2", "--replicas-max-per-node", "1"];
+    await swarm.create("web", ...spread, "--publish", `${PORT}:80`, "nginx");
+    await swarm.answering(PORT);
+  });
+  after(async () => await swarm?.[Symbol.asyncDispose]());
+
+  it("mends a flush of all rules before a client notices more than a delay", async () => {
+    await worker.execOk(["nft", "flush", "ruleset"]);
+    await until(async () => (await probeOf(worker)) === "answered", {
+      what: "an answer after the flush",
+      timeoutMs: 3_000,
+    });
+    // The Engine's own rules are the Engine's to put back; Weft adds its own to them again.
+    await worker.restartEngine();
+    await swarm.converged("web");
+    await swarm.answering(PORT);
+    const accepted = async () =>
+      (await worker.execOk(["iptables", "-S", "DOCKER-USER"])).split("-i weft0").length === 2;
+    await until(accepted, { what: "Weft's rules in the Engine's chain" });
+  });
+
+  it("replaces a task whose link was deleted, and says why", async () => {
+    const [before] = (await swarm.running("web")).filter(({ host }) => host === worker);
+    assert.ok(before);
+    const links = await worker.execOk(["sh", "-c", "ls /proc/sys/net/ipv4/conf | grep ^wv"]);
+    const [link = ""] = links.trim().split("\n");
+    await worker.execOk(["ip", "link", "del", link]);
+    const failed = async () => {
+      const task = (await swarm.tasks("web")).find(({ ID }) => ID === before.id);
+      return task?.Status.State === "failed" && task;
+    };
+    const task = await until(failed, { what: "the task to have failed", timeoutMs: 10_000 });
+    assert.equal(task.Status.Err, CUT_OFF);
+    const replaced = async () =>
+      (await swarm.running("web")).some(({ host, id }) => host === worker && id !== before.id);
+    await until(replaced, { what: "another task", timeoutMs: 20_000 });
+    await swarm.converged("web");
+    await swarm.answering(PORT);
+  });
+
+  it("has a keeper again that holds the ports, when the keeper is killed", async () => {
+    const before = await keeperPid(worker);
+    await worker.execOk(["kill", "-9", `${before}`]);
+    const isBack = async () => {
+      const now = await keeperPid(worker).catch(() => before);
+      return now !== before && (await holds(worker));
+    };
+    await until(isBack, { what: "a keeper that holds the port", timeoutMs: 5_000 });
+    await swarm.answering(PORT);
+  });
+
+  async function probeOf(host: Host): Promise<string> {
+    const [result] = await probe(swarm.client(), [{ kind: "http", address: host.ip, port: PORT }]);
+    return result?.error ?? "answered";
+  }
+});
+
+async function keeperPid(host: Host): Promise<number> {
+  const listed = await host.execOk(["pgrep", "-f", "main.ts keeper|main.js keeper"]);
+  return Number(listed.trim().split("\n")[0]);
+}
+
+async function holds(host: Host): Promise<boolean> {
+  return (await host.execOk(["ss", "-Hltn", `sport = :${PORT}`])).trim() !== "";
+}
