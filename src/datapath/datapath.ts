@@ -25,6 +25,7 @@ import type { Uplink } from "./kernel-events.ts";
 import type { MarkLayout } from "./mark.ts";
 import { markLayout } from "./mark.ts";
 import { LINK, TASK_LINK_PREFIX, VXLAN_OVERHEAD } from "./names.ts";
+import { narrow, type ViewOnHost } from "./narrow.ts";
 import type { Nft } from "./nft/nft.ts";
 import { renderTransaction } from "./nft/transaction.ts";
 import type { Plan } from "./plan.ts";
@@ -59,6 +60,14 @@ export interface AppliedReport {
   readonly problems: readonly string[];
 }
 
+/** What the kernel holds, as far as is known. */
+interface Belief {
+  /** What was applied last; undefined when the state was read back. */
+  readonly on: ViewOnHost | undefined;
+  /** As read back; or what was applied last, in which services that did not change are left out. */
+  readonly state: KernelState;
+}
+
 const DEFAULT_MEMO_PATH = "/run/weft/datapath.json";
 
 export class Datapath {
@@ -70,7 +79,7 @@ export class Datapath {
   readonly #clock: Clock;
   readonly #driftLog: DriftLog;
   /** What the kernel is believed to hold; undefined when it must be read back. */
-  #actual: KernelState | undefined;
+  #actual: Belief | undefined;
   #view: MeshView | undefined;
   #holders: ReadonlyMap<string, AddressHolder> = new Map();
   #executing = 0;
@@ -115,11 +124,11 @@ export class Datapath {
 
   /** Whether a setting is no longer as applied. Reads a file for each, and nothing while a change is under way. */
   async haveSettingsDrifted(): Promise<boolean> {
-    const wanted = this.#actual?.network.sysctls;
+    const wanted = this.#actual?.state.network.sysctls;
     if (wanted === undefined || this.#view === undefined) return false;
     const found = await readSysctls(wanted.keys());
     return (
-      this.#actual?.network.sysctls === wanted &&
+      this.#actual?.state.network.sysctls === wanted &&
       [...found].some(([path, value]) => wanted.get(path) !== value)
     );
   }
@@ -157,15 +166,16 @@ export class Datapath {
   }
 
   async #auditOnce(view: MeshView): Promise<Drift[]> {
-    const endpoints = this.#actual?.endpoints;
+    const endpoints = this.#actual && this.#endpointsOf(this.#actual);
     const reading = await this.#readBack();
     const actual = endpoints === undefined ? reading.state : { ...reading.state, endpoints };
-    const wanted = desired(view, this.#facts(view, actual, reading.links), this.#mark);
+    const on = { view, facts: this.#facts(view, actual, reading.links) };
+    const wanted = this.#desired(on);
     const sysctls = await readSysctls(wanted.network.sysctls.keys());
     const network = { ...actual.network, sysctls };
     const mending = plan({ ...actual, network }, wanted);
     const drifts = [...driftsOf(mending), ...(await this.#mendFirewall())];
-    await this.#execute(mending, wanted);
+    await this.#execute(mending, { on, state: wanted });
     this.#driftLog.add(drifts);
     return drifts;
   }
@@ -189,11 +199,11 @@ export class Datapath {
   }
 
   async #applyOnce(view: MeshView): Promise<AppliedReport> {
-    const actual = this.#actual ?? EMPTY_STATE;
-    const facts = this.#facts(view, actual, await linkNames());
-    const wanted = desired(view, facts, this.#mark);
-    const changing = plan(actual, wanted);
-    await this.#execute(changing, wanted);
+    const actual = this.#actual ?? { on: undefined, state: EMPTY_STATE };
+    const facts = this.#facts(view, actual.state, await linkNames());
+    const { before, after } = this.#difference(actual, { view, facts });
+    const changing = plan(before, after);
+    await this.#execute(changing, { on: { view, facts }, state: after });
     const changes = sizeOf(changing);
     if (changes > 0) this.#log.debug("applied", { revision: view.revision, changes });
     return {
@@ -204,7 +214,25 @@ export class Datapath {
     };
   }
 
-  async #execute(changing: Plan, wanted: KernelState): Promise<void> {
+  /** After an apply, what the two views do not have in common: thousands of services cost what changed of them. */
+  #difference(actual: Belief, wanted: ViewOnHost): { before: KernelState; after: KernelState } {
+    if (actual.on === undefined) return { before: actual.state, after: this.#desired(wanted) };
+    const { before, after } = narrow(actual.on, wanted);
+    return {
+      before: this.#desired({ ...actual.on, view: before }),
+      after: this.#desired({ ...wanted, view: after }),
+    };
+  }
+
+  #desired({ view, facts }: ViewOnHost): KernelState {
+    return desired(view, facts, this.#mark);
+  }
+
+  #endpointsOf({ on, state }: Belief): KernelState["endpoints"] {
+    return on === undefined ? state.endpoints : this.#desired(on).endpoints;
+  }
+
+  async #execute(changing: Plan, wanted: Belief): Promise<void> {
     // Until all of it is done, nobody knows what the kernel holds.
     this.#actual = undefined;
     if (!isEmpty(changing)) await this.#changeKernel(changing);
@@ -247,7 +275,7 @@ export class Datapath {
 
   async #readBack(): Promise<KernelReading> {
     const reading = await readKernel(this.#nft, this.#run);
-    this.#actual = reading.state;
+    this.#actual = { on: undefined, state: reading.state };
     this.#holders = reading.holders;
     this.#firewall = await readEngineFirewall(this.#run);
     this.#isFirewallMended = false;

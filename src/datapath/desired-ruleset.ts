@@ -214,7 +214,7 @@ function servicePorts(view: MeshView, ways: Ways): Pick<Table, "sets" | "chains"
   const chains = new Map<string, Chain>();
   for (const { port, targets } of answeredPorts(view, ways)) {
     const { protocol, publishedPort } = port;
-    const name = `${protocol}_one_of_${targets.length}`;
+    const name = chainOf(protocol, targets.length);
     verdicts.push([`${protocol} . ${publishedPort}`, `goto ${name}`]);
     targets.forEach((target, index) =>
       endpoints[protocol].push([`${publishedPort} . ${index}`, target]),
@@ -227,6 +227,11 @@ function servicePorts(view: MeshView, ways: Ways): Pick<Table, "sets" | "chains"
     ["udp_endpoints", map(endpointsType("udp"), endpoints.udp)],
   ]);
   return { chains, sets };
+}
+
+/** The chain that leads to one of so many endpoints. */
+export function chainOf(protocol: MeshProtocol, endpoints: number): string {
+  return `${protocol}_one_of_${endpoints}`;
 }
 
 /** One for each protocol, as nft 1.0.6 does not understand its own `typeof th dport` when it reads it back. */

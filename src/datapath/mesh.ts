@@ -1,5 +1,5 @@
 /** What both halves of the desired state ask about a view: which endpoints are reachable from here, and how. */
-import type { HostPort, MeshEndpoint, MeshNode, MeshPort, MeshView } from "./view.ts";
+import type { HostPort, MeshEndpoint, MeshNode, MeshPort, MeshService, MeshView } from "./view.ts";
 import { portKey } from "./view.ts";
 
 /** Where a packet for an endpoint goes from this node. */
@@ -46,13 +46,18 @@ export function* answeredPorts(view: MeshView, ways: Ways): Generator<AnsweredPo
     if (targets.length > 0) yield { port, targets };
   }
   for (const service of view.services) {
-    const live = service.endpoints.filter((one) => one.state === "live" && ways.of(one));
+    const live = liveEndpoints(service, ways);
     if (live.length === 0) continue;
     for (const port of service.ports) {
       const targets = live.map((endpoint) => `${endpoint.address} . ${port.targetPort}`);
       if (isHeld(view, port)) yield { port, targets };
     }
   }
+}
+
+/** Those that new connections are led to. */
+export function liveEndpoints(service: MeshService, ways: Ways): MeshEndpoint[] {
+  return service.endpoints.filter((one) => one.state === "live" && ways.of(one));
 }
 
 /** Every endpoint once, by address, live and draining; the host ports' tasks among them. */

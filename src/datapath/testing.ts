@@ -92,8 +92,9 @@ export const anyView: fc.Arbitrary<MeshView> = fc
   })
   .map(({ services, peers, held, links, ...tunnel }) => {
     const seen = new Set<string>();
-    const distinct = services.map((service) => ({
+    const distinct = services.map((service, index) => ({
       ...service,
+      serviceID: `s${index}`,
       ports: service.ports.filter((port) => !seen.has(keyOf(port)) && seen.add(keyOf(port))),
     }));
     return makeView({
