@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { it } from "node:test";
 import fc from "fast-check";
 import { isTaskStateAtLeast, isTerminal, type Task, type TaskState } from "../cluster/objects.ts";
+import { NO_PAYLOADS } from "../dispatcher/assignment.ts";
 import { FakeNode } from "./fake-node.ts";
 import { makeMesh, makeTask } from "./fakes.ts";
 
@@ -90,7 +91,8 @@ class Life {
   }
 
   tell(): void {
-    this.node.agent.onTasks([...this.assigned.values()].map((assigned) => ({ task: assigned })));
+    const assignments = [...this.assigned.values()].map((assigned) => ({ task: assigned }));
+    this.node.agent.onTasks(assignments, NO_PAYLOADS);
   }
 
   /** What is told of a task never goes back, over restarts of the daemon too. */

@@ -11,6 +11,7 @@ import type { NodeDescription, NodeRole, TaskStatus } from "../cluster/objects.t
 import type {
   LogSubscription,
   MeshConfig,
+  Payloads,
   SessionHandler,
   SessionReporter,
   TaskAssignment,
@@ -25,6 +26,7 @@ import { type AgentMemory, MemoryFile } from "./memory.ts";
 import { MeshApplier, type MeshDatapath } from "./mesh-applier.ts";
 import { type Interfaces, NodeDescriber } from "./node-describer.ts";
 import { NodePorts } from "./node-ports.ts";
+import { removeTaskFiles, TaskFiles } from "./task-files.ts";
 import { TaskLogs } from "./task-logs.ts";
 import type { TaskSurroundings } from "./task-machine.ts";
 import { type ReadTaskSockets, readTaskSockets } from "./task-sockets.ts";
@@ -46,6 +48,8 @@ export interface AgentComponents {
   readonly log: Logger;
   /** The host's interfaces; the system's own when absent. */
   readonly interfaces?: () => Interfaces;
+  /** Makes sure that a directory is in memory; the system's own way when absent. */
+  readonly ensureInMemory?: (directory: string) => Promise<void>;
   /** The sockets of a task's process; the system's own when absent. */
   readonly readSockets?: ReadTaskSockets;
 }
@@ -55,6 +59,8 @@ export interface AgentInit {
   readonly hostname: string;
   /** The daemon's data directory; the agent's files are in `agent/` below it. */
   readonly dataDir: string;
+  /** Where tasks' secrets and configs are. */
+  readonly secretsDir: string;
   /** The cluster no longer knows this node. */
   readonly onRemoved: (reason: string) => void;
   readonly onRole: (role: NodeRole) => void;
@@ -71,6 +77,8 @@ export class Agent implements Startable, SessionHandler {
   readonly #describer: NodeDescriber;
   readonly #memory: MemoryFile;
   readonly #logs: TaskLogs;
+  readonly #files: TaskFiles;
+  #fileRemovals = Promise.resolve();
   readonly #runtime: Runtime;
   readonly #clock: Clock;
   #reporter: SessionReporter | undefined;
@@ -93,6 +101,11 @@ export class Agent implements Startable, SessionHandler {
       onChange: () => this.#applier.markDirty(),
     });
     this.#ports = new NodePorts({ link: this.#link, random });
+    const { ensureInMemory } = components;
+    this.#files = new TaskFiles({
+      directory: init.secretsDir,
+      ...(ensureInMemory === undefined ? {} : { ensureInMemory }),
+    });
     this.#applier = new MeshApplier({
       nodeID,
       datapath,
@@ -198,13 +211,16 @@ export class Agent implements Startable, SessionHandler {
     const removed = this.#removeAll();
     const inTime = await within(this.#clock, waitMs, removed);
     if (!inTime) this.#log.warn("the node leaves and its containers are not all removed");
+    await this.#fileRemovals;
+    if (inTime) await removeTaskFiles(this.#init.secretsDir);
     await this.#memory.forget();
   }
 
   // ---- SessionHandler --------------------------------------------------------------------------
 
-  onTasks(assignments: readonly TaskAssignment[]): void {
+  onTasks(assignments: readonly TaskAssignment[], payloads: Payloads): void {
     if (this.#leaving) return;
+    this.#files.learn(payloads);
     this.#worker.assign(assignments);
     this.#memory.markDirty();
   }
@@ -234,6 +250,7 @@ export class Agent implements Startable, SessionHandler {
     await this.#worker.idle();
     await this.#applier.idle();
     await this.#memory.idle();
+    await this.#fileRemovals;
   }
 
   #surroundings(): TaskSurroundings {
@@ -251,9 +268,19 @@ export class Agent implements Startable, SessionHandler {
       releasePorts: (taskID) => {
         if (this.#ports.release(taskID)) this.#applier.markDirty();
       },
+      provideFiles: (task) => this.#files.provide(task),
+      releaseFiles: (taskID) => this.#removeFiles(() => this.#files.release(taskID)),
+      keepFilesOf: (taskIDs) => this.#removeFiles(() => this.#files.sweep(taskIDs)),
       onStatus: (taskID, status) => this.#onStatus(taskID, status),
       onDone: () => this.#memory.markDirty(),
     };
+  }
+
+  /** One removal after another; what fails is swept again when the runtime is listed next. */
+  #removeFiles(remove: () => Promise<void>): void {
+    this.#fileRemovals = this.#fileRemovals.then(remove).catch((error: unknown) => {
+      this.#log.error("secrets of a task that has ended are not removed", { error });
+    });
   }
 
   #templateNode(): TemplateNode | undefined {

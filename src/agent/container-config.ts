@@ -1,6 +1,6 @@
 /** A task as the container that runs it: names and labels as Docker gives them, defaults filled in. Pure. */
 import { millisecondsOf, parseDuration } from "../base/duration.ts";
-import type { Labels, PortConfig, Task } from "../cluster/objects.ts";
+import type { Labels, Mount, PortConfig, Task } from "../cluster/objects.ts";
 import type { ContainerConfig } from "../runtime/runtime.ts";
 import { taskName } from "./task-name.ts";
 import { expandTemplates, type TemplateNode } from "./template.ts";
@@ -31,7 +31,12 @@ export function hostPortsOf(task: Task): readonly PortConfig[] {
   return (task.endpoint?.ports ?? []).filter(({ publishMode }) => publishMode === "host");
 }
 
-export function containerConfigOf(task: Task, node: TemplateNode): ContainerConfig {
+/** `files`: the mounts of its secrets and configs. */
+export function containerConfigOf(
+  task: Task,
+  node: TemplateNode,
+  files: readonly Mount[] = [],
+): ContainerConfig {
   const spec = expandTemplates(task, node);
   const network = task.networksAttachments[0]?.network.name;
   const address = taskAddress(task);
@@ -41,7 +46,7 @@ export function containerConfigOf(task: Task, node: TemplateNode): ContainerConf
     image: spec.image,
     labels: labelsOf(task),
     env: spec.env ?? [],
-    mounts: spec.mounts ?? [],
+    mounts: [...(spec.mounts ?? []), ...files],
     stopGraceMs: stopGraceMsOf(task),
     ...present("entrypoint", spec.command),
     ...present("args", spec.args),

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { FakeClock } from "../base/clock.ts";
 import { createLogger } from "../base/logger.ts";
 import { seededRandom } from "../base/random.ts";
@@ -18,6 +19,9 @@ export class FakeNode {
   readonly operations: string[] = [];
   readonly programs = new Map<string, FakeProgram>();
   held: Promise<void> | undefined;
+  /** What managers say that the tasks read, by id. */
+  readonly secrets = new Map<string, Uint8Array>();
+  readonly configs = new Map<string, Uint8Array>();
   readonly logged: string[] = [];
   readonly runtime = new FakeRuntime({
     program: ({ taskID }) => this.programs.get(taskID) ?? {},
@@ -51,12 +55,14 @@ export class FakeNode {
         random: seededRandom(1),
         log: createLogger({ level: "debug", write: (line) => void this.logged.push(line) }),
         interfaces: () => ({}),
+        ensureInMemory: async () => {},
         readSockets: async () => this.sockets,
       },
       {
         nodeID: "node-1",
         hostname: "n1",
         dataDir: this.#directory,
+        secretsDir: join(this.#directory, "secrets"),
         onRemoved: () => {},
         onRole: () => {},
       },
@@ -95,7 +101,8 @@ export class FakeNode {
   }
 
   async assign(...tasks: Task[]): Promise<void> {
-    this.agent.onTasks(tasks.map((task) => ({ task, registryAuth: "c2VjcmV0" })));
+    const assignments = tasks.map((task) => ({ task, registryAuth: "c2VjcmV0" }));
+    this.agent.onTasks(assignments, { secrets: this.secrets, configs: this.configs });
     await this.settle();
   }
 

@@ -11,7 +11,7 @@ const put = (id: string, desiredState: TaskState = "running") =>
   encodeAssignment({ task: makeTask({ id, desiredState }) });
 
 function idsOf(received: ReturnType<AssignmentsInbox["receive"]>): string[] | string {
-  return received.kind === "set" ? received.value.map(({ task }) => task.id) : received.kind;
+  return received.kind === "set" ? received.value.tasks.map(({ task }) => task.id) : received.kind;
 }
 
 test("a set counts when its last frame has come", () => {
@@ -53,7 +53,7 @@ test("a task that was told to stop is not called back, in this session or the ne
   const frame = (state: TaskState) =>
     create(AssignmentsSchema, { complete: true, put: [put("t1", state)] });
   const desired = (received: ReturnType<AssignmentsInbox["receive"]>) =>
-    received.kind === "set" ? received.value[0]?.task.desiredState : received.kind;
+    received.kind === "set" ? received.value.tasks[0]?.task.desiredState : received.kind;
   assert.equal(desired(inbox.receive(frame("running"), 1)), "running");
   assert.equal(desired(inbox.receive(frame("shutdown"), 2)), "shutdown");
   assert.equal(desired(inbox.receive(frame("running"), 3)), "shutdown");

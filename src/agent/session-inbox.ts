@@ -3,9 +3,9 @@
  * in sequence. Pure.
  */
 import type { NodeRole } from "../cluster/objects.ts";
-import type { MeshConfig, TaskAssignment } from "../dispatcher/assignment.ts";
-import { mustStop } from "../dispatcher/assignment.ts";
-import type { Assignments, Mesh } from "../dispatcher/gen/weft_pb.ts";
+import type { MeshConfig, Payloads, TaskAssignment } from "../dispatcher/assignment.ts";
+import { mustStop, NO_PAYLOADS } from "../dispatcher/assignment.ts";
+import type { Assignments, Mesh, Payload } from "../dispatcher/gen/weft_pb.ts";
 import { applyDelta } from "../dispatcher/keyed-delta.ts";
 import { EMPTY_MESH, type MeshTable, meshConfigOf } from "../dispatcher/mesh.ts";
 import { decodeMeshNetwork, decodeMeshNode, decodeMeshService } from "../dispatcher/wire-mesh.ts";
@@ -20,9 +20,16 @@ export type Received<T> =
 const GAP = { kind: "gap" } as const;
 const PARTIAL = { kind: "partial" } as const;
 
+/** A node's tasks and what they read. */
+export interface ReceivedTasks {
+  readonly tasks: readonly TaskAssignment[];
+  readonly payloads: Payloads;
+}
+
 export class AssignmentsInbox {
   readonly #order = new FrameOrder();
   #set: ReadonlyMap<string, TaskAssignment> = new Map();
+  #payloads = NO_PAYLOADS;
   /** Over all sessions: a task that was told to stop is never called back, whatever a manager forgot. */
   #told: ReadonlyMap<string, TaskAssignment> = new Map();
 
@@ -31,15 +38,20 @@ export class AssignmentsInbox {
     this.#order.restart();
   }
 
-  receive(frame: Assignments, sequence: number): Received<readonly TaskAssignment[]> {
+  receive(frame: Assignments, sequence: number): Received<ReceivedTasks> {
     const order = this.#order.check(sequence, frame.complete);
     if (order !== "next") return order === "gap" ? GAP : PARTIAL;
     const put = frame.put.map(decodeAssignment).map((next) => this.#withoutWayBack(next));
     const before = frame.complete ? new Map<string, TaskAssignment>() : this.#set;
     this.#set = applyDelta(before, { put, remove: frame.remove }, ({ task }) => task.id);
+    const known = frame.complete ? NO_PAYLOADS : this.#payloads;
+    this.#payloads = {
+      secrets: withPayloads(known.secrets, frame.putSecrets, frame.removeSecrets),
+      configs: withPayloads(known.configs, frame.putConfigs, frame.removeConfigs),
+    };
     if (frame.more) return PARTIAL;
     this.#told = this.#set;
-    return { kind: "set", value: [...this.#set.values()] };
+    return { kind: "set", value: { tasks: [...this.#set.values()], payloads: this.#payloads } };
   }
 
   #withoutWayBack(next: TaskAssignment): TaskAssignment {
@@ -82,6 +94,18 @@ export class MeshInbox {
     };
     return frame.more ? PARTIAL : { kind: "set", value: meshConfigOf(this.#table) };
   }
+}
+
+function withPayloads(
+  before: ReadonlyMap<string, Uint8Array>,
+  put: readonly Payload[],
+  remove: readonly string[],
+): ReadonlyMap<string, Uint8Array> {
+  if (put.length + remove.length === 0) return before;
+  const after = new Map(before);
+  for (const id of remove) after.delete(id);
+  for (const { id, data } of put) after.set(id, data);
+  return after;
 }
 
 export function decodeRole(text: string): NodeRole {

@@ -230,7 +230,7 @@ export class AgentSession implements Startable, SessionReporter {
           break;
         case "assignments":
           this.#deliver(this.#assignments.receive(kind.value, sequence), (set) =>
-            handler.onTasks(set),
+            handler.onTasks(set.tasks, set.payloads),
           );
           break;
         case "mesh":

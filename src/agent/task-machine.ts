@@ -11,6 +11,7 @@ import type { Logger } from "../base/logger.ts";
 import {
   isTaskStateAtLeast,
   isTerminal,
+  type Mount,
   type PortConfig,
   type Task,
   type TaskState,
@@ -48,6 +49,11 @@ export interface TaskSurroundings {
   /** Takes host-mode ports for a task, all or none; throws what the task fails with. */
   claimPorts(task: Task, previous: readonly PortConfig[]): Promise<readonly PortConfig[]>;
   releasePorts(taskID: string): void;
+  /** Secrets and configs of the task as mounts; temporary errors while they are not known here. */
+  provideFiles(task: Task): Promise<readonly Mount[]>;
+  releaseFiles(taskID: string): void;
+  /** Whatever other tasks have left may go. */
+  keepFilesOf(taskIDs: ReadonlySet<string>): void;
   onStatus(taskID: string, status: TaskStatus): void;
   /** Nothing is left of the task. */
   onDone(taskID: string): void;
@@ -206,6 +212,7 @@ export class TaskMachine {
       if (step.kind === "wait") return;
       if (step.kind === "done") {
         this.#surroundings.releasePorts(this.task.id);
+        this.#surroundings.releaseFiles(this.task.id);
         this.#surroundings.onDone(this.task.id);
         this.#notify();
         return;
@@ -253,7 +260,7 @@ export class TaskMachine {
     const { task, registryAuth } = this.#assignment;
     const node = this.#surroundings.node();
     if (node === undefined) throw new UnavailableError("this node is not described yet");
-    const config = containerConfigOf(task, node);
+    const config = containerConfigOf(task, node, await this.#surroundings.provideFiles(task));
     await this.#runtime.ensureImage(config.image, {
       signal: this.#preparing.signal,
       onProgress: (text) => this.#log.debug("pulling", { image: config.image, text }),
@@ -273,6 +280,8 @@ export class TaskMachine {
   async #start(): Promise<void> {
     const containerID = this.#containerID;
     if (containerID === undefined) return;
+    // Written again where a host was switched off between the container's making and its start.
+    await this.#surroundings.provideFiles(this.task);
     const ports = await this.#surroundings.claimPorts(
       this.task,
       this.#status.portStatus?.ports ?? [],
@@ -394,7 +403,10 @@ export class TaskMachine {
       ...this.#containerStatus(container),
     };
     if (err !== undefined) this.#log.warn("task ended", { task: this.task.id, state, err });
-    if (isTerminal(state)) this.#surroundings.releasePorts(this.task.id);
+    if (isTerminal(state)) {
+      this.#surroundings.releasePorts(this.task.id);
+      this.#surroundings.releaseFiles(this.task.id);
+    }
     if (this.#assigned) this.#surroundings.onStatus(this.task.id, this.#status);
   }
 

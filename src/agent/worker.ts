@@ -201,7 +201,10 @@ export class Worker implements Startable {
   }
 
   #endOrphans(): void {
-    for (const container of this.#containers?.values() ?? []) this.#endOrphan(container);
+    if (this.#containers === undefined) return;
+    for (const container of this.#containers.values()) this.#endOrphan(container);
+    const containers = [...this.#containers.keys()];
+    this.#surroundings.keepFilesOf(new Set([...this.#machines.keys(), ...containers]));
   }
 
   /** A container whose task no machine leads: its assignment went while no daemon ran here. */

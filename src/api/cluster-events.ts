@@ -14,7 +14,7 @@ type Attributes = Readonly<Record<string, string>>;
 
 /** One event as it goes over the wire. */
 export interface ClusterEvent {
-  readonly Type: "service" | "node" | "network";
+  readonly Type: "service" | "node" | "network" | "secret" | "config";
   readonly Action: "create" | "update" | "remove";
   readonly Actor: { readonly ID: string; readonly Attributes: Attributes };
   readonly scope: "swarm";
@@ -84,7 +84,9 @@ export function eventOf(change: Change): ClusterEvent | undefined {
       return message(change, "node", { ...nodeChanges(old, change.object), name });
     }
     case "network":
-      return message(change, "network", { name: change.object.spec.name });
+    case "secret":
+    case "config":
+      return message(change, change.kind, { name: change.object.spec.name });
     case "cluster":
     case "task":
       return undefined;

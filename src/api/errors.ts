@@ -42,3 +42,8 @@ const CLASS_BY_RPC_CODE = {
 export function rpcError(code: keyof typeof CLASS_BY_RPC_CODE, description: string): WeftError {
   return new CLASS_BY_RPC_CODE[code](`rpc error: code = ${code} desc = ${description}`);
 }
+
+/** The refusal of a writer who has not seen the newest version. */
+export function outOfSequence(): WeftError {
+  return rpcError("Unknown", "update out of sequence");
+}

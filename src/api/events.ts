@@ -9,16 +9,7 @@ import { Filters, readFilters } from "./filters.ts";
 const MAX_BACKLOG_BYTES = 1024 * 1024;
 
 /** Filters by which only the Engine's own happenings are found. */
-const ENGINE_FILTERS = [
-  "container",
-  "image",
-  "label",
-  "daemon",
-  "plugin",
-  "volume",
-  "secret",
-  "config",
-];
+const ENGINE_FILTERS = ["container", "image", "label", "daemon", "plugin", "volume"];
 
 export async function streamEvents(call: ApiCall): Promise<Answer> {
   const { engine, events } = call.context;
@@ -77,7 +68,9 @@ function matcherOf(query: URLSearchParams): (event: ClusterEvent) => boolean {
       filters.some("type", (type) => type === event.Type) &&
       filters.some("scope", (scope) => scope === event.scope) &&
       filters.some("event", (action) => action === event.Action) &&
-      ["service", "node", "network"].every((type) => isAbout(event, type, filters))
+      ["service", "node", "network", "secret", "config"].every((type) =>
+        isAbout(event, type, filters),
+      )
     );
   };
 }

@@ -9,6 +9,13 @@ import { getInfo } from "./info.ts";
 import { serviceLogs, taskLogs } from "./logs.ts";
 import { deleteNetwork, inspectNetwork, listNetworks, postNetwork } from "./networks.ts";
 import { deleteNode, inspectNode, listNodes, postNodeUpdate } from "./nodes.ts";
+import {
+  deletePayload,
+  inspectPayload,
+  listPayloads,
+  postPayload,
+  postPayloadUpdate,
+} from "./payloads.ts";
 import { ping } from "./ping.ts";
 import {
   deleteService,
@@ -27,7 +34,6 @@ import {
   postSwarmUpdate,
 } from "./swarm.ts";
 import { inspectTask, listTasks } from "./tasks.ts";
-import { findNone, listNone, refuseToCreate } from "./unsupported.ts";
 
 export interface ApiRoute {
   readonly method: "GET" | "HEAD" | "POST" | "DELETE";
@@ -103,16 +109,16 @@ export const API_ROUTES: readonly ApiRoute[] = [
   weft("GET", "/tasks", listTasks, "lists tasks"),
   weft("GET", "/tasks/:id", inspectTask, "one task"),
   weft("GET", "/tasks/:id/logs", taskLogs, "what it says"),
-  weft("GET", "/secrets", listNone, "an empty list"),
-  weft("POST", "/secrets/create", refuseToCreate("secret"), "refused: not supported"),
-  weft("GET", "/secrets/:id", findNone("secret"), "not found"),
-  weft("DELETE", "/secrets/:id", findNone("secret"), "not found"),
-  weft("POST", "/secrets/:id/update", findNone("secret"), "not found"),
-  weft("GET", "/configs", listNone, "an empty list"),
-  weft("POST", "/configs/create", refuseToCreate("config"), "refused: not supported"),
-  weft("GET", "/configs/:id", findNone("config"), "not found"),
-  weft("DELETE", "/configs/:id", findNone("config"), "not found"),
-  weft("POST", "/configs/:id/update", findNone("config"), "not found"),
+  weft("GET", "/secrets", listPayloads("secret"), "lists secrets, without their data"),
+  weft("POST", "/secrets/create", postPayload("secret"), "stores a secret"),
+  weft("GET", "/secrets/:id", inspectPayload("secret"), "one secret, without its data"),
+  weft("DELETE", "/secrets/:id", deletePayload("secret"), "removes a secret that no service uses"),
+  weft("POST", "/secrets/:id/update", postPayloadUpdate("secret"), "changes its labels"),
+  weft("GET", "/configs", listPayloads("config"), "lists configs"),
+  weft("POST", "/configs/create", postPayload("config"), "stores a config"),
+  weft("GET", "/configs/:id", inspectPayload("config"), "one config, with its data"),
+  weft("DELETE", "/configs/:id", deletePayload("config"), "removes a config that no service uses"),
+  weft("POST", "/configs/:id/update", postPayloadUpdate("config"), "changes its labels"),
 ];
 
 /** What lies below these is the cluster's alone: the Engine never hears of it, not even of a path that nobody has. */

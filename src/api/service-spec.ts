@@ -16,6 +16,7 @@ import type {
 } from "../cluster/objects.ts";
 import { rpcError } from "./errors.ts";
 import { isImageReference } from "./image-reference.ts";
+import { validateReferences } from "./payload-writes.ts";
 import { NO_CONTAINER } from "./wire/service.ts";
 
 /** A DNS label's length: the service's name is one. */
@@ -102,6 +103,7 @@ function validateContainer(container: ContainerSpec): void {
     targets.add(target);
   }
   if (container.healthcheck !== undefined) validateHealth(container.healthcheck);
+  validateReferences(container);
 }
 
 function validateHealth(health: HealthConfig): void {

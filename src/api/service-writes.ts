@@ -14,8 +14,9 @@ import type {
   UpdateStatus,
 } from "../cluster/objects.ts";
 import type { Snapshot, Transaction } from "../cluster/store.ts";
-import { rpcError } from "./errors.ts";
+import { outOfSequence, rpcError } from "./errors.ts";
 import { isNamedLike } from "./names.ts";
+import { checkReferences } from "./payload-writes.ts";
 import { publishedPorts } from "./service-spec.ts";
 
 /** Networks that every Engine has; a service of Docker's may name them. */
@@ -86,11 +87,6 @@ export function rollBackService(
   });
 }
 
-/** The refusal of a writer who has not seen the newest version. */
-export function outOfSequence(): Error {
-  return rpcError("Unknown", "update out of sequence");
-}
-
 function putSpec(
   tx: Transaction,
   service: Service,
@@ -123,6 +119,7 @@ function checkAgainstCluster(
       if (other.id !== self) checkPort(port, other);
     }
   }
+  checkReferences(snapshot, spec.taskTemplate.containerSpec);
 }
 
 function checkNetwork(snapshot: Snapshot, { target }: NetworkAttachmentConfig): void {

@@ -9,6 +9,8 @@ export type NodeID = string & { readonly brand: "NodeID" };
 export type ServiceID = string & { readonly brand: "ServiceID" };
 export type TaskID = string & { readonly brand: "TaskID" };
 export type NetworkID = string & { readonly brand: "NetworkID" };
+export type SecretID = string & { readonly brand: "SecretID" };
+export type ConfigID = string & { readonly brand: "ConfigID" };
 
 /** 124.1 random bits: the most that always fit in 25 characters of base36. */
 const ID_LENGTH = 25;

@@ -4,7 +4,7 @@
  */
 import { InvalidParameterError, NotFoundError } from "../base/errors.ts";
 import { taskName } from "./names.ts";
-import type { Cluster, Network, Node, Service, Task } from "./objects.ts";
+import type { Cluster, Config, Network, Node, Secret, Service, Task } from "./objects.ts";
 import type { Kind, ObjectsByKind, Snapshot } from "./store.ts";
 
 export function findService(snapshot: Snapshot, reference: string): Service {
@@ -24,6 +24,14 @@ export function findTask(snapshot: Snapshot, reference: string): Task {
 
 export function findNetwork(snapshot: Snapshot, reference: string): Network {
   return find(snapshot, "network", reference, (network) => [network.spec.name]);
+}
+
+export function findSecret(snapshot: Snapshot, reference: string): Secret {
+  return find(snapshot, "secret", reference, (secret) => [secret.spec.name]);
+}
+
+export function findConfig(snapshot: Snapshot, reference: string): Config {
+  return find(snapshot, "config", reference, (config) => [config.spec.name]);
 }
 
 /** The one cluster of the store; undefined before there is one. */

@@ -6,7 +6,15 @@
  * Every field has one writer; docs/ARCHITECTURE.md has the table. Objects are never changed in place:
  * a new version is put through a store transaction.
  */
-import type { ClusterID, NetworkID, NodeID, ServiceID, TaskID } from "../base/ids.ts";
+import type {
+  ClusterID,
+  ConfigID,
+  NetworkID,
+  NodeID,
+  SecretID,
+  ServiceID,
+  TaskID,
+} from "../base/ids.ts";
 
 /** `index` is the store's own counter at the object's last write; the API refuses writes that name an older one. */
 export interface Version {
@@ -180,6 +188,29 @@ export interface DNSConfig {
   readonly options?: readonly string[];
 }
 
+/** Where in a container a secret or config is put, and whose it is there. */
+export interface FileTarget {
+  /** A path; a relative one is below /run/secrets for a secret, below / for a config. */
+  readonly name: string;
+  /** Numbers, as text. */
+  readonly uid: string;
+  readonly gid: string;
+  /** Permission bits. */
+  readonly mode: number;
+}
+
+export interface SecretReference {
+  readonly secretID: SecretID;
+  readonly secretName: string;
+  readonly file?: FileTarget;
+}
+
+export interface ConfigReference {
+  readonly configID: ConfigID;
+  readonly configName: string;
+  readonly file?: FileTarget;
+}
+
 export interface ContainerSpec {
   readonly image: string;
   readonly labels?: Labels;
@@ -195,6 +226,8 @@ export interface ContainerSpec {
   readonly openStdin?: boolean;
   readonly readOnly?: boolean;
   readonly mounts?: readonly Mount[];
+  readonly secrets?: readonly SecretReference[];
+  readonly configs?: readonly ConfigReference[];
   /** Nanoseconds; 10 s when absent. */
   readonly stopGracePeriod?: number;
   readonly healthcheck?: HealthConfig;
@@ -435,4 +468,25 @@ export interface Network extends ObjectMeta {
   readonly ipam: { readonly driver: string; readonly config: readonly IPAMConfig[] };
   /** VXLAN network identifier; 4096 is the ingress network's. */
   readonly vni: number;
+}
+
+// ---- Secrets and configs ---------------------------------------------------------------------
+
+/** What a user stored under a name, for tasks to read as a file. It never changes; only its labels do. */
+export interface PayloadSpec {
+  readonly name: string;
+  readonly labels: Labels;
+  /** Base64. */
+  readonly data: string;
+}
+
+/** Its data leaves the managers only for nodes whose tasks need it, and never by the API. */
+export interface Secret extends ObjectMeta {
+  readonly id: SecretID;
+  readonly spec: PayloadSpec;
+}
+
+export interface Config extends ObjectMeta {
+  readonly id: ConfigID;
+  readonly spec: PayloadSpec;
 }

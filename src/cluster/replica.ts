@@ -32,6 +32,8 @@ export class Replica implements Snapshot {
         service: PersistentMap.empty(),
         task: PersistentMap.empty(),
         network: PersistentMap.empty(),
+        secret: PersistentMap.empty(),
+        config: PersistentMap.empty(),
       },
       tasksByService: PersistentMap.empty(),
       tasksByNode: PersistentMap.empty(),

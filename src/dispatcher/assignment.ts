@@ -22,6 +22,14 @@ export interface TaskAssignment {
   readonly registryAuth?: string;
 }
 
+/** What the node's tasks read as files, by id of secret or config: held in memory, never in a file of the agent's. */
+export interface Payloads {
+  readonly secrets: ReadonlyMap<string, Uint8Array>;
+  readonly configs: ReadonlyMap<string, Uint8Array>;
+}
+
+export const NO_PAYLOADS: Payloads = { secrets: new Map(), configs: new Map() };
+
 /** The mesh as managers' state has it: the only authority on which endpoints exist and where. */
 export interface MeshConfig {
   /** The endpoint revision: the store's at the last change of anything in here. Confirmed once the kernel has it. */
@@ -68,8 +76,8 @@ export interface TaskLogMessage {
 
 /** What the agent gives its session: called by the session, in order, never after `stop`. */
 export interface SessionHandler {
-  /** The whole set of this node's tasks, after each change. */
-  onTasks(assignments: readonly TaskAssignment[]): void;
+  /** The whole set of this node's tasks, and of what they read, after each change. */
+  onTasks(assignments: readonly TaskAssignment[], payloads: Payloads): void;
   /** The whole mesh, after each change. */
   onMesh(mesh: MeshConfig): void;
   /** Lines for one reader; ends when all is said or the signal says that nobody reads any more. */

@@ -46,6 +46,10 @@ export class Dirt {
         this.#markTask(change.object);
         if (change.action === "update") this.#markTask(change.old);
         break;
+      case "secret":
+      case "config":
+        // Its data never changes, and it is there before a task refers to it.
+        break;
       default:
         change satisfies never;
     }

@@ -17,7 +17,7 @@ import { memberOf } from "../ca/node-ca.ts";
 import type { Node } from "../cluster/objects.ts";
 import type { Snapshot, Store, StoreEvent } from "../cluster/store.ts";
 import type { LogSubscription, TaskLogMessage } from "./assignment.ts";
-import { assignmentsOfNode } from "./assignments.ts";
+import { assignmentsOfNode, payloadsOfNode } from "./assignments.ts";
 import { Dirt } from "./dirt.ts";
 import { type Holds, heldTasks, nextHoldDeadline, planHolds } from "./drain.ts";
 import { type EndpointProbe, tcpEndpointProbe } from "./endpoint-probe.ts";
@@ -314,7 +314,8 @@ export class Dispatcher implements Startable {
     for (const session of this.#sessions.values()) {
       session.syncMesh(this.#mesh);
       if (dirt.sessions !== "all" && !dirt.sessions.has(session.nodeID)) continue;
-      session.syncAssignments(assignmentsOfNode(snapshot, session.nodeID, held));
+      const assignments = assignmentsOfNode(snapshot, session.nodeID, held);
+      session.syncAssignments(assignments, payloadsOfNode(snapshot, assignments));
       // Sets may be large and nodes many: what they send is read in between, heartbeats first of all.
       await setImmediate();
     }

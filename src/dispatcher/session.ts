@@ -7,26 +7,22 @@ import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { newID } from "../base/ids.ts";
 import type { NodeRole } from "../cluster/objects.ts";
 import type { LogSubscription, TaskAssignment } from "./assignment.ts";
-import { isSameAssignment } from "./assignments.ts";
-import { chunksOf } from "./chunks.ts";
+import { assignmentFrames, type ToldAssignments } from "./assignment-frames.ts";
+import type { NodePayloads } from "./assignments.ts";
 import {
   type AgentFrame,
-  AssignmentsSchema,
   type HeartbeatAnswerSchema,
   type ManagerFrame,
   ManagerFrameSchema,
   type ManagerSchema,
 } from "./gen/weft_pb.ts";
-import { diffKeyed, isEmptyDelta } from "./keyed-delta.ts";
 import { EMPTY_MESH, type MeshTable } from "./mesh.ts";
 import { meshFrames, PreparedFrame } from "./mesh-frames.ts";
 import { toGrpcError } from "./rpc.ts";
-import { encodeAssignment, encodeSubscription } from "./wire-objects.ts";
+import { encodeSubscription } from "./wire-objects.ts";
 
 export type SessionStream = ServerDuplexStream<AgentFrame, ManagerFrame | PreparedFrame>;
 
-/** A larger set goes in several frames, so that none comes near the largest message. */
-const ASSIGNMENTS_PER_FRAME_MAX = 100;
 /** Frames that a node has not read; beyond this its session ends, as it would not miss them. */
 const UNREAD_FRAMES_MAX = 1_024;
 
@@ -54,7 +50,7 @@ export class NodeSession {
   readonly #onWritable: () => void;
   #mesh: MeshTable | undefined;
   #meshSequence = 0;
-  #assignments: ReadonlyMap<string, TaskAssignment> | undefined;
+  #assignments: ToldAssignments | undefined;
   #assignmentsSequence = 0;
   #blocked = false;
   #ended = false;
@@ -152,23 +148,14 @@ export class NodeSession {
   }
 
   /** The same for its tasks. Called after `syncMesh`, so that no endpoint stops before the node was told. */
-  syncAssignments(assignments: ReadonlyMap<string, TaskAssignment>): void {
+  syncAssignments(tasks: ReadonlyMap<string, TaskAssignment>, payloads: NodePayloads): void {
     if (this.#blocked || this.#ended) return;
-    const complete = this.#assignments === undefined;
-    const delta = diffKeyed(this.#assignments ?? new Map(), assignments, isSameAssignment);
-    this.#assignments = assignments;
-    if (!complete && isEmptyDelta(delta)) return;
-    const chunks = chunksOf(delta.put, ASSIGNMENTS_PER_FRAME_MAX, () => 1);
-    chunks.forEach((chunk, at) => {
-      const value = create(AssignmentsSchema, {
-        complete: complete && at === 0,
-        more: at < chunks.length - 1,
-        put: chunk.map(encodeAssignment),
-        remove: at === 0 ? [...delta.remove] : [],
-      });
+    const frames = assignmentFrames(this.#assignments, { tasks, ...payloads });
+    this.#assignments = { tasks, ...payloads };
+    for (const value of frames) {
       const sequence = ++this.#assignmentsSequence;
       this.#write(create(ManagerFrameSchema, { kind: { case: "assignments", value }, sequence }));
-    });
+    }
   }
 
   #send(kind: Kind): void {

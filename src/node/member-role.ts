@@ -4,6 +4,7 @@
 import { hostname } from "node:os";
 import { Agent } from "../agent/agent.ts";
 import { AgentSession } from "../agent/session.ts";
+import { SECRETS_DIRECTORY } from "../agent/task-files.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
@@ -55,6 +56,7 @@ export class MemberRole implements Startable {
       nodeID: init.certificates.identity.nodeID,
       hostname: hostname(),
       dataDir: init.dataDir,
+      secretsDir: SECRETS_DIRECTORY,
       onRemoved: init.onRemoved,
       onRole: (role) => {
         if (role === init.certificates.identity.role) return;

@@ -1,6 +1,7 @@
 /** Takes every trace of Weft off a host whose daemon does not run. */
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { removeTaskFiles, SECRETS_DIRECTORY } from "../agent/task-files.ts";
 import { systemClock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { lockNetworkNamespace } from "../base/lock.ts";
@@ -53,6 +54,7 @@ export async function resetHost(options: ResetOptions): Promise<readonly string[
     for (const path of [KEEPER_SOCKET, PLUGIN_SOCKET, ...options.apiSockets]) {
       rmSync(path, { force: true });
     }
+    await removeTaskFiles(SECRETS_DIRECTORY);
     rmSync("/run/weft", { recursive: true, force: true });
     for (const entry of STATE)
       rmSync(join(options.dataDir, entry), { recursive: true, force: true });

@@ -124,6 +124,8 @@ function servicesConcernedBy(change: Change, snapshot: Snapshot): readonly strin
     }
     case "network":
     case "cluster":
+    case "secret":
+    case "config":
       return [];
   }
 }

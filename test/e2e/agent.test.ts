@@ -16,6 +16,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { silentLogger } from "../../src/base/logger.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import type { PortConfig, Task } from "../../src/cluster/objects.ts";
+import { NO_PAYLOADS } from "../../src/dispatcher/assignment.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { until } from "../../src/lab/until.ts";
@@ -49,12 +50,23 @@ describe("the agent on a real host", { skip }, () => {
         log: silentLogger,
         interfaces: () => ({}),
       },
-      { nodeID: "node-1", hostname: "n1", dataDir: directory, onRemoved() {}, onRole() {} },
+      {
+        nodeID: "node-1",
+        hostname: "n1",
+        dataDir: directory,
+        secretsDir: join(directory, "secrets"),
+        onRemoved() {},
+        onRole() {},
+      },
     );
     await agent.start();
     agent.setReporter(reporter);
   };
-  const assign = (...tasks: Task[]) => agent.onTasks(tasks.map((task) => ({ task })));
+  const assign = (...tasks: Task[]) =>
+    agent.onTasks(
+      tasks.map((task) => ({ task })),
+      NO_PAYLOADS,
+    );
   const reached = (taskID: string, state: string) =>
     until(() => reporter.statesOf(taskID).includes(state), {
       what: `${taskID} to be ${state}`,

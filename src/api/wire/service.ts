@@ -20,6 +20,7 @@ import type {
   VirtualIP,
 } from "../../cluster/objects.ts";
 import { UPDATE_STATES } from "../../cluster/objects.ts";
+import { configReference, secretReference } from "./payload.ts";
 import {
   type Codec,
   defaulted,
@@ -206,6 +207,8 @@ export const containerSpec: Codec<ContainerSpec> = struct<ContainerSpec>(
     readOnly: unlessEmpty("ReadOnly", flag),
     init: optional("Init", flag),
     mounts: unlessEmpty("Mounts", list(mount)),
+    secrets: unlessEmpty("Secrets", list(secretReference)),
+    configs: unlessEmpty("Configs", list(configReference)),
     stopGracePeriod: optional("StopGracePeriod", duration),
     healthcheck: optional("Healthcheck", healthConfig),
     hosts: unlessEmpty("Hosts", texts),
@@ -218,8 +221,6 @@ export const containerSpec: Codec<ContainerSpec> = struct<ContainerSpec>(
   },
   {
     refused: {
-      Secrets: "secrets are not supported by Weft: pass the value by other means, as a bind mount",
-      Configs: "configs are not supported by Weft: pass the file by other means, as a bind mount",
       Privileges: "security options of services (Privileges) are not supported by Weft",
     },
   },

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft.proto.
  */
 export const file_weft: GenFile = /*@__PURE__*/
-  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJImcKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSLFAQoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIAEIGCgRraW5kIjQKBUhlbGxvEhMKC2Rlc2NyaXB0aW9uGAEgASgMEhYKDmFkdmVydGlzZV9hZGRyGAIgASgJItMBCgZSZXBvcnQSEAoIc2VxdWVuY2UYASABKA0SKwoIc3RhdHVzZXMYAiADKAsyGS53ZWZ0LnYxLlRhc2tTdGF0dXNSZXBvcnQSHQoQYXBwbGllZF9yZXZpc2lvbhgDIAEoBEgAiAEBEiwKDXBvcnRfcHJvYmxlbXMYBCABKAsyFS53ZWZ0LnYxLlBvcnRQcm9ibGVtcxIYCgtkZXNjcmlwdGlvbhgFIAEoDEgBiAEBQhMKEV9hcHBsaWVkX3JldmlzaW9uQg4KDF9kZXNjcmlwdGlvbiLYAQoQVGFza1N0YXR1c1JlcG9ydBIPCgd0YXNrX2lkGAEgASgJEhEKCXRpbWVzdGFtcBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKA2VychgFIAEoCUgAiAEBEisKCWNvbnRhaW5lchgGIAEoCzIYLndlZnQudjEuQ29udGFpbmVyU3RhdHVzEiYKBXBvcnRzGAcgASgLMhcud2VmdC52MS5QdWJsaXNoZWRQb3J0cxIRCgl1bmhlYWx0aHkYCCABKAhCBgoEX2VyciJ9Cg9Db250YWluZXJTdGF0dXMSGQoMY29udGFpbmVyX2lkGAEgASgJSACIAQESEAoDcGlkGAIgASgFSAGIAQESFgoJZXhpdF9jb2RlGAMgASgFSAKIAQFCDwoNX2NvbnRhaW5lcl9pZEIGCgRfcGlkQgwKCl9leGl0X2NvZGUiNwoOUHVibGlzaGVkUG9ydHMSJQoFcG9ydHMYASADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFBvcnQimAEKDVB1Ymxpc2hlZFBvcnQSEQoEbmFtZRgBIAEoCUgAiAEBEhAKCHByb3RvY29sGAIgASgJEhMKC3RhcmdldF9wb3J0GAMgASgNEhsKDnB1Ymxpc2hlZF9wb3J0GAQgASgNSAGIAQESFAoMcHVibGlzaF9tb2RlGAUgASgJQgcKBV9uYW1lQhEKD19wdWJsaXNoZWRfcG9ydCI2CgxQb3J0UHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBvcnRQcm9ibGVtIkcKC1BvcnRQcm9ibGVtEhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEg4KBnJlYXNvbhgDIAEoCSILCglIZWFydGJlYXQiCAoGUmVzeW5jIgcKBUxlYXZlIrgDCgxNYW5hZ2VyRnJhbWUSIwoHd2VsY29tZRgBIAEoCzIQLndlZnQudjEuV2VsY29tZUgAEisKC2Fzc2lnbm1lbnRzGAIgASgLMhQud2VmdC52MS5Bc3NpZ25tZW50c0gAEh0KBG1lc2gYAyABKAsyDS53ZWZ0LnYxLk1lc2hIABIbCgNhY2sYBCABKAsyDC53ZWZ0LnYxLkFja0gAEi0KCWhlYXJ0YmVhdBgFIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VySAASJQoIbWFuYWdlcnMYBiABKAsyES53ZWZ0LnYxLk1hbmFnZXJzSAASMAoOc3Vic2NyaWJlX2xvZ3MYByABKAsyFi53ZWZ0LnYxLlN1YnNjcmliZUxvZ3NIABI0ChB1bnN1YnNjcmliZV9sb2dzGAggASgLMhgud2VmdC52MS5VbnN1YnNjcmliZUxvZ3NIABIdCgRyb2xlGAkgASgLMg0ud2VmdC52MS5Sb2xlSAASIwoHcmVtb3ZlZBgKIAEoCzIQLndlZnQudjEuUmVtb3ZlZEgAEhAKCHNlcXVlbmNlGAsgASgNQgYKBGtpbmQifQoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEgwKBHJvbGUYAiABKAkSIwoIbWFuYWdlcnMYAyABKAsyES53ZWZ0LnYxLk1hbmFnZXJzEisKCWhlYXJ0YmVhdBgEIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VyIi4KCE1hbmFnZXJzEiIKCG1hbmFnZXJzGAEgAygLMhAud2VmdC52MS5NYW5hZ2VyIigKB01hbmFnZXISDwoHbm9kZV9pZBgBIAEoCRIMCgRhZGRyGAIgASgJIl8KC0Fzc2lnbm1lbnRzEhAKCGNvbXBsZXRlGAEgASgIEgwKBG1vcmUYAiABKAgSIAoDcHV0GAMgAygLMhMud2VmdC52MS5Bc3NpZ25tZW50Eg4KBnJlbW92ZRgEIAMoCSJICgpBc3NpZ25tZW50EgwKBHRhc2sYASABKAwSGgoNcmVnaXN0cnlfYXV0aBgCIAEoCUgAiAEBQhAKDl9yZWdpc3RyeV9hdXRoIvkBCgRNZXNoEhAKCGNvbXBsZXRlGAEgASgIEgwKBG1vcmUYAiABKAgSEAoIcmV2aXNpb24YAyABKAQSJQoHbmV0d29yaxgEIAEoCzIULndlZnQudjEuTWVzaE5ldHdvcmsSFwoPbmV0d29ya19yZW1vdmVkGAUgASgIEiQKCXB1dF9ub2RlcxgGIAMoCzIRLndlZnQudjEuTWVzaE5vZGUSFAoMcmVtb3ZlX25vZGVzGAcgAygJEioKDHB1dF9zZXJ2aWNlcxgIIAMoCzIULndlZnQudjEuTWVzaFNlcnZpY2USFwoPcmVtb3ZlX3NlcnZpY2VzGAkgAygJIlAKC01lc2hOZXR3b3JrEgwKBG5hbWUYASABKAkSDgoGc3VibmV0GAIgASgJEgsKA3ZuaRgDIAEoDRIWCg5kYXRhX3BhdGhfcG9ydBgEIAEoDSJwCghNZXNoTm9kZRIPCgdub2RlX2lkGAEgASgJEg0KBWluZGV4GAIgASgNEhgKEHVuZGVybGF5X2FkZHJlc3MYAyABKAkSFwoPb3ZlcmxheV9hZGRyZXNzGAQgASgJEhEKCWFkZHJlc3NlcxgFIAMoCSKDAQoLTWVzaFNlcnZpY2USEgoKc2VydmljZV9pZBgBIAEoCRIUCgxzZXJ2aWNlX25hbWUYAiABKAkSIAoFcG9ydHMYAyADKAsyES53ZWZ0LnYxLk1lc2hQb3J0EigKCWVuZHBvaW50cxgEIAMoCzIVLndlZnQudjEuTWVzaEVuZHBvaW50IkkKCE1lc2hQb3J0EhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEhMKC3RhcmdldF9wb3J0GAMgASgNIlYKDE1lc2hFbmRwb2ludBIPCgd0YXNrX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEgoKbm9kZV9pbmRleBgDIAEoDRIQCghkcmFpbmluZxgEIAEoCCIXCgNBY2sSEAoIc2VxdWVuY2UYASABKA0iNAoPSGVhcnRiZWF0QW5zd2VyEg8KB25leHRfbXMYASABKA0SEAoIZ3JhY2VfbXMYAiABKA0iFAoEUm9sZRIMCgRyb2xlGAEgASgJIhkKB1JlbW92ZWQSDgoGcmVhc29uGAEgASgJIsIBCg1TdWJzY3JpYmVMb2dzEhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCRIQCgh0YXNrX2lkcxgCIAMoCRIOCgZzdGRvdXQYAyABKAgSDgoGc3RkZXJyGAQgASgIEg4KBmZvbGxvdxgFIAEoCBIRCgR0YWlsGAYgASgFSACIAQESEgoFc2luY2UYByABKAlIAYgBARISCgV1bnRpbBgIIAEoCUgCiAEBQgcKBV90YWlsQggKBl9zaW5jZUIICgZfdW50aWwiKgoPVW5zdWJzY3JpYmVMb2dzEhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCSJOChJQdWJsaXNoTG9nc1JlcXVlc3QSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJEh8KBWxpbmVzGAIgAygLMhAud2VmdC52MS5Mb2dMaW5lIksKB0xvZ0xpbmUSDwoHdGFza19pZBgBIAEoCRIOCgZzdGRlcnIYAiABKAgSEQoJdGltZXN0YW1wGAMgASgJEgwKBGRhdGEYBCABKAwiFQoTUHVibGlzaExvZ3NSZXNwb25zZTLSAQoGTm9kZUNBEmMKFEdldFJvb3RDQUNlcnRpZmljYXRlEiQud2VmdC52MS5HZXRSb290Q0FDZXJ0aWZpY2F0ZVJlcXVlc3QaJS53ZWZ0LnYxLkdldFJvb3RDQUNlcnRpZmljYXRlUmVzcG9uc2USYwoUSXNzdWVOb2RlQ2VydGlmaWNhdGUSJC53ZWZ0LnYxLklzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBolLndlZnQudjEuSXNzdWVOb2RlQ2VydGlmaWNhdGVSZXNwb25zZTKTAQoKRGlzcGF0Y2hlchI5CgdTZXNzaW9uEhMud2VmdC52MS5BZ2VudEZyYW1lGhUud2VmdC52MS5NYW5hZ2VyRnJhbWUoATABEkoKC1B1Ymxpc2hMb2dzEhsud2VmdC52MS5QdWJsaXNoTG9nc1JlcXVlc3QaHC53ZWZ0LnYxLlB1Ymxpc2hMb2dzUmVzcG9uc2UoAWIGcHJvdG8z");
+  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJImcKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSLFAQoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIAEIGCgRraW5kIjQKBUhlbGxvEhMKC2Rlc2NyaXB0aW9uGAEgASgMEhYKDmFkdmVydGlzZV9hZGRyGAIgASgJItMBCgZSZXBvcnQSEAoIc2VxdWVuY2UYASABKA0SKwoIc3RhdHVzZXMYAiADKAsyGS53ZWZ0LnYxLlRhc2tTdGF0dXNSZXBvcnQSHQoQYXBwbGllZF9yZXZpc2lvbhgDIAEoBEgAiAEBEiwKDXBvcnRfcHJvYmxlbXMYBCABKAsyFS53ZWZ0LnYxLlBvcnRQcm9ibGVtcxIYCgtkZXNjcmlwdGlvbhgFIAEoDEgBiAEBQhMKEV9hcHBsaWVkX3JldmlzaW9uQg4KDF9kZXNjcmlwdGlvbiLYAQoQVGFza1N0YXR1c1JlcG9ydBIPCgd0YXNrX2lkGAEgASgJEhEKCXRpbWVzdGFtcBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKA2VychgFIAEoCUgAiAEBEisKCWNvbnRhaW5lchgGIAEoCzIYLndlZnQudjEuQ29udGFpbmVyU3RhdHVzEiYKBXBvcnRzGAcgASgLMhcud2VmdC52MS5QdWJsaXNoZWRQb3J0cxIRCgl1bmhlYWx0aHkYCCABKAhCBgoEX2VyciJ9Cg9Db250YWluZXJTdGF0dXMSGQoMY29udGFpbmVyX2lkGAEgASgJSACIAQESEAoDcGlkGAIgASgFSAGIAQESFgoJZXhpdF9jb2RlGAMgASgFSAKIAQFCDwoNX2NvbnRhaW5lcl9pZEIGCgRfcGlkQgwKCl9leGl0X2NvZGUiNwoOUHVibGlzaGVkUG9ydHMSJQoFcG9ydHMYASADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFBvcnQimAEKDVB1Ymxpc2hlZFBvcnQSEQoEbmFtZRgBIAEoCUgAiAEBEhAKCHByb3RvY29sGAIgASgJEhMKC3RhcmdldF9wb3J0GAMgASgNEhsKDnB1Ymxpc2hlZF9wb3J0GAQgASgNSAGIAQESFAoMcHVibGlzaF9tb2RlGAUgASgJQgcKBV9uYW1lQhEKD19wdWJsaXNoZWRfcG9ydCI2CgxQb3J0UHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBvcnRQcm9ibGVtIkcKC1BvcnRQcm9ibGVtEhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEg4KBnJlYXNvbhgDIAEoCSILCglIZWFydGJlYXQiCAoGUmVzeW5jIgcKBUxlYXZlIrgDCgxNYW5hZ2VyRnJhbWUSIwoHd2VsY29tZRgBIAEoCzIQLndlZnQudjEuV2VsY29tZUgAEisKC2Fzc2lnbm1lbnRzGAIgASgLMhQud2VmdC52MS5Bc3NpZ25tZW50c0gAEh0KBG1lc2gYAyABKAsyDS53ZWZ0LnYxLk1lc2hIABIbCgNhY2sYBCABKAsyDC53ZWZ0LnYxLkFja0gAEi0KCWhlYXJ0YmVhdBgFIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VySAASJQoIbWFuYWdlcnMYBiABKAsyES53ZWZ0LnYxLk1hbmFnZXJzSAASMAoOc3Vic2NyaWJlX2xvZ3MYByABKAsyFi53ZWZ0LnYxLlN1YnNjcmliZUxvZ3NIABI0ChB1bnN1YnNjcmliZV9sb2dzGAggASgLMhgud2VmdC52MS5VbnN1YnNjcmliZUxvZ3NIABIdCgRyb2xlGAkgASgLMg0ud2VmdC52MS5Sb2xlSAASIwoHcmVtb3ZlZBgKIAEoCzIQLndlZnQudjEuUmVtb3ZlZEgAEhAKCHNlcXVlbmNlGAsgASgNQgYKBGtpbmQifQoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEgwKBHJvbGUYAiABKAkSIwoIbWFuYWdlcnMYAyABKAsyES53ZWZ0LnYxLk1hbmFnZXJzEisKCWhlYXJ0YmVhdBgEIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VyIi4KCE1hbmFnZXJzEiIKCG1hbmFnZXJzGAEgAygLMhAud2VmdC52MS5NYW5hZ2VyIigKB01hbmFnZXISDwoHbm9kZV9pZBgBIAEoCRIMCgRhZGRyGAIgASgJIt0BCgtBc3NpZ25tZW50cxIQCghjb21wbGV0ZRgBIAEoCBIMCgRtb3JlGAIgASgIEiAKA3B1dBgDIAMoCzITLndlZnQudjEuQXNzaWdubWVudBIOCgZyZW1vdmUYBCADKAkSJQoLcHV0X3NlY3JldHMYBSADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX3NlY3JldHMYBiADKAkSJQoLcHV0X2NvbmZpZ3MYByADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX2NvbmZpZ3MYCCADKAkiIwoHUGF5bG9hZBIKCgJpZBgBIAEoCRIMCgRkYXRhGAIgASgMIkgKCkFzc2lnbm1lbnQSDAoEdGFzaxgBIAEoDBIaCg1yZWdpc3RyeV9hdXRoGAIgASgJSACIAQFCEAoOX3JlZ2lzdHJ5X2F1dGgi+QEKBE1lc2gSEAoIY29tcGxldGUYASABKAgSDAoEbW9yZRgCIAEoCBIQCghyZXZpc2lvbhgDIAEoBBIlCgduZXR3b3JrGAQgASgLMhQud2VmdC52MS5NZXNoTmV0d29yaxIXCg9uZXR3b3JrX3JlbW92ZWQYBSABKAgSJAoJcHV0X25vZGVzGAYgAygLMhEud2VmdC52MS5NZXNoTm9kZRIUCgxyZW1vdmVfbm9kZXMYByADKAkSKgoMcHV0X3NlcnZpY2VzGAggAygLMhQud2VmdC52MS5NZXNoU2VydmljZRIXCg9yZW1vdmVfc2VydmljZXMYCSADKAkiUAoLTWVzaE5ldHdvcmsSDAoEbmFtZRgBIAEoCRIOCgZzdWJuZXQYAiABKAkSCwoDdm5pGAMgASgNEhYKDmRhdGFfcGF0aF9wb3J0GAQgASgNInAKCE1lc2hOb2RlEg8KB25vZGVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SGAoQdW5kZXJsYXlfYWRkcmVzcxgDIAEoCRIXCg9vdmVybGF5X2FkZHJlc3MYBCABKAkSEQoJYWRkcmVzc2VzGAUgAygJIoMBCgtNZXNoU2VydmljZRISCgpzZXJ2aWNlX2lkGAEgASgJEhQKDHNlcnZpY2VfbmFtZRgCIAEoCRIgCgVwb3J0cxgDIAMoCzIRLndlZnQudjEuTWVzaFBvcnQSKAoJZW5kcG9pbnRzGAQgAygLMhUud2VmdC52MS5NZXNoRW5kcG9pbnQiSQoITWVzaFBvcnQSEAoIcHJvdG9jb2wYASABKAkSFgoOcHVibGlzaGVkX3BvcnQYAiABKA0SEwoLdGFyZ2V0X3BvcnQYAyABKA0iVgoMTWVzaEVuZHBvaW50Eg8KB3Rhc2tfaWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRISCgpub2RlX2luZGV4GAMgASgNEhAKCGRyYWluaW5nGAQgASgIIhcKA0FjaxIQCghzZXF1ZW5jZRgBIAEoDSI0Cg9IZWFydGJlYXRBbnN3ZXISDwoHbmV4dF9tcxgBIAEoDRIQCghncmFjZV9tcxgCIAEoDSIUCgRSb2xlEgwKBHJvbGUYASABKAkiGQoHUmVtb3ZlZBIOCgZyZWFzb24YASABKAkiwgEKDVN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJEhAKCHRhc2tfaWRzGAIgAygJEg4KBnN0ZG91dBgDIAEoCBIOCgZzdGRlcnIYBCABKAgSDgoGZm9sbG93GAUgASgIEhEKBHRhaWwYBiABKAVIAIgBARISCgVzaW5jZRgHIAEoCUgBiAEBEhIKBXVudGlsGAggASgJSAKIAQFCBwoFX3RhaWxCCAoGX3NpbmNlQggKBl91bnRpbCIqCg9VbnN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJIk4KElB1Ymxpc2hMb2dzUmVxdWVzdBIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSHwoFbGluZXMYAiADKAsyEC53ZWZ0LnYxLkxvZ0xpbmUiSwoHTG9nTGluZRIPCgd0YXNrX2lkGAEgASgJEg4KBnN0ZGVychgCIAEoCBIRCgl0aW1lc3RhbXAYAyABKAkSDAoEZGF0YRgEIAEoDCIVChNQdWJsaXNoTG9nc1Jlc3BvbnNlMtIBCgZOb2RlQ0ESYwoUR2V0Um9vdENBQ2VydGlmaWNhdGUSJC53ZWZ0LnYxLkdldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdBolLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXNwb25zZRJjChRJc3N1ZU5vZGVDZXJ0aWZpY2F0ZRIkLndlZnQudjEuSXNzdWVOb2RlQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlc3BvbnNlMpMBCgpEaXNwYXRjaGVyEjkKB1Nlc3Npb24SEy53ZWZ0LnYxLkFnZW50RnJhbWUaFS53ZWZ0LnYxLk1hbmFnZXJGcmFtZSgBMAESSgoLUHVibGlzaExvZ3MSGy53ZWZ0LnYxLlB1Ymxpc2hMb2dzUmVxdWVzdBocLndlZnQudjEuUHVibGlzaExvZ3NSZXNwb25zZSgBYgZwcm90bzM");
 
 /**
  * @generated from message weft.v1.GetRootCACertificateRequest
@@ -631,6 +631,28 @@ export type Assignments = Message<"weft.v1.Assignments"> & {
    * @generated from field: repeated string remove = 4;
    */
   remove: string[];
+
+  /**
+   * Data that tasks of this node read as files; what no task of it needs is not sent, or taken back.
+   *
+   * @generated from field: repeated weft.v1.Payload put_secrets = 5;
+   */
+  putSecrets: Payload[];
+
+  /**
+   * @generated from field: repeated string remove_secrets = 6;
+   */
+  removeSecrets: string[];
+
+  /**
+   * @generated from field: repeated weft.v1.Payload put_configs = 7;
+   */
+  putConfigs: Payload[];
+
+  /**
+   * @generated from field: repeated string remove_configs = 8;
+   */
+  removeConfigs: string[];
 };
 
 /**
@@ -639,6 +661,28 @@ export type Assignments = Message<"weft.v1.Assignments"> & {
  */
 export const AssignmentsSchema: GenMessage<Assignments> = /*@__PURE__*/
   messageDesc(file_weft, 20);
+
+/**
+ * @generated from message weft.v1.Payload
+ */
+export type Payload = Message<"weft.v1.Payload"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: bytes data = 2;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message weft.v1.Payload.
+ * Use `create(PayloadSchema)` to create a new message.
+ */
+export const PayloadSchema: GenMessage<Payload> = /*@__PURE__*/
+  messageDesc(file_weft, 21);
 
 /**
  * @generated from message weft.v1.Assignment
@@ -662,7 +706,7 @@ export type Assignment = Message<"weft.v1.Assignment"> & {
  * Use `create(AssignmentSchema)` to create a new message.
  */
 export const AssignmentSchema: GenMessage<Assignment> = /*@__PURE__*/
-  messageDesc(file_weft, 21);
+  messageDesc(file_weft, 22);
 
 /**
  * @generated from message weft.v1.Mesh
@@ -721,7 +765,7 @@ export type Mesh = Message<"weft.v1.Mesh"> & {
  * Use `create(MeshSchema)` to create a new message.
  */
 export const MeshSchema: GenMessage<Mesh> = /*@__PURE__*/
-  messageDesc(file_weft, 22);
+  messageDesc(file_weft, 23);
 
 /**
  * @generated from message weft.v1.MeshNetwork
@@ -753,7 +797,7 @@ export type MeshNetwork = Message<"weft.v1.MeshNetwork"> & {
  * Use `create(MeshNetworkSchema)` to create a new message.
  */
 export const MeshNetworkSchema: GenMessage<MeshNetwork> = /*@__PURE__*/
-  messageDesc(file_weft, 23);
+  messageDesc(file_weft, 24);
 
 /**
  * @generated from message weft.v1.MeshNode
@@ -790,7 +834,7 @@ export type MeshNode = Message<"weft.v1.MeshNode"> & {
  * Use `create(MeshNodeSchema)` to create a new message.
  */
 export const MeshNodeSchema: GenMessage<MeshNode> = /*@__PURE__*/
-  messageDesc(file_weft, 24);
+  messageDesc(file_weft, 25);
 
 /**
  * @generated from message weft.v1.MeshService
@@ -822,7 +866,7 @@ export type MeshService = Message<"weft.v1.MeshService"> & {
  * Use `create(MeshServiceSchema)` to create a new message.
  */
 export const MeshServiceSchema: GenMessage<MeshService> = /*@__PURE__*/
-  messageDesc(file_weft, 25);
+  messageDesc(file_weft, 26);
 
 /**
  * @generated from message weft.v1.MeshPort
@@ -849,7 +893,7 @@ export type MeshPort = Message<"weft.v1.MeshPort"> & {
  * Use `create(MeshPortSchema)` to create a new message.
  */
 export const MeshPortSchema: GenMessage<MeshPort> = /*@__PURE__*/
-  messageDesc(file_weft, 26);
+  messageDesc(file_weft, 27);
 
 /**
  * @generated from message weft.v1.MeshEndpoint
@@ -883,7 +927,7 @@ export type MeshEndpoint = Message<"weft.v1.MeshEndpoint"> & {
  * Use `create(MeshEndpointSchema)` to create a new message.
  */
 export const MeshEndpointSchema: GenMessage<MeshEndpoint> = /*@__PURE__*/
-  messageDesc(file_weft, 27);
+  messageDesc(file_weft, 28);
 
 /**
  * @generated from message weft.v1.Ack
@@ -900,7 +944,7 @@ export type Ack = Message<"weft.v1.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_weft, 28);
+  messageDesc(file_weft, 29);
 
 /**
  * @generated from message weft.v1.HeartbeatAnswer
@@ -926,7 +970,7 @@ export type HeartbeatAnswer = Message<"weft.v1.HeartbeatAnswer"> & {
  * Use `create(HeartbeatAnswerSchema)` to create a new message.
  */
 export const HeartbeatAnswerSchema: GenMessage<HeartbeatAnswer> = /*@__PURE__*/
-  messageDesc(file_weft, 29);
+  messageDesc(file_weft, 30);
 
 /**
  * @generated from message weft.v1.Role
@@ -943,7 +987,7 @@ export type Role = Message<"weft.v1.Role"> & {
  * Use `create(RoleSchema)` to create a new message.
  */
 export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
-  messageDesc(file_weft, 30);
+  messageDesc(file_weft, 31);
 
 /**
  * @generated from message weft.v1.Removed
@@ -960,7 +1004,7 @@ export type Removed = Message<"weft.v1.Removed"> & {
  * Use `create(RemovedSchema)` to create a new message.
  */
 export const RemovedSchema: GenMessage<Removed> = /*@__PURE__*/
-  messageDesc(file_weft, 31);
+  messageDesc(file_weft, 32);
 
 /**
  * @generated from message weft.v1.SubscribeLogs
@@ -1012,7 +1056,7 @@ export type SubscribeLogs = Message<"weft.v1.SubscribeLogs"> & {
  * Use `create(SubscribeLogsSchema)` to create a new message.
  */
 export const SubscribeLogsSchema: GenMessage<SubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 32);
+  messageDesc(file_weft, 33);
 
 /**
  * @generated from message weft.v1.UnsubscribeLogs
@@ -1029,7 +1073,7 @@ export type UnsubscribeLogs = Message<"weft.v1.UnsubscribeLogs"> & {
  * Use `create(UnsubscribeLogsSchema)` to create a new message.
  */
 export const UnsubscribeLogsSchema: GenMessage<UnsubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 33);
+  messageDesc(file_weft, 34);
 
 /**
  * @generated from message weft.v1.PublishLogsRequest
@@ -1053,7 +1097,7 @@ export type PublishLogsRequest = Message<"weft.v1.PublishLogsRequest"> & {
  * Use `create(PublishLogsRequestSchema)` to create a new message.
  */
 export const PublishLogsRequestSchema: GenMessage<PublishLogsRequest> = /*@__PURE__*/
-  messageDesc(file_weft, 34);
+  messageDesc(file_weft, 35);
 
 /**
  * @generated from message weft.v1.LogLine
@@ -1085,7 +1129,7 @@ export type LogLine = Message<"weft.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_weft, 35);
+  messageDesc(file_weft, 36);
 
 /**
  * @generated from message weft.v1.PublishLogsResponse
@@ -1098,7 +1142,7 @@ export type PublishLogsResponse = Message<"weft.v1.PublishLogsResponse"> & {
  * Use `create(PublishLogsResponseSchema)` to create a new message.
  */
 export const PublishLogsResponseSchema: GenMessage<PublishLogsResponse> = /*@__PURE__*/
-  messageDesc(file_weft, 36);
+  messageDesc(file_weft, 37);
 
 /**
  * The only service that a caller without a certificate may use.
