@@ -86,6 +86,27 @@ describe("the auditor", () => {
     assert.equal(audits.length, 1);
   });
 
+  it("looks after Weft's own changes the later, the longer an audit takes", async () => {
+    const more = `setInterval(() => console.log(${JSON.stringify(ROUTE_IS_GONE)}), 1)`;
+    const { made, clock, audited, audits, datapath } = auditor({
+      networkMonitor: [process.execPath, "-e", more],
+      tookMs: 100,
+    });
+    datapath.changedAt = Number.POSITIVE_INFINITY;
+    made.start();
+    await until(() => clock.pending().includes("datapath drift"));
+    const first = audited();
+    clock.advance(700);
+    await first;
+    await until(() => clock.pending().includes("datapath drift"));
+    clock.advance(2_999);
+    assert.equal(audits.length, 1);
+    const second = audited();
+    clock.advance(1);
+    await second;
+    await made.stop();
+  });
+
   it("is not waited for when the table itself is gone, whoever changes something", async () => {
     const { made, clock, audited, datapath } = auditor({
       monitor: printing("delete table inet weft"),

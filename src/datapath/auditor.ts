@@ -46,6 +46,11 @@ const SETTINGS_INTERVAL_MS = 800;
 const OWN_NEWS_MS = 150;
 /** Likely own news waits so long, so that a rollout is one look and not a hundred. */
 const OWN_SETTLE_MS = 700;
+/**
+ * An audit reads all there is: 10 ms for a few services, seconds for ten thousand. After one that took d ms, likely
+ * own news waits thirty times d at least, so that changing one service does not cost all the others.
+ */
+const OWN_SETTLE_FACTOR = 30;
 /** An audit that took d ms is followed by a pause of ten times d, but no longer than this: drift is mended within a second. */
 const PAUSE_FACTOR = 10;
 const PAUSE_MS_MAX = 800;
@@ -66,6 +71,8 @@ export class Auditor implements Startable {
   #interval: Timer | undefined;
   #settings: Timer | undefined;
   #due: { readonly at: number; readonly timer: Timer } | undefined;
+  /** What the last audit took. */
+  #tookMs = 0;
   /** No audit that an event asks for starts before this. */
   #pausedUntil = { lost: 0, changed: 0 };
   #stopped = false;
@@ -119,6 +126,7 @@ export class Auditor implements Startable {
     } finally {
       const now = clock.monotonic();
       const took = now - startedAt;
+      this.#tookMs = took;
       const shortest = took * PAUSE_FACTOR_MIN;
       const pause = Math.max(Math.min(took * PAUSE_FACTOR, PAUSE_MS_MAX), shortest);
       this.#pausedUntil = { lost: now + shortest, changed: now + pause };
@@ -136,7 +144,13 @@ export class Auditor implements Startable {
     const { clock, datapath } = this.#components;
     const now = clock.monotonic();
     const isOwn = urgency !== "lost" && now - datapath.changedAt < OWN_NEWS_MS;
-    this.#auditAt(Math.max(isOwn ? now + OWN_SETTLE_MS : now, this.#pausedUntil[urgency]));
+    this.#auditAt(Math.max(isOwn ? now + this.#ownSettleMs() : now, this.#pausedUntil[urgency]));
+  }
+
+  /** The regular audit comes in any case: waiting longer than for that would put nothing off. */
+  #ownSettleMs(): number {
+    const settled = Math.min(this.#tookMs * OWN_SETTLE_FACTOR, this.#intervalMs);
+    return Math.max(OWN_SETTLE_MS, settled);
   }
 
   /** One audit is due at a time, at the earliest of the times asked for. */
