@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { addressBytes, addressOfBytes } from "./address.ts";
+
+const CASES = [
+  ["127.0.0.1", "7f000001"],
+  ["::", "00000000000000000000000000000000"],
+  ["::1", "00000000000000000000000000000001"],
+  ["fd00::", "fd000000000000000000000000000000"],
+  ["2001:db8::2:1", "20010db8000000000000000000020001"],
+  ["1:0:0:2::3", "00010000000000020000000000000003"],
+] as const;
+
+for (const [text, hex] of CASES) {
+  test(`${text} and its bytes`, () => {
+    assert.equal(addressBytes(text)?.toString("hex"), hex);
+    assert.equal(addressOfBytes(Buffer.from(hex, "hex")), text);
+  });
+}
+
+test("an IPv4-mapped address is read as IPv4, also when it is written with dots", () => {
+  assert.equal(addressOfBytes(addressBytes("::ffff:10.0.0.7") ?? Buffer.alloc(0)), "10.0.0.7");
+});
+
+test("what is no address has no bytes, and other lengths are no address", () => {
+  for (const text of ["", "host", "1.2.3", "fe80::1%eth0"])
+    assert.equal(addressBytes(text), undefined);
+  assert.equal(addressOfBytes(Buffer.alloc(5)), undefined);
+});
+
+test("any IPv6 address survives both ways", () => {
+  fc.assert(
+    fc.property(fc.ipV6(), (text) => {
+      const bytes = addressBytes(text) ?? Buffer.alloc(0);
+      const back = addressOfBytes(bytes) ?? "";
+      assert.deepEqual(addressOfBytes(addressBytes(back) ?? Buffer.alloc(0)), back);
+    }),
+  );
+});
