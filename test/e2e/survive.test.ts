@@ -21,8 +21,11 @@ const ELSEWHERE_MS = 8_000;
 describe("what survives what", { skip }, () => {
   let swarm: Swarm;
   before(async () => {
-    swarm = await Swarm.create({ images: ["nginx", "busybox"] });
-    await swarm.create("web", "-p", "8080:80", "--mode", "global", "nginx");
+    swarm = await Swarm.create({ images: ["nginx", "dns-cache"] });
+    await Promise.all([
+      swarm.create("web", "-p", "8080:80", "--mode", "global", "nginx"),
+      swarm.create("dns", "-p", "53:53", "-p", "53:53/udp", "--replicas", "2", "dns-cache"),
+    ]);
     await swarm.answering(8080);
   });
   after(() => swarm?.[Symbol.asyncDispose]());
@@ -37,6 +40,12 @@ describe("what survives what", { skip }, () => {
       const before = await tracesOf(host);
       const counts = await unharmed([swarm.client(), host], [...urls()], async () => {
         await host.killDaemon("SIGKILL");
+        await namesAreAnswered();
+        for (const port of ["8080", "53"]) {
+          const { code, stderr } = await host.exec(["busybox", "nc", "-l", "-p", port]);
+          assert.notEqual(code, 0);
+          assert.match(stderr, /Address already in use/, "the port is held");
+        }
       });
       const local = await unharmed([host], own, async () => {
         await host.startDaemon();
@@ -75,8 +84,14 @@ describe("what survives what", { skip }, () => {
     }
     await n2.startDaemon();
     await allReady();
-    const replaced = await swarm.converged("victim");
-    for (const { id } of [stopped, removed]) assert.ok(!replaced.some((task) => task.id === id));
+    const old = [stopped.id, removed.id];
+    await until(
+      async () => {
+        const present = await swarm.running("victim");
+        return present.length === 2 && present.every(({ id }) => !old.includes(id));
+      },
+      { what: "both tasks to be replaced", timeoutMs: 30_000 },
+    );
     await swarm.remove("victim");
   });
 
@@ -101,7 +116,8 @@ describe("what survives what", { skip }, () => {
     await until(
       async () => {
         const task = (await swarm.running("web")).find(({ host }) => host === n2);
-        const ids = (await n2.engineOk(["ps", "-q", "--no-trunc"])).trim();
+        const filter = ["--filter", "label=com.docker.swarm.service.name=web"];
+        const ids = (await n2.engineOk(["ps", "-q", "--no-trunc", ...filter])).trim();
         return task !== undefined && ids === task.containerID;
       },
       { what: "n2 to run its task again", timeoutMs: 20_000 },
@@ -220,6 +236,20 @@ describe("what survives what", { skip }, () => {
     );
     await swarm.remove("moved");
   });
+
+  /** Over UDP and TCP, through every node. */
+  async function namesAreAnswered(): Promise<void> {
+    const probes = swarm.hosts.flatMap(({ ip }) =>
+      Array.from({ length: 10 }, () =>
+        (["dns", "dns-tcp"] as const).map((kind) => ({ kind, address: ip, port: 53 })),
+      ).flat(),
+    );
+    const results = await probe(swarm.client(), probes);
+    assert.deepEqual(
+      results.filter(({ error }) => error !== undefined),
+      [],
+    );
+  }
 
   async function allReady(): Promise<void> {
     const count = swarm.hosts.length;

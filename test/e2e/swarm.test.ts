@@ -6,6 +6,7 @@ import { DOCKER_CLIS, type Host } from "../../src/lab/host.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { until } from "../../src/lab/until.ts";
+import { assertSameTraces, type Traces, tracesOf } from "./support/traces.ts";
 
 const skip = (await labUnavailable()) ?? false;
 
@@ -24,8 +25,11 @@ const LAST_MANAGER =
 describe("a cluster's life", { skip }, () => {
   let lab: Lab;
   before(async () => {
-    lab = await Lab.create({ hosts: 3, clients: 0 });
+    lab = await Lab.create({ hosts: 3, clients: 0, images: ["nginx"] });
     await Promise.all(lab.hosts.map((host) => host.startDaemon()));
+    // What the Engine sets up at its first container is not Weft's.
+    const first = ["run", "--rm", "nginx", "nginx", "-v"];
+    await Promise.all(lab.hosts.map((host) => host.engineOk(first)));
   });
   after(() => lab?.[Symbol.asyncDispose]());
 
@@ -45,6 +49,8 @@ function clusterLife(lab: () => Lab, cli: string): void {
   const hosts = () => [lab().host(1), lab().host(2), lab().host(3)] as const;
   const workerToken = () => ok(lab().host(1), "swarm", "join-token", "-q", "worker");
 
+  let alone: Traces[];
+
   test("outside a cluster, its commands are refused and `docker info` says inactive", async () => {
     const [n1] = hosts();
     assert.equal(await stateOf(n1), "inactive");
@@ -57,6 +63,7 @@ function clusterLife(lab: () => Lab, cli: string): void {
       assert.equal(await refused(n1, ...command), NOT_IN_A_SWARM, command.join(" "));
     }
     assert.equal(await refused(n1, "swarm", "leave"), NOT_PART);
+    alone = await Promise.all(hosts().map((host) => tracesOf(host)));
   });
 
   test("swarm init makes a manager, and says how to join", async () => {
@@ -252,13 +259,21 @@ function clusterLife(lab: () => Lab, cli: string): void {
     assert.notEqual(await ok(n2, "info", "--format", "{{.Swarm.NodeID}}"), nodeID);
   });
 
-  test("leaving ends the cluster, the manager's by force", async () => {
+  test("leaving ends the cluster, the manager's by force, and leaves no trace of it", async () => {
     const [n1, n2, n3] = hosts();
-    for (const host of [n2, n3])
+    const create = ["--detach", "--name", "web", "-p", "8080:80", "--mode", "global", "nginx"];
+    await ok(n1, "service", "create", ...create);
+    const listed = () => ok(n1, "service", "ls", "--format", "{{.Replicas}}");
+    await until(async () => (await listed()) === "3/3", { what: "three tasks", timeoutMs: 20_000 });
+    for (const host of [n2, n3]) {
       assert.equal(await ok(host, "swarm", "leave"), "Node left the swarm.");
+    }
     assert.equal(await refused(n1, "swarm", "leave"), LAST_MANAGER);
     assert.equal(await ok(n1, "swarm", "leave", "--force"), "Node left the swarm.");
-    for (const host of [n1, n2, n3]) assert.equal(await stateOf(host), "inactive");
+    for (const [index, host] of hosts().entries()) {
+      assert.equal(await stateOf(host), "inactive");
+      assertSameTraces(host, alone[index] ?? {}, await tracesOf(host));
+    }
     assert.equal(await refused(n1, "node", "ls"), NOT_IN_A_SWARM);
   });
 }
