@@ -110,7 +110,10 @@ describe("a task on its node", () => {
     node.agent.onMesh(makeMesh(1));
     node.programs.set("t1", { startError: "exec: not found" });
     await node.assign(makeTask("t1"));
-    assert.equal(node.reporter.said.at(-1), "t1 failed: exec: not found");
+    assert.equal(
+      node.reporter.said.at(-1),
+      "t1 failed: starting container failed: exec: not found",
+    );
   });
 
   it("runs when it is healthy, and fails when it is not", async () => {

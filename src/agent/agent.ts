@@ -8,6 +8,7 @@ import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Random } from "../base/random.ts";
 import type { NodeDescription, NodeRole, TaskStatus } from "../cluster/objects.ts";
+import type { TemplateNode } from "../cluster/template.ts";
 import type {
   LogSubscription,
   MeshConfig,
@@ -30,7 +31,6 @@ import { removeTaskFiles, TaskFiles } from "./task-files.ts";
 import { TaskLogs } from "./task-logs.ts";
 import type { TaskSurroundings } from "./task-machine.ts";
 import { type ReadTaskSockets, readTaskSockets } from "./task-sockets.ts";
-import type { TemplateNode } from "./template.ts";
 import { TrafficWatch } from "./traffic-watch.ts";
 import { Worker } from "./worker.ts";
 

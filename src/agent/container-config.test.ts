@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { taskName } from "../cluster/names.ts";
 import type { Task } from "../cluster/objects.ts";
 import { containerConfigOf } from "./container-config.ts";
 import { makeTask } from "./fakes.ts";
-import { taskName } from "./task-name.ts";
 
 const NODE = {
   nodeID: "node-1",

@@ -1,9 +1,10 @@
 /** A task as the container that runs it: names and labels as Docker gives them, defaults filled in. Pure. */
 import { millisecondsOf, parseDuration } from "../base/duration.ts";
+import { taskName } from "../cluster/names.ts";
 import type { Labels, Mount, PortConfig, Task } from "../cluster/objects.ts";
+import { isOnHostNetwork } from "../cluster/predefined-networks.ts";
+import { expandTemplates, type TemplateNode } from "../cluster/template.ts";
 import type { ContainerConfig } from "../runtime/runtime.ts";
-import { taskName } from "./task-name.ts";
-import { expandTemplates, type TemplateNode } from "./template.ts";
 
 /** Docker's, for a service that names none. */
 export const DEFAULT_STOP_GRACE_MS = 10_000;
@@ -67,8 +68,8 @@ export function containerConfigOf(
     ...present("capabilityDrop", spec.capabilityDrop),
     ...present("ulimits", spec.ulimits),
     ...present("limits", task.spec.resources?.limits),
-    ...present("reservations", task.spec.resources?.reservations),
     ...present("logDriver", task.spec.logDriver),
+    ...(isOnHostNetwork(task.spec) ? { hostNetwork: true } : {}),
     ...(network === undefined || address === undefined
       ? {}
       : { network: { name: network, address } }),

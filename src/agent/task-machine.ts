@@ -5,7 +5,7 @@
  */
 import { AssertionFault, unreachable } from "../base/assert.ts";
 import { type Clock, delay, type Timer } from "../base/clock.ts";
-import { isTemporary, messageOf, UnavailableError } from "../base/errors.ts";
+import { isTemporary, messageOf, SystemError, UnavailableError } from "../base/errors.ts";
 import { Reconciler } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import {
@@ -17,6 +17,7 @@ import {
   type TaskState,
   type TaskStatus,
 } from "../cluster/objects.ts";
+import type { TemplateNode } from "../cluster/template.ts";
 import { mustStop, type TaskAssignment } from "../dispatcher/assignment.ts";
 import type { ContainerState, Runtime, RuntimeNetwork } from "../runtime/runtime.ts";
 import { Backoff } from "./backoff.ts";
@@ -27,8 +28,7 @@ import {
   stopGraceMsOf,
   taskAddress,
 } from "./container-config.ts";
-import { nextStep, type TaskStep } from "./task-step.ts";
-import type { TemplateNode } from "./template.ts";
+import { nextStep, START_FAILED, type TaskStep } from "./task-step.ts";
 import type { TrafficWatch } from "./traffic-watch.ts";
 
 /** An unhealthy task is stopped after this time even if the mesh still leads connections to it. */
@@ -292,7 +292,12 @@ export class TaskMachine {
       this.#surroundings.onStatus(this.task.id, this.#status);
     }
     if (mustStop(this.task.desiredState) || !this.#assigned) return;
-    await this.#runtime.start(containerID);
+    try {
+      await this.#runtime.start(containerID);
+    } catch (error) {
+      if (isTemporary(error)) throw error;
+      throw new SystemError(`${START_FAILED}${messageOf(error)}`, { cause: error });
+    }
   }
 
   async #stop(): Promise<void> {

@@ -131,7 +131,7 @@ describe("a task's next step", () => {
     [
       "fails with the start's words",
       { state: "starting", container: { ...created, error: "no such file" } },
-      { kind: "report", state: "failed", err: "no such file" },
+      { kind: "report", state: "failed", err: "starting container failed: no such file" },
     ],
     [
       "fails when somebody removed its container",

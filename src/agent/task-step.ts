@@ -13,6 +13,9 @@ export const CUT_OFF =
   "the task's network link on the host was deleted by somebody, and a running container cannot get another";
 export const DESTROYED = "dockerexec: container destroyed";
 
+/** Before what the runtime says of a container that it could not start. */
+export const START_FAILED = "starting container failed: ";
+
 export interface TaskView {
   /** The task's own state, as last reported. */
   readonly state: TaskState;
@@ -94,7 +97,7 @@ function nextWhileStarting(view: TaskView): TaskStep {
   if (container.phase === "exited") return ended(view, container);
   if (container.phase === "created") {
     if (container.error === undefined) return { kind: "start" };
-    return { kind: "report", state: "failed", err: container.error };
+    return { kind: "report", state: "failed", err: `${START_FAILED}${container.error}` };
   }
   if (container.health === "unhealthy") return { kind: "stop", sick: true };
   if (container.health === "starting" || !reachable || !serving) return WAIT;

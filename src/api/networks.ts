@@ -5,9 +5,11 @@
 import { NotFoundError, NotImplementedError, SystemError } from "../base/errors.ts";
 import { findNetwork } from "../cluster/finders.ts";
 import type { Network } from "../cluster/objects.ts";
+import { isPredefined } from "../cluster/predefined-networks.ts";
 import { type Answer, type ApiCall, bodyOf, param } from "./call.ts";
 import { rpcError } from "./errors.ts";
 import { Filters, readFilters } from "./filters.ts";
+import { requireManager } from "./manager.ts";
 import { parseJson } from "./wire/json.ts";
 import { encodeNetwork } from "./wire/network.ts";
 
@@ -30,6 +32,7 @@ export async function inspectNetwork(call: ApiCall): Promise<Answer> {
   const scope = call.query.get("scope") ?? "";
   const network = scope === "local" ? undefined : await clusterNetwork(call);
   if (network !== undefined) return { status: 200, body: encodeNetwork(network) };
+  if (scope === "swarm") return { status: 200, body: predefinedNetwork(call) };
   return passOn(call);
 }
 
@@ -49,6 +52,30 @@ export async function deleteNetwork(call: ApiCall): Promise<Answer> {
   throw new NotImplementedError(
     `network ${network.spec.name} cannot be removed: Weft reaches published ports through it`,
   );
+}
+
+/** As services ask for it: every node has one of its own, which the Engine answers for without the scope. */
+function predefinedNetwork(call: ApiCall) {
+  requireManager(call.context);
+  const name = param(call, "id");
+  if (!isPredefined(name)) throw new NotFoundError(`network ${name} not found`);
+  return {
+    Name: name,
+    Id: name,
+    Created: "0001-01-01T00:00:00Z",
+    Scope: "swarm",
+    Driver: name,
+    EnableIPv6: false,
+    IPAM: { Driver: "", Options: null, Config: [] },
+    Internal: false,
+    Attachable: false,
+    Ingress: false,
+    ConfigFrom: { Network: "" },
+    ConfigOnly: false,
+    Containers: null,
+    Options: null,
+    Labels: { "com.docker.swarm.predefined": "true" },
+  };
 }
 
 /** A local network is the Engine's to make; one that spans the cluster is refused. */

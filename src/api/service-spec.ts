@@ -14,6 +14,7 @@ import type {
   TaskSpec,
   UpdateConfig,
 } from "../cluster/objects.ts";
+import { checkTemplates } from "../cluster/template.ts";
 import { rpcError } from "./errors.ts";
 import { isImageReference } from "./image-reference.ts";
 import { validateReferences } from "./payload-writes.ts";
@@ -96,6 +97,15 @@ function validateContainer(container: ContainerSpec): void {
   if (!isImageReference(container.image)) {
     const image = JSON.stringify(container.image);
     throw invalid(`ContainerSpec: ${image} is not a valid repository/tag`);
+  }
+  if (container.isolation !== undefined) {
+    throw invalid(`invalid isolation '${container.isolation}' on linux`);
+  }
+  try {
+    checkTemplates(container);
+  } catch (error) {
+    if (error instanceof InvalidParameterError) throw invalid(error.message);
+    throw error;
   }
   const targets = new Set<string>();
   for (const { target } of container.mounts ?? []) {

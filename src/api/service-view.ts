@@ -16,11 +16,18 @@ export function encodeService(service: Service) {
     ...(service.previousSpec === undefined
       ? {}
       : { PreviousSpec: serviceSpec.encode(service.previousSpec) }),
-    Endpoint: service.endpoint === undefined ? { Spec: {} } : endpoint.encode(service.endpoint),
+    Endpoint: encodeEndpoint(service),
     ...(service.updateStatus === undefined
       ? {}
       : { UpdateStatus: updateStatus.encode(service.updateStatus) }),
   };
+}
+
+/** As Docker shows it, a service that is on no network has none. */
+function encodeEndpoint({ endpoint: allocated }: Service): unknown {
+  const isNone =
+    allocated === undefined || allocated.ports.length + allocated.virtualIPs.length === 0;
+  return isNone ? { Spec: {} } : endpoint.encode(allocated);
 }
 
 /** The service as it would read had its author written out every default. */

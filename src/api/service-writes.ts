@@ -13,14 +13,12 @@ import type {
   ServiceSpec,
   UpdateStatus,
 } from "../cluster/objects.ts";
+import { isPredefined } from "../cluster/predefined-networks.ts";
 import type { Snapshot, Transaction } from "../cluster/store.ts";
 import { outOfSequence, rpcError } from "./errors.ts";
 import { isNamedLike } from "./names.ts";
 import { checkReferences } from "./payload-writes.ts";
 import { publishedPorts } from "./service-spec.ts";
-
-/** Networks that every Engine has; a service of Docker's may name them. */
-const PREDEFINED_NETWORKS = ["bridge", "host", "none"];
 
 export interface ServiceWrite {
   readonly spec: ServiceSpec;
@@ -114,6 +112,7 @@ function checkAgainstCluster(
   for (const network of [...(spec.taskTemplate.networks ?? []), ...(spec.networks ?? [])]) {
     checkNetwork(snapshot, network);
   }
+  checkPredefined(spec);
   for (const port of publishedPorts(spec.endpointSpec)) {
     for (const other of snapshot.list("service")) {
       if (other.id !== self) checkPort(port, other);
@@ -123,11 +122,7 @@ function checkAgainstCluster(
 }
 
 function checkNetwork(snapshot: Snapshot, { target }: NetworkAttachmentConfig): void {
-  if (PREDEFINED_NETWORKS.includes(target)) {
-    throw new NotImplementedError(
-      `a service on the network ${target} is not supported by Weft: its tasks are reached through published ports`,
-    );
-  }
+  if (isPredefined(target)) return;
   let network: ReturnType<typeof findNetwork>;
   try {
     network = findNetwork(snapshot, target);
@@ -141,6 +136,22 @@ function checkNetwork(snapshot: Snapshot, { target }: NetworkAttachmentConfig): 
       `Service cannot be explicitly attached to the ingress network ${JSON.stringify(network.spec.name)}`,
     );
   }
+}
+
+/** Their packets never pass the mesh: Docker takes such a service, and its tasks cannot start. */
+function checkPredefined(spec: ServiceSpec): void {
+  const targets = (spec.taskTemplate.networks ?? []).map(({ target }) => target);
+  const predefined = targets.find(isPredefined);
+  if ((spec.networks ?? []).some(({ target }) => isPredefined(target))) {
+    throw new NotImplementedError(
+      "networks of a service (Networks) are not supported by Weft: name them in its TaskTemplate",
+    );
+  }
+  if (predefined === undefined || (spec.endpointSpec?.ports ?? []).length === 0) return;
+  throw rpcError(
+    "InvalidArgument",
+    `a service on the network ${predefined} cannot publish ports: its tasks are reached where they listen`,
+  );
 }
 
 /** Two services may both ask for a host's port: the scheduler keeps them apart. Otherwise a port has one service. */

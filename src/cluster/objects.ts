@@ -156,7 +156,7 @@ export interface EndpointSpec {
 }
 
 export interface Mount {
-  readonly type: "bind" | "volume" | "tmpfs" | "npipe" | "cluster" | "image";
+  readonly type: "bind" | "volume" | "tmpfs" | "npipe" | "image";
   readonly source?: string;
   readonly target: string;
   readonly readOnly?: boolean;

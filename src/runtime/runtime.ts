@@ -41,8 +41,9 @@ export interface ContainerConfig {
   readonly capabilityDrop?: readonly string[];
   readonly ulimits?: readonly Ulimit[];
   readonly limits?: Resources;
-  readonly reservations?: Resources;
   readonly logDriver?: { readonly name?: string; readonly options?: Labels };
+  /** The host's own network, in place of one of the container's. */
+  readonly hostNetwork?: boolean;
   /** The Weft network to attach to, with the address that the manager gave; the Engine's own bridge when absent. */
   readonly network?: { readonly name: string; readonly address: string };
 }

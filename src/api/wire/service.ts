@@ -154,7 +154,7 @@ const mount: Codec<Mount> = struct<Mount>("mount.Mount", {
     "Type",
     oneOf(
       "mount.Type",
-      ["bind", "volume", "tmpfs", "npipe", "cluster", "image"],
+      ["bind", "volume", "tmpfs", "npipe", "image"],
       (word) => `invalid MountType: "${word}"`,
     ),
     "bind",

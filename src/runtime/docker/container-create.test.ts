@@ -19,7 +19,13 @@ it("a plain task asks for nothing that its spec does not have", () => {
     Labels: { colour: "blue", "weft.task.id": "abc" },
     Env: [],
     StopTimeout: 10,
-    HostConfig: { RestartPolicy: { Name: "no" }, Mounts: [] },
+    HostConfig: {
+      RestartPolicy: { Name: "no" },
+      Isolation: "default",
+      PortBindings: {},
+      Ulimits: [],
+      Mounts: [],
+    },
   });
 });
 

@@ -35,7 +35,9 @@ function hostConfigOf(config: ContainerConfig): Json {
   return definedOf({
     // An ended task is replaced by another one, never started again.
     RestartPolicy: { Name: "no" },
-    NetworkMode: config.network?.name,
+    NetworkMode: config.hostNetwork === true ? "host" : config.network?.name,
+    Isolation: "default",
+    PortBindings: {},
     GroupAdd: config.groups,
     ReadonlyRootfs: config.readOnly,
     Init: config.init,
@@ -46,7 +48,7 @@ function hostConfigOf(config: ContainerConfig): Json {
     Sysctls: config.sysctls,
     CapAdd: config.capabilityAdd,
     CapDrop: config.capabilityDrop,
-    Ulimits: config.ulimits?.map(({ name, soft, hard }) => ({
+    Ulimits: (config.ulimits ?? []).map(({ name, soft, hard }) => ({
       Name: name,
       Soft: soft,
       Hard: hard,
@@ -54,7 +56,6 @@ function hostConfigOf(config: ContainerConfig): Json {
     NanoCpus: config.limits?.nanoCPUs,
     Memory: config.limits?.memoryBytes,
     PidsLimit: config.limits?.pids,
-    MemoryReservation: config.reservations?.memoryBytes,
     LogConfig: config.logDriver?.name && {
       Type: config.logDriver.name,
       Config: config.logDriver.options ?? {},

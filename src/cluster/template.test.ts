@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import type { ContainerSpec, Task } from "../cluster/objects.ts";
-import { makeTask } from "./fakes.ts";
-import { expandTemplates } from "./template.ts";
+import { makeTask, makeTaskSpec, type TaskInit } from "./factories.ts";
+import type { ContainerSpec, Task } from "./objects.ts";
+import { checkTemplates, expandTemplates } from "./template.ts";
 
 const NODE = {
   nodeID: "node-1",
@@ -10,9 +10,11 @@ const NODE = {
   platform: { architecture: "x86_64", os: "linux" },
 };
 
-function taskWith(spec: Partial<ContainerSpec>, overrides: Partial<Task> = {}): Task {
-  return makeTask("t1", {
-    spec: { containerSpec: { image: "nginx", ...spec }, forceUpdate: 0 },
+function taskWith(spec: Partial<ContainerSpec>, overrides: TaskInit = {}): Task {
+  return makeTask({
+    id: "t1",
+    serviceID: "service-1",
+    spec: makeTaskSpec({ containerSpec: { image: "nginx", ...spec } }),
     serviceAnnotations: { name: "web", labels: { tier: "front", "com.example.zone": "a" } },
     ...overrides,
   });
@@ -60,4 +62,22 @@ it("a placeholder that there is not is named, with those that there are", () => 
     () => expandTemplates(taskWith({ hostname: "{{.Node.Name}}" }), NODE),
     /^InvalidParameterError: invalid template \{\{\.Node\.Name\}\}: a task has \.Service\.ID, /,
   );
+});
+
+it("a placeholder that no task has is refused before there is a task", () => {
+  const refusals = [
+    [
+      { env: ["X={{.Foo}}"] },
+      /^expanding env failed: expanding env "X=\{\{.Foo\}\}": invalid template/,
+    ],
+    [{ hostname: "{{.Node.Rack}}" }, /^expanding hostname failed/],
+    [
+      { mounts: [{ type: "volume", source: "{{end}}", target: "/x" }] },
+      /^expanding mounts failed: expanding mount source/,
+    ],
+  ] as const;
+  for (const [spec, expected] of refusals) {
+    assert.throws(() => checkTemplates({ image: "nginx", ...spec }), { message: expected });
+  }
+  for (const [text] of ROWS) checkTemplates({ image: "nginx", hostname: text, env: [`A=${text}`] });
 });
