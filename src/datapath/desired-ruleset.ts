@@ -61,6 +61,8 @@ function sets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
     ],
     ["own_hosts", set("type ipv4_addr . ipv4_addr", ownHosts(view))],
     ["hairpin", set("type ipv4_addr . ipv4_addr", hairpins(view))],
+    ["mesh_tcp", { type: TCP_TIMEOUTS, kind: "ct timeout", elements: new Map() }],
+    ["refusals", set(REFUSALS, [])],
   ];
 }
 
@@ -68,11 +70,12 @@ function chains(view: MeshView, mark: MarkLayout): [string, Chain][] {
   return [
     ["raw_prerouting", base("filter", "prerouting", PRIORITY_RAW, rawPrerouting(view))],
     ["from_tunnel", chain([BY_ITS_SENDER, ...FROM_MESH])],
-    ["from_mesh", chain(FROM_MESH)],
+    ["from_task", chain([...FROM_MESH, `${REFUSAL} jump first_refusal`])],
+    ["first_refusal", chain(firstRefusal())],
     ["mark_prerouting", base("filter", "prerouting", PRIORITY_MANGLE, markPrerouting())],
     ["mark_reply", chain(markReply(mark))],
     ["mark_bits", chain(markBits(mark))],
-    ["nat_prerouting", base("nat", "prerouting", PRIORITY_DSTNAT, [TO_SERVICE])],
+    ["nat_prerouting", base("nat", "prerouting", PRIORITY_DSTNAT, [FROM_ENTRY, TO_SERVICE])],
     ["nat_output", base("nat", "output", PRIORITY_DSTNAT, [TO_SERVICE])],
     ["refuse_input", base("filter", "input", PRIORITY_FILTER, refuseInput())],
     [
@@ -92,7 +95,7 @@ function chains(view: MeshView, mark: MarkLayout): [string, Chain][] {
 function rawPrerouting(view: MeshView): string[] {
   return [
     `iifname "${LINK}" jump from_tunnel`,
-    `iifname "${TASK_LINKS}" jump from_mesh`,
+    `iifname "${TASK_LINKS}" jump from_task`,
     // The tunnel's packets are believed, so only members may send them. Other tunnels' VNIs are not Weft's.
     `udp dport ${view.dataPathPort} fib daddr type local @th,96,24 ${view.vni} ip saddr != @peers drop`,
   ];
@@ -102,6 +105,32 @@ function rawPrerouting(view: MeshView): string[] {
 const BY_ITS_SENDER = "ct original zone set ether saddr map @peer_zone";
 /** route_localnet lets 127.0.0.0/8 in on these links (CVE-2020-8558); only conntrack may bring it about. */
 const FROM_MESH = ["ip daddr 127.0.0.0/8 drop", "ip saddr 127.0.0.0/8 drop"];
+
+/** The answer to a SYN where nobody listens has sequence number 0 (RFC 9293 §3.10.7.1). Managers ask port 1 for it on purpose. */
+const REFUSAL = "tcp flags & (fin | syn | rst | ack) == (rst | ack) tcp sequence 0 tcp sport != 1";
+/** Full, it takes no more, and refusals pass at once. */
+const REFUSALS =
+  "type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic,timeout; timeout 10s; size 65535";
+
+/**
+ * A task's processes end before its link does, and meanwhile its kernel refuses what comes. The first refusal is
+ * kept back: the client asks again within a second, and by then is led to another task if this one is gone. If
+ * it is not, the second refusal is believed.
+ */
+function firstRefusal(): string[] {
+  const flow = "ip saddr . tcp sport . ip daddr . tcp dport";
+  return [`${flow} @refusals accept`, `add @refusals { ${flow} } drop`];
+}
+
+/**
+ * A half-closed connection is one that still delivers: an hour instead of the kernel's minute. Idle ones have the
+ * kernel's own default of five days, whatever the host's setting is.
+ */
+const TCP_TIMEOUTS =
+  "protocol tcp; l3proto ip; policy = { established : 432000, close_wait : 3600 }";
+const KEPT_LONG = 'ct timeout set "mesh_tcp"';
+/** What another node has led here; its own connections get theirs with their destination. */
+const FROM_ENTRY = `iifname "${LINK}" meta l4proto tcp ${KEPT_LONG}`;
 
 /** A task's reply goes back through the node that the request came by: that node must undo its DNAT. */
 function markPrerouting(): string[] {
@@ -241,8 +270,10 @@ function endpointsType(protocol: MeshProtocol): string {
 
 /** The last rule is for a packet that meets a service just losing its last endpoint: the first is always there. */
 function oneOf(protocol: MeshProtocol, count: number): string[] {
+  const keep = protocol === "tcp" ? `${KEPT_LONG} ` : "";
   return [...new Set([count, 1])].map(
-    (n) => `dnat ip to ${protocol} dport . numgen random mod ${n} map @${protocol}_endpoints`,
+    (n) =>
+      `${keep}dnat ip to ${protocol} dport . numgen random mod ${n} map @${protocol}_endpoints`,
   );
 }
 

@@ -41,6 +41,18 @@ describe("a listing of nft's", () => {
     assert.deepEqual(sets.get("s"), { type: "", kind: "set", elements: new Map() });
   });
 
+  it("leaves out what packets have put into a set", () => {
+    const { sets } = of({
+      set: { ...name, name: "s", flags: ["timeout"], timeout: 10, elem: [7] },
+    });
+    assert.deepEqual(sets.get("s"), { type: "", kind: "set", elements: new Map() });
+  });
+
+  it("gives a timeout policy", () => {
+    const { sets } = of({ "ct timeout": { ...name, name: "t", protocol: "tcp" } });
+    assert.deepEqual(sets.get("t"), { type: "", kind: "ct timeout", elements: new Map() });
+  });
+
   it("is refused when it holds what Weft never writes", () => {
     assert.throws(() => of({ set: { ...name, name: "s", elem: [{ prefix: {} }] } }), /cannot read/);
     assert.throws(() => decodeTable("no list"), /expected a list/);

@@ -15,10 +15,12 @@ export function decodeTable(listing: unknown): Table {
     const chain = objectOf(object, "chain");
     const set = objectOf(object, "set");
     const map = objectOf(object, "map");
+    const timeout = objectOf(object, "ct timeout");
     const rule = objectOf(object, "rule");
     if (chain !== undefined) chains.set(nameOf(chain), decodeChain(chain));
     else if (set !== undefined) sets.set(nameOf(set), decodeSet(set, "set"));
     else if (map !== undefined) sets.set(nameOf(map), decodeSet(map, "map"));
+    else if (timeout !== undefined) sets.set(nameOf(timeout), decodeSet(timeout, "ct timeout"));
     else if (rule !== undefined) addRule(chains, rule);
   }
   return { chains, sets };
@@ -50,7 +52,10 @@ function addRule(chains: Map<string, Chain>, rule: JsonObject): void {
 }
 
 function decodeSet(set: JsonObject, kind: ElementSet["kind"]): ElementSet {
-  const listed = set["elem"];
+  // Packets put the elements of a set with a timeout there: none is missing and none too many.
+  const flags = set["flags"];
+  const isTimed = Array.isArray(flags) && flags.includes("timeout");
+  const listed = isTimed ? [] : set["elem"];
   const elements = new Map<string, string>();
   for (const element of Array.isArray(listed) ? listed : []) {
     if (kind === "set") elements.set(spell(element), "");

@@ -184,6 +184,9 @@ const STATEMENTS: readonly Statement[] = [
       return mac === undefined ? "next" : change(packet, { etherDestination: mac });
     },
   ],
+  [/^ct timeout set "\w+"/, () => "continue"],
+  // Only a connection's first packet and its answer are walked, and the tasks of a walk answer.
+  [/^tcp flags & \(fin \| syn \| rst \| ack\) == \(rst \| ack\)/, () => "next"],
   [/^tcp flags syn tcp option maxseg size set rt mtu/, () => "continue"],
   [
     /^dnat ip to (?:tcp|udp) dport \. numgen random mod (\d+) map @(\w+)/,

@@ -26,11 +26,14 @@ export interface Chain {
   readonly rules: readonly Rule[];
 }
 
+/** A `ct timeout` has a type and no elements; apart from that it is made, named and deleted as a set is. */
+export type SetKind = "set" | "map" | "ct timeout";
+
 export interface ElementSet {
   /** As in nft: `type ipv4_addr` or `typeof ct zone : meta mark`. Empty when read back. To change it, choose a new name. */
   readonly type: string;
-  readonly kind: "set" | "map";
-  /** Key to value; the value of a set's element is empty. Spelled as `decode` spells them. */
+  readonly kind: SetKind;
+  /** Key to value, none where packets add the elements; the value of a set's element is empty. Spelled as `decode` spells them. */
   readonly elements: ReadonlyMap<string, string>;
 }
 

@@ -1,7 +1,7 @@
 /** A change of the ruleset as data, and as the text that nft takes. The kernel takes all of a transaction or none. */
 
 import { unreachable } from "../../base/assert.ts";
-import type { BaseChain, ElementSet, Rule } from "./ruleset.ts";
+import type { BaseChain, ElementSet, Rule, SetKind } from "./ruleset.ts";
 
 export type NftCommand =
   | { readonly kind: "table.add"; readonly table: string }
@@ -16,7 +16,7 @@ export type NftCommand =
       readonly kind: "set.delete";
       readonly table: string;
       readonly name: string;
-      readonly set: "set" | "map";
+      readonly set: SetKind;
     }
   | {
       readonly kind: "chain.add";

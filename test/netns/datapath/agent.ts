@@ -21,6 +21,11 @@ export type AgentCall =
   | ({ readonly call: "ask" } & Ask)
   /** Answers every line or datagram with the name and the client's address and port. */
   | { readonly call: "serve"; readonly name: string; readonly port: number }
+  /** Answers only what its clients have ended with, and only when told: `answerLate`. */
+  | { readonly call: "serveLate"; readonly port: number }
+  | { readonly call: "answerLate" }
+  /** Ends the client's side of a connection and waits for the server's last words. */
+  | ({ readonly call: "halfClose" } & Ask)
   /** As the keeper does: dual-stack listeners that never mean to answer. */
   | { readonly call: "hold"; readonly ports: readonly string[] }
   | ({ readonly call: "open"; readonly name: string } & Ask)
@@ -38,6 +43,7 @@ const DEFAULT_DEADLINE_MS = 2_000;
 /** A first byte of the payload that is to come back whole. */
 const ECHO = 0x21;
 const kept = new Map<string, Socket>();
+const halfClosed: Socket[] = [];
 const echoing = new WeakSet<Socket>();
 let served = 0;
 let load: { stop: boolean; done: Promise<{ answered: number; failures: string[] }> } | undefined;
@@ -61,6 +67,13 @@ async function perform(request: AgentCall): Promise<unknown> {
       return request.protocol === "tcp" ? await askTCP(request) : await askUDP(request);
     case "serve":
       return await Promise.all([serveTCP(request), serveUDP(request)]);
+    case "serveLate":
+      return await serveLate(request.port);
+    case "answerLate":
+      for (const socket of halfClosed.splice(0)) socket.end("late\n");
+      return {};
+    case "halfClose":
+      return await halfClose(request);
     case "hold":
       return await Promise.all(request.ports.map(hold));
     case "open":
@@ -180,6 +193,27 @@ function serveTCP({ name, port }: { name: string; port: number }): Promise<void>
     server.once("error", reject);
     server.listen(port, "0.0.0.0", 128, resolve);
   });
+}
+
+function serveLate(port: number): Promise<void> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", () => {});
+    socket.on("end", () => void halfClosed.push(socket));
+    socket.resume();
+  });
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, "0.0.0.0", resolve);
+  });
+}
+
+async function halfClose(ask: Ask): Promise<string> {
+  const socket = await open(ask);
+  socket.setTimeout(0);
+  const answer = once(socket, "data");
+  socket.end("?\n");
+  const [data] = (await answer) as [Buffer];
+  return data.toString().trim();
 }
 
 function serveUDP({ name, port }: { name: string; port: number }): Promise<void> {

@@ -1,0 +1,123 @@
+/** How long the kernel remembers connections, and what a client meets whose task has just ended. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { until } from "../../src/lab/until.ts";
+import { CLIENT, Lab, type Place, whyNot } from "./datapath/lab.ts";
+import { Mesh } from "./datapath/mesh.ts";
+
+const H1 = "192.168.99.100";
+const TASKS = [
+  { name: "a1", host: "h1", address: "10.255.0.10" },
+  { name: "b2", host: "h2", address: "10.255.0.11" },
+  { name: "c3", host: "h3", address: "10.255.0.12" },
+] as const;
+const LOCAL = 8080;
+const REMOTE = 8081;
+const MOVING = 8082;
+const DEAF = 8083;
+/** Where no task listens. */
+const CLOSED_PORT = 99;
+const LATE_PORT = 81;
+const HOUR_S = 3_600;
+const DAY_S = 24 * HOUR_S;
+/** A SYN is sent again after this. */
+const RETRANSMIT_MS = 1_000;
+
+describe("a connection through the mesh", { skip: whyNot() }, () => {
+  let lab: Lab;
+  let mesh: Mesh;
+  let client: Place;
+
+  before(async () => {
+    lab = await Lab.make();
+    mesh = new Mesh(lab, TASKS);
+    client = await lab.client("client", CLIENT);
+    await mesh.startTasks();
+    for (const task of ["a1", "b2"]) {
+      await mesh.place(task).call({ call: "serveLate", port: LATE_PORT });
+    }
+    // A host that forgets everything at once must not forget the mesh's connections.
+    for (const host of lab.hosts) {
+      for (const state of ["established", "close_wait"]) {
+        await host.run("sysctl", "-qw", `net.netfilter.nf_conntrack_tcp_timeout_${state}=1`);
+      }
+    }
+    mesh.publish(LOCAL, ["a1"]);
+    mesh.publish(REMOTE, ["b2"]);
+    await mesh.apply();
+  });
+  after(async () => await lab[Symbol.asyncDispose]());
+
+  for (const [name, port, hosts] of [
+    ["a local task", LOCAL, ["h1"]],
+    ["a remote task", REMOTE, ["h1", "h2"]],
+  ] as const) {
+    it(`to ${name} may be idle for days`, async () => {
+      await client.call({ call: "open", name, protocol: "tcp", address: H1, port });
+      for (const host of hosts) await ofAge(host, "ESTABLISHED", 4 * DAY_S);
+    });
+
+    it(`to ${name} may be half closed for long`, async () => {
+      repoint(port, LATE_PORT);
+      await mesh.apply();
+      const answer = client.call({ call: "halfClose", protocol: "tcp", address: H1, port });
+      for (const host of hosts) await ofAge(host, "CLOSE_WAIT", HOUR_S - 60);
+      await mesh.place(port === LOCAL ? "a1" : "b2").call({ call: "answerLate" });
+      assert.equal(await answer, "late");
+    });
+  }
+
+  it("that its task refuses for a moment is led to another when the task goes", async () => {
+    mesh.publish(MOVING, ["c3"]);
+    repoint(MOVING, CLOSED_PORT);
+    await mesh.apply();
+    const ask = { protocol: "tcp", address: H1, port: MOVING, deadlineMs: 10_000 } as const;
+    const answer = client.ask(ask);
+    const state = () =>
+      lab.host("h1").run("conntrack", "-L", "-p", "tcp", "--orig-port-dst", `${MOVING}`);
+    await until(async () => (await state()).includes("SYN_SENT"), { what: "the first SYN" });
+    mesh.publish(MOVING, ["a1"]);
+    await mesh.apply();
+    assert.equal(await answer, `a1 ${CLIENT}`);
+  });
+
+  it("that its task goes on refusing is refused, a moment later", async () => {
+    for (const [task, port] of [
+      ["a1", DEAF],
+      ["b2", DEAF + 1],
+    ] as const) {
+      mesh.publish(port, [task]);
+      repoint(port, CLOSED_PORT);
+      await mesh.apply();
+      const startedAt = performance.now();
+      const ask = { protocol: "tcp", address: H1, port, deadlineMs: 10_000 } as const;
+      assert.equal(await client.ask(ask), "ECONNREFUSED");
+      const tookMs = performance.now() - startedAt;
+      assert(tookMs > RETRANSMIT_MS * 0.9 && tookMs < RETRANSMIT_MS * 3, `after ${tookMs} ms`);
+    }
+  });
+
+  it("is audited without finding what packets have put into the sets", async () => {
+    for (const host of lab.hosts) assert.deepEqual(await host.audit(), []);
+  });
+
+  function repoint(publishedPort: number, targetPort: number): void {
+    const service = mesh.services.get(publishedPort);
+    assert(service !== undefined);
+    const ports = service.ports.map((port) => ({ ...port, targetPort }));
+    mesh.services.set(publishedPort, { ...service, ports });
+  }
+
+  /** Waits until all of the client's connections in this state may live for at least so long. */
+  async function ofAge(host: "h1" | "h2" | "h3", state: string, secondsMin: number): Promise<void> {
+    const list = ["conntrack", "-L", "-p", "tcp", "--state", state, "-s", CLIENT];
+    const look = async () => {
+      const lines = (await lab.host(host).run(...list)).split("\n").filter(Boolean);
+      const seconds = lines.map((line) => Number(line.trim().split(/\s+/)[2]));
+      if (seconds.length === 0 || Math.min(...seconds) < secondsMin)
+        throw new Error(lines.join("\n"));
+      return true;
+    };
+    await until(look, { what: `${state} connections of ${host} to live for ${secondsMin} s` });
+  }
+});
