@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { createLogger } from "../../src/base/logger.ts";
+import { openConntrack } from "../../src/datapath/conntrack/open.ts";
 import { Datapath } from "../../src/datapath/datapath.ts";
 import { openNft } from "../../src/datapath/nft/open.ts";
 import { runTool } from "../../src/datapath/run.ts";
@@ -31,7 +32,8 @@ export interface ScaleTimes {
 
 async function main(plan: ScalePlan): Promise<void> {
   const log = createLogger({ level: "error" });
-  const components = { log, nft: await openNft(log, runTool), run: runTool };
+  const conntrack = await openConntrack(log, runTool);
+  const components = { log, nft: await openNft(log, runTool), run: runTool, conntrack };
   const datapath = new Datapath(components, { memoPath: "/run/bench-datapath.json" });
   const view = scaleView(plan);
   const kernelBefore = kernelBytes();

@@ -6,7 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import { SystemError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
-import { forgetConnections } from "./conntrack/conntrack.ts";
+import type { Conntrack } from "./conntrack/conntrack.ts";
 import type { Drift } from "./describe.ts";
 import { driftsOf } from "./describe.ts";
 import type { KernelState } from "./desired.ts";
@@ -39,6 +39,7 @@ export interface DatapathComponents {
   readonly log: Logger;
   readonly nft: Nft;
   readonly run: RunTool;
+  readonly conntrack: Conntrack;
   /** The system's own when absent. */
   readonly clock?: Clock;
 }
@@ -74,6 +75,7 @@ export class Datapath {
   readonly #log: Logger;
   readonly #nft: Nft;
   readonly #run: RunTool;
+  readonly #conntrack: Conntrack;
   readonly #mark: MarkLayout;
   readonly #memo: ForwardingMemo;
   readonly #clock: Clock;
@@ -88,12 +90,13 @@ export class Datapath {
   #isFirewallMended = false;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor({ log, nft, run, clock }: DatapathComponents, init: DatapathInit = {}) {
+  constructor({ log, nft, run, conntrack, clock }: DatapathComponents, init: DatapathInit = {}) {
     this.#log = log.child("datapath");
     this.#clock = clock ?? systemClock;
     this.#driftLog = new DriftLog({ clock: this.#clock, log: this.#log });
     this.#nft = nft;
     this.#run = run;
+    this.#conntrack = conntrack;
     this.#mark = markLayout(init.markShift);
     this.#memo = new ForwardingMemo(init.memoPath ?? DEFAULT_MEMO_PATH);
   }
@@ -260,7 +263,7 @@ export class Datapath {
   /** A connection that is not forgotten is only slower: the change itself stands. */
   async #forget(forget: Plan["forget"]): Promise<void> {
     try {
-      await forgetConnections(this.#run, forget);
+      await this.#conntrack.forget(forget);
     } catch (error) {
       this.#log.warn("could not forget connections", { error });
     }

@@ -2,6 +2,7 @@
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import { Auditor, type AuditorInit } from "./auditor.ts";
+import { openConntrack } from "./conntrack/open.ts";
 import { Datapath, type DatapathInit } from "./datapath.ts";
 import type { Drift } from "./describe.ts";
 import { openNft } from "./nft/open.ts";
@@ -26,7 +27,8 @@ export async function openDatapath(
   init: DatapathInit & AuditorInit = {},
 ): Promise<OpenDatapath> {
   const nft = await openNft(log, runTool);
-  const datapath = new Datapath({ log, nft, run: runTool, clock }, init);
+  const conntrack = await openConntrack(log, runTool);
+  const datapath = new Datapath({ log, nft, run: runTool, conntrack, clock }, init);
   const watching = onDrift === undefined ? {} : { onDrift };
   const auditor = new Auditor({ datapath, clock, log, ...watching }, init);
   return {
@@ -35,6 +37,7 @@ export async function openDatapath(
     async close() {
       await auditor.stop();
       await nft.close();
+      await conntrack.close();
     },
   };
 }

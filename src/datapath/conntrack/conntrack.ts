@@ -1,4 +1,4 @@
-/** Makes the kernel forget connections, through the `conntrack` tool: one run for all, however many they are. */
+/** Makes the kernel forget connections; here through the `conntrack` tool, one run for all, however many they are. */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +6,13 @@ import { SystemError } from "../../base/errors.ts";
 import type { RunTool, ToolResult } from "../run.ts";
 import type { Forget } from "./forget.ts";
 import { deletionsOf, listingsOf } from "./forget.ts";
+
+/** What makes the kernel forget. */
+export interface Conntrack {
+  /** Forgets all of it; resolves when the kernel has. */
+  forget(forget: readonly Forget[]): Promise<void>;
+  close(): Promise<void>;
+}
 
 /** A flow may end between being listed and being deleted, and the tool then stops: look again, so often. */
 const ATTEMPTS_MAX = 5;

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { systemClock } from "../../../src/base/clock.ts";
 import { createLogger } from "../../../src/base/logger.ts";
 import { Auditor } from "../../../src/datapath/auditor.ts";
+import { conntrackTool, openConntrack } from "../../../src/datapath/conntrack/open.ts";
 import { Datapath } from "../../../src/datapath/datapath.ts";
 import { openNft, openSpawned } from "../../../src/datapath/nft/open.ts";
 import { runTool } from "../../../src/datapath/run.ts";
@@ -14,7 +15,8 @@ import { viewFromJSON } from "./view-json.ts";
 const [memoPath = "", nftKind = "library"] = process.argv.slice(2);
 const log = createLogger({ level: "warn" });
 const nft = nftKind === "spawn" ? await openSpawned(runTool) : await openNft(log, runTool);
-const datapath = new Datapath({ log, nft, run: runTool }, { memoPath });
+const conntrack = nftKind === "spawn" ? conntrackTool(runTool) : await openConntrack(log, runTool);
+const datapath = new Datapath({ log, nft, run: runTool, conntrack }, { memoPath });
 const auditor = new Auditor({ datapath, clock: systemClock, log });
 
 for await (const line of createInterface({ input: process.stdin })) {
@@ -24,6 +26,7 @@ for await (const line of createInterface({ input: process.stdin })) {
 }
 await auditor.stop();
 await nft.close();
+await conntrack.close();
 
 async function call(request: { call: string; view?: unknown }): Promise<unknown> {
   switch (request.call) {

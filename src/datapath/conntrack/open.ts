@@ -1,0 +1,19 @@
+/** Opens conntrack: in process where library and kernel can, else by the `conntrack` tool. */
+import type { Logger } from "../../base/logger.ts";
+import type { RunTool } from "../run.ts";
+import { type Conntrack, forgetConnections } from "./conntrack.ts";
+import { openConntrackSocket } from "./netlink.ts";
+
+/** The kernel's own interface where it will do, else the tool, once and for the life of the process. */
+export async function openConntrack(log: Logger, run: RunTool): Promise<Conntrack> {
+  try {
+    return await openConntrackSocket();
+  } catch (error) {
+    log.info("connections are forgotten by the conntrack tool", { error });
+    return conntrackTool(run);
+  }
+}
+
+export function conntrackTool(run: RunTool): Conntrack {
+  return { forget: (forget) => forgetConnections(run, forget), close: async () => {} };
+}
