@@ -1,12 +1,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseCPUTime, readCPUTime } from "./cpu.ts";
+import { busyShareOf, parseSchedstat, parseUsage, readCPUTime } from "./cpu.ts";
 
-test("busy is everything but idle, waiting for disks, and what was stolen; guests are in user already", () => {
-  const stat = "cpu  100 20 300 4000 500 6 70 8 900 10\ncpu0 1 2 3 4 5 6 7 8 9 10\n";
-  assert.deepEqual(parseCPUTime(stat), { busyS: 4.96, stolenS: 0.08 });
+test("what a control group has used", () => {
+  assert.equal(parseUsage("usage_usec 1250000\nuser_usec 1000000\nsystem_usec 250000\n"), 1.25);
 });
 
-test("this machine's own counts can be read", () => {
-  assert.ok(readCPUTime().busyS > 0);
+test("what a kernel thread has used", () => {
+  assert.equal(parseSchedstat("2500000000 1000 17\n"), 2.5);
+});
+
+test("the share of the cores that worked leaves out idling and waiting for disks", () => {
+  const before = "cpu  100 0 100 1000 0 0 0 0 0 0\ncpu0 1 2 3 4\n";
+  const after = "cpu  130 5 110 1040 10 1 3 1 30 0\ncpu0 1 2 3 4\n";
+  assert.equal(busyShareOf(before, after), 0.5);
+  assert.equal(busyShareOf(before, before), 0);
+});
+
+test("nothing is measured before there is a group to measure", () => {
+  assert.throws(() => readCPUTime(), /the CPU meter has not been started/);
 });

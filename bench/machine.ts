@@ -1,8 +1,9 @@
 /** What the benchmark ran on: figures without this say little. */
+import { readFileSync } from "node:fs";
 import { arch, availableParallelism, cpus, release, totalmem, version } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { run } from "../src/lab/process.ts";
-import { withCPUTime } from "./cpu.ts";
+import { busyShareOf } from "./cpu.ts";
 
 export interface MachineReport {
   readonly cores: number;
@@ -44,8 +45,9 @@ const LOOK_MS = 1_000;
 
 /** What runs beside the benchmark takes from every figure: looked at before anything of it runs. */
 export async function busyShare(): Promise<number> {
-  const { busyS } = await withCPUTime(() => pause(LOOK_MS));
-  return (busyS * 1_000) / (LOOK_MS * availableParallelism());
+  const before = readFileSync("/proc/stat", "utf8");
+  await pause(LOOK_MS);
+  return busyShareOf(before, readFileSync("/proc/stat", "utf8"));
 }
 
 /** The first number with a dot in what it prints, wherever it prints it and whatever its status. */

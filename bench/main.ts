@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { messageOf } from "../src/base/errors.ts";
 import { drawPaths } from "./chart.ts";
 import { benchControl } from "./control/control.ts";
+import { startCPUMeter } from "./cpu.ts";
 import { busyShare, describeMachine } from "./machine.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { benchPaths } from "./paths/paths.ts";
@@ -31,6 +32,7 @@ async function main(options: Options): Promise<void> {
 async function measure(options: Options): Promise<Report> {
   const startedAt = new Date().toISOString();
   const start = performance.now();
+  using _meter = startCPUMeter();
   const busyBefore = await busyShare();
   const progress = createProgress(process.stderr);
   const has = (part: (typeof options.parts)[number]) => options.parts.includes(part);

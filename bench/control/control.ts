@@ -6,7 +6,7 @@ import { type ControlResult, type ControlSizes, measureControl } from "./measure
 
 const KINDS: readonly ClusterKind[] = ["Weft", "Docker Swarm"];
 const SIZES: ControlSizes = { creates: 3, services: 100, tasks: 1_000 };
-const SIZES_QUICK: ControlSizes = { creates: 1, services: 20, tasks: 1_000 };
+const SIZES_QUICK: ControlSizes = { creates: 1, services: 10, tasks: 1_000 };
 
 export interface ControlReport {
   readonly clusters: readonly ControlResult[];

@@ -221,7 +221,9 @@ async function createMany(cluster: Cluster, services: number): Promise<ControlRe
     names.map((name, index) =>
       cluster.call("POST", "/services/create", {
         Name: name,
-        TaskTemplate: { ContainerSpec: { Image, Args: ["sleep", "1000000"] } },
+        TaskTemplate: {
+          ContainerSpec: { Image, Args: ["sleep", "1000000"], StopSignal: "SIGKILL" },
+        },
         Mode: { Replicated: { Replicas: 1 } },
         EndpointSpec: {
           Ports: [{ Protocol: "tcp", PublishedPort: 20_000 + index, TargetPort: 80 }],

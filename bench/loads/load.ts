@@ -16,7 +16,7 @@ export interface Target {
 export interface Run {
   /** In the load's unit. */
   readonly rate: number;
-  /** CPU time of the whole machine for one request, or for one gigabyte: microseconds or seconds. */
+  /** CPU time of all that takes part (cpu.ts) for one request, or for one gigabyte: microseconds or seconds. */
   readonly cpu: number;
   /** Requests without a right answer. */
   readonly failed: number;

@@ -1,6 +1,5 @@
 /** `node udp-client.ts PLAN`: asks over some flows for a while and prints its counts as JSON. */
 import { createSocket, type Socket } from "node:dgram";
-import { readCPUTime } from "../cpu.ts";
 import type { Histogram } from "../stats.ts";
 
 export interface UDPPlan {
@@ -15,8 +14,9 @@ export interface UDPCounts {
   /** Datagrams that no answer came to in time. */
   readonly lost: number;
   readonly seconds: number;
-  /** CPU time of the machine meanwhile; this process' own start is not in it. */
-  readonly busyS: number;
+  /** All that were answered, those of the warm-up too, and the CPU time of this process before the first. */
+  readonly answeredInAll: number;
+  readonly startS: number;
   readonly latencyUs: Histogram;
 }
 
@@ -85,22 +85,28 @@ class Flow {
 }
 
 async function main(plan: UDPPlan): Promise<void> {
+  const start = process.cpuUsage();
   const flows = await Promise.all(Array.from({ length: plan.flows }, () => Flow.open(plan)));
   for (const flow of flows) flow.ask();
   await new Promise((resolve) => setTimeout(resolve, WARM_UP_MS));
+  const answeredBefore = answeredBy(flows);
   for (const flow of flows) flow.forget();
-  const cpuBefore = readCPUTime();
   const startedAt = performance.now();
   await new Promise((resolve) => setTimeout(resolve, plan.forMs));
   const counts: UDPCounts = {
-    answered: flows.reduce((sum, flow) => sum + flow.answered, 0),
+    answered: answeredBy(flows),
     lost: flows.reduce((sum, flow) => sum + flow.lost, 0),
     seconds: (performance.now() - startedAt) / 1_000,
-    busyS: readCPUTime().busyS - cpuBefore.busyS,
+    answeredInAll: answeredBefore + answeredBy(flows),
+    startS: (start.user + start.system) / 1e6,
     latencyUs: flows.flatMap((flow) => [...flow.latencyUs]),
   };
   for (const flow of flows) flow.close();
   process.stdout.write(JSON.stringify(counts));
+}
+
+function answeredBy(flows: readonly Flow[]): number {
+  return flows.reduce((sum, flow) => sum + flow.answered, 0);
 }
 
 if (import.meta.main) await main(JSON.parse(process.argv[2] ?? "{}") as UDPPlan);

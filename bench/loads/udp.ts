@@ -1,6 +1,7 @@
 /** UDP request and reply: a few flows, each with one datagram under way. */
 import { LabError } from "../../src/lab/errors.ts";
 import type { Place } from "../../src/lab/place.ts";
+import { withCPUTime } from "../cpu.ts";
 import type { Load, Run, Target } from "./load.ts";
 import type { UDPCounts, UDPPlan } from "./udp-client.ts";
 
@@ -22,12 +23,14 @@ export const UDP_LOADS: readonly Load[] = [
 
 async function runUDP(client: Place, target: Target): Promise<Run> {
   const plan: UDPPlan = { ...target, flows: FLOWS, forMs: RUN_MS };
-  const { stdout, stderr } = await client.exec([process.execPath, CLIENT, JSON.stringify(plan)]);
-  if (stdout === "") throw new LabError(`the UDP client failed: ${stderr}`);
-  const { answered, lost, seconds, busyS, latencyUs } = JSON.parse(stdout) as UDPCounts;
+  const argv = [process.execPath, CLIENT, JSON.stringify(plan)];
+  const { value, busyS } = await withCPUTime(() => client.exec(argv));
+  if (value.stdout === "") throw new LabError(`the UDP client failed: ${value.stderr}`);
+  const counts = JSON.parse(value.stdout) as UDPCounts;
+  const { answered, lost, seconds, latencyUs, answeredInAll, startS } = counts;
   return {
     rate: answered / seconds,
-    cpu: (busyS * 1e6) / Math.max(1, answered),
+    cpu: ((busyS - startS) * 1e6) / Math.max(1, answeredInAll),
     failed: lost,
     latency: latencyUs,
   };

@@ -10,7 +10,7 @@ import { haproxyPath, iptablesPath, nginxStreamPath } from "./rivals.ts";
 import { setUpWeftHosts, weftLocalPath, weftRemotePath } from "./weft-hosts.ts";
 
 const ROUNDS = 7;
-const ROUNDS_QUICK = 3;
+const ROUNDS_QUICK = 2;
 const PATHS = 7;
 
 export interface PathsReport {
