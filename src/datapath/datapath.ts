@@ -12,11 +12,10 @@ import { driftsOf } from "./describe.ts";
 import type { KernelState } from "./desired.ts";
 import { desired, EMPTY_STATE } from "./desired.ts";
 import { DriftLog } from "./drift-log.ts";
-import type { EngineFirewall } from "./engine-firewall.ts";
-import { acceptLinks, missingRules, readEngineFirewall, removeAccepts } from "./engine-firewall.ts";
 import type { HostFacts } from "./facts.ts";
 import { SYSCTL_IP_FORWARD } from "./facts.ts";
 import { ForwardingMemo } from "./forwarding-memo.ts";
+import { HostFirewalls } from "./host-firewalls.ts";
 import type { NetworkCommand } from "./ip/command.ts";
 import { execute, executeRemovals, writeSysctl } from "./ip/execute.ts";
 import { linkNames } from "./ip/links.ts";
@@ -49,6 +48,11 @@ export interface DatapathInit {
   readonly markShift?: number;
   /** A file that lives as long as the host is up: remembers what reset must take back. */
   readonly memoPath?: string;
+  /**
+   * Whether IPv4 forwarding may be turned on now. An Engine that finds it on when it starts leaves its FORWARD
+   * policy at ACCEPT, and the host would route between all its links: so not before the Engine is up.
+   */
+  readonly mayForward?: () => boolean;
 }
 
 export interface AppliedReport {
@@ -80,14 +84,14 @@ export class Datapath {
   readonly #memo: ForwardingMemo;
   readonly #clock: Clock;
   readonly #driftLog: DriftLog;
+  readonly #firewalls: HostFirewalls;
+  readonly #mayForward: () => boolean;
   /** What the kernel is believed to hold; undefined when it must be read back. */
   #actual: Belief | undefined;
   #view: MeshView | undefined;
   #holders: ReadonlyMap<string, AddressHolder> = new Map();
   #executing = 0;
   #changedAt = 0;
-  #firewall: EngineFirewall = { kind: "none" };
-  #isFirewallMended = false;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor({ log, nft, run, conntrack, clock }: DatapathComponents, init: DatapathInit = {}) {
@@ -97,6 +101,8 @@ export class Datapath {
     this.#nft = nft;
     this.#run = run;
     this.#conntrack = conntrack;
+    this.#firewalls = new HostFirewalls({ nft, run });
+    this.#mayForward = init.mayForward ?? (() => true);
     this.#mark = markLayout(init.markShift);
     this.#memo = new ForwardingMemo(init.memoPath ?? DEFAULT_MEMO_PATH);
   }
@@ -141,7 +147,7 @@ export class Datapath {
     return await this.#exclusively(async () => {
       this.#view = view;
       if (this.#actual === undefined) await this.#readBack();
-      if (!this.#isFirewallMended) await this.#mendFirewall();
+      if (!this.#firewalls.isMended) await this.#firewalls.mend();
       try {
         return await this.#applyOnce(view);
       } catch (error) {
@@ -177,7 +183,7 @@ export class Datapath {
     const sysctls = await readSysctls(wanted.network.sysctls.keys());
     const network = { ...actual.network, sysctls };
     const mending = plan({ ...actual, network }, wanted);
-    const drifts = [...driftsOf(mending), ...(await this.#mendFirewall())];
+    const drifts = [...driftsOf(mending), ...(await this.#firewalls.mend())];
     await this.#execute(mending, { on, state: wanted });
     this.#driftLog.add(drifts);
     return drifts;
@@ -194,7 +200,7 @@ export class Datapath {
       await executeRemovals(this.#run, [...removing.removals, ...deletions]);
       const addresses = [...state.endpoints.keys()];
       await this.#forget(addresses.map((address) => ({ kind: "all-to", address })));
-      await removeAccepts(this.#run, this.#firewall);
+      await this.#firewalls.reset();
       if (await this.#memo.take()) await writeSysctl(SYSCTL_IP_FORWARD, "0");
       this.#actual = undefined;
       this.#view = undefined;
@@ -280,16 +286,8 @@ export class Datapath {
     const reading = await readKernel(this.#nft, this.#run);
     this.#actual = { on: undefined, state: reading.state };
     this.#holders = reading.holders;
-    this.#firewall = await readEngineFirewall(this.#run);
-    this.#isFirewallMended = false;
+    await this.#firewalls.read();
     return reading;
-  }
-
-  async #mendFirewall(): Promise<Drift[]> {
-    const missing = missingRules(this.#firewall);
-    await acceptLinks(this.#run, this.#firewall, missing);
-    this.#isFirewallMended = true;
-    return missing.map((rule) => ({ text: `DOCKER-USER lacked ${rule}` }));
   }
 
   /** An address that is away for a while (a new lease, a link taken down) does not keep the rest from being right. */
@@ -299,7 +297,7 @@ export class Datapath {
       this.#holders.get(view.self.underlayAddress)?.mtu ??
       (tunnel === undefined ? undefined : tunnel.mtu + VXLAN_OVERHEAD);
     if (uplinkMTU === undefined) throw new SystemError(noHolder(view));
-    return { uplinkMTU, links };
+    return { uplinkMTU, links, forwarding: this.#mayForward() };
   }
 
   #problems(view: MeshView, facts: HostFacts): string[] {
@@ -308,11 +306,8 @@ export class Datapath {
       (local) => `link ${local.link} of task address ${local.address} is not there`,
     );
     if (!this.#holders.has(view.self.underlayAddress)) problems.push(noHolder(view));
-    if (this.#firewall.kind !== "drops") return problems;
-    return [
-      ...problems,
-      "the host's firewall drops forwarded packets (FORWARD policy DROP), and there is no DOCKER-USER chain to accept the mesh's in: accept packets from and to weft0 and wv+ there",
-    ];
+    if (!facts.forwarding) problems.push(FORWARDING_WAITS);
+    return [...problems, ...this.#firewalls.problems()];
   }
 
   /** One at a time; callers wait their turn. */
@@ -322,6 +317,9 @@ export class Datapath {
     return await turn;
   }
 }
+
+const FORWARDING_WAITS =
+  "IPv4 forwarding is left off until the Docker Engine is up: then the Engine turns it on and drops what is not meant to be forwarded";
 
 function noHolder(view: MeshView): string {
   return `no link of this host has ${view.self.underlayAddress}, which its peers know it by`;

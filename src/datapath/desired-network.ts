@@ -105,5 +105,6 @@ function sysctls(view: MeshView, facts: HostFacts): Map<string, string> {
     [`net/ipv4/conf/${link}/rp_filter`, "2"],
     [`net/ipv4/conf/${link}/route_localnet`, "1"],
   ]);
-  return new Map([[SYSCTL_IP_FORWARD, "1"], ...settings]);
+  if (facts.forwarding) settings.unshift([SYSCTL_IP_FORWARD, "1"]);
+  return new Map(settings);
 }

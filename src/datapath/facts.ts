@@ -4,6 +4,8 @@ export interface HostFacts {
   readonly uplinkMTU: number;
   /** Names of the links that exist. */
   readonly links: ReadonlySet<string>;
+  /** Whether IPv4 forwarding is to be turned on. */
+  readonly forwarding: boolean;
 }
 
 export const SYSCTL_IP_FORWARD = "net/ipv4/ip_forward";

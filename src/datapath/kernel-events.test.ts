@@ -17,6 +17,8 @@ const RULES: readonly (readonly [string, "lost" | "changed" | undefined])[] = [
     "add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }",
     "changed",
   ],
+  ["delete table inet firewalld", "changed"],
+  ["add rule inet firewalld filter_INPUT drop", undefined],
   ["# ERROR: We lost some netlink events!", "changed"],
   ["# new generation 9 by process 28411 (nft)", undefined],
   ["add rule ip nat DOCKER iifname != docker0 tcp dport 80 dnat to 172.17.0.2:80", undefined],

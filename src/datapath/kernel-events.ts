@@ -19,8 +19,8 @@ export interface Uplink {
 const TABLES = [TABLE, EGRESS_TABLE];
 const TABLE_IS_GONE: ReadonlySet<string> = new Set(TABLES.map((table) => `delete table ${table}`));
 const OWN_TABLES = new RegExp(` (${TABLES.join("|")})( |$)`);
-/** The chains of other programs that Weft has rules in, or that stop its packets. */
-const ENGINE_CHAINS = / ip filter (DOCKER-USER|FORWARD)\b/;
+/** What of other programs' Weft has rules in, or must be let through by. */
+const OTHERS = / ip filter (DOCKER-USER|FORWARD)\b|^(add|delete) table inet firewalld$/;
 /** The kernel's buffer was full: nobody knows what was missed. */
 const EVENTS_LOST = "# ERROR";
 
@@ -30,7 +30,7 @@ export function urgencyOfRules(line: string): Urgency | undefined {
   if (TABLE_IS_GONE.has(text)) return "lost";
   if (text.startsWith(EVENTS_LOST)) return "changed";
   if (text.startsWith("#")) return undefined;
-  return OWN_TABLES.test(text) || ENGINE_CHAINS.test(text) ? "changed" : undefined;
+  return OWN_TABLES.test(text) || OTHERS.test(text) ? "changed" : undefined;
 }
 
 const OWN_LINKS = new RegExp(`\\b(${LINK}|${TASK_LINK_PREFIX}[0-9a-z]+)\\b`);

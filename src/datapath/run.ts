@@ -22,6 +22,7 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   bridge: "iproute2",
   nft: "nftables",
   conntrack: "conntrack",
+  "firewall-cmd": "firewalld",
 };
 
 export const runTool: RunTool = (tool, args, stdin = "") =>

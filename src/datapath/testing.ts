@@ -50,7 +50,8 @@ export function makeView(overrides: Partial<MeshView> = {}): MeshView {
 
 /** A host whose task links all exist. */
 export function makeFacts(view: MeshView): HostFacts {
-  return { uplinkMTU: 1500, links: new Set(view.localLinks.map((local) => local.link)) };
+  const links = new Set(view.localLinks.map((local) => local.link));
+  return { uplinkMTU: 1500, links, forwarding: true };
 }
 
 const NODES_MAX = 5;

@@ -50,7 +50,14 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await refuseSwarmEngine(engine, log);
   const keeperOptions = { dataDir, version: VERSION, executable: options.executable, log };
   const keeper = await ensureKeeper({ ...keeperOptions, logLevel: options.logLevel });
-  const kernel = await openDatapath({ log, clock: systemClock });
+  let isEngineUp = false;
+  const kernel = await openDatapath({ log, clock: systemClock }, { mayForward: () => isEngineUp });
+  const stopping = new AbortController();
+  const engineWait = engineUp(engine, stopping.signal).then(async () => {
+    isEngineUp = true;
+    await kernel.datapath.audit();
+  });
+  engineWait.catch((error: unknown) => log.debug("not looked at the kernel again", { error }));
   const node = new WeftNode(
     {
       runtime: new DockerRuntime({ clock: systemClock }, { socketPath }),
@@ -80,7 +87,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   log.info("the daemon is up", { version: VERSION, pid: process.pid });
   log.info("the daemon stops", { signal: await stopped });
   await api.stop();
+  stopping.abort();
   await node.stop();
+  await engineWait.catch(() => {});
   await kernel.close();
 }
 
@@ -103,6 +112,22 @@ async function refuseSwarmEngine(engine: EngineClient, log: Logger): Promise<voi
     return "inactive";
   });
   if (state !== "inactive") throw new ConflictError(SWARM_ENGINE);
+}
+
+/** How often an Engine that does not answer is asked again, and how long each time. */
+const ENGINE_POLL_MS = 500;
+const ENGINE_POLL_TIMEOUT_MS = 2_000;
+
+/** Resolves when the Engine has answered, or rejects when the signal is aborted. */
+async function engineUp(engine: EngineClient, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    try {
+      await engine.call("GET", "/version", { timeoutMs: ENGINE_POLL_TIMEOUT_MS, signal });
+      return;
+    } catch {
+      await delay(systemClock, "engine up", ENGINE_POLL_MS, signal);
+    }
+  }
 }
 
 /** Before this node becomes a member its Engine must be there. */
