@@ -33,7 +33,7 @@ const NANOSECONDS_PER_MILLISECOND = 1_000_000;
 /** Throws what is wrong with the spec first. */
 export function validateServiceSpec(spec: ServiceSpec): void {
   validateRuntime(spec.taskTemplate);
-  if (spec.mode.replicated !== undefined && spec.mode.global !== undefined) {
+  if (Object.keys(spec.mode).length > 1) {
     throw new InvalidParameterError("must specify only one service mode");
   }
   validateName(spec.name);

@@ -1,7 +1,14 @@
 /** What Docker shows of a service and its tasks that is not stored: counts, defaults, and ports that nobody could hold. */
-import type { Service, ServiceSpec, Task } from "../cluster/objects.ts";
+import {
+  isJob,
+  type JobStatus,
+  type Service,
+  type ServiceSpec,
+  type Task,
+  type TaskState,
+} from "../cluster/objects.ts";
 import type { Snapshot } from "../cluster/store.ts";
-import { encodeMeta } from "./wire/meta.ts";
+import { encodeIteration, encodeMeta } from "./wire/meta.ts";
 import { endpoint, serviceSpec, updateStatus } from "./wire/service.ts";
 
 const SECOND = 1_000_000_000;
@@ -20,7 +27,12 @@ export function encodeService(service: Service) {
     ...(service.updateStatus === undefined
       ? {}
       : { UpdateStatus: updateStatus.encode(service.updateStatus) }),
+    ...(service.jobStatus === undefined ? {} : { JobStatus: encodeJobStatus(service.jobStatus) }),
   };
+}
+
+function encodeJobStatus({ jobIteration, lastExecution }: JobStatus): unknown {
+  return { JobIteration: encodeIteration(jobIteration), LastExecution: lastExecution };
 }
 
 /** As Docker shows it, a service that is on no network has none. */
@@ -59,11 +71,17 @@ function specWithDefaults(spec: ServiceSpec): ServiceSpec {
 
 /** How many tasks run, and how many are meant to, as `service ls` prints them. */
 export function statusOfService(service: Service, tasks: readonly Task[]) {
-  const wanted = tasks.filter((task) => task.desiredState === "running").length;
+  const { mode } = service.spec;
+  const counted = tasks.filter((task) => task.jobIteration === service.jobStatus?.jobIteration);
+  const inState = (state: TaskState) =>
+    counted.filter((task) => task.status.state === state).length;
+  const wanted = counted.filter(
+    (task) => task.desiredState === "running" && task.status.state !== "complete",
+  ).length;
   return {
-    RunningTasks: tasks.filter((task) => task.status.state === "running").length,
-    DesiredTasks: service.spec.mode.replicated?.replicas ?? wanted,
-    CompletedTasks: 0,
+    RunningTasks: inState("running"),
+    DesiredTasks: mode.replicated?.replicas ?? mode.replicatedJob?.maxConcurrent ?? wanted,
+    CompletedTasks: isJob(service.spec) ? inState("complete") : 0,
   };
 }
 

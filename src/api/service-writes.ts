@@ -6,12 +6,13 @@
 import { NotImplementedError, SystemError } from "../base/errors.ts";
 import { newID, type ServiceID } from "../base/ids.ts";
 import { findNetwork, findService } from "../cluster/finders.ts";
-import type {
-  NetworkAttachmentConfig,
-  PortConfig,
-  Service,
-  ServiceSpec,
-  UpdateStatus,
+import {
+  isJob,
+  type NetworkAttachmentConfig,
+  type PortConfig,
+  type Service,
+  type ServiceSpec,
+  type UpdateStatus,
 } from "../cluster/objects.ts";
 import { isPredefined } from "../cluster/predefined-networks.ts";
 import type { Snapshot, Transaction } from "../cluster/store.ts";
@@ -22,6 +23,7 @@ import { publishedPorts } from "./service-spec.ts";
 
 export interface ServiceWrite {
   readonly spec: ServiceSpec;
+  readonly now: string;
   readonly registryAuth?: string;
 }
 
@@ -36,10 +38,12 @@ export function createService(tx: Transaction, write: ServiceWrite): ServiceID {
     );
   }
   const id = newID<ServiceID>();
+  const spec = withMode(write.spec);
   tx.put("service", {
     id,
-    spec: withMode(write.spec),
+    spec,
     specVersion: { index: tx.nextRevision },
+    ...(isJob(spec) ? { jobStatus: { jobIteration: 0, lastExecution: write.now } } : {}),
     ...(write.registryAuth === undefined ? {} : { registryAuth: write.registryAuth }),
   });
   return id;
@@ -63,24 +67,21 @@ export function updateService(tx: Transaction, update: ServiceUpdate): void {
     throw rpcError("Unimplemented", "service mode change is not allowed");
   }
   checkAgainstCluster(tx, spec, service.id);
-  putSpec(tx, service, spec, update.registryAuth);
+  putSpec(tx, service, { ...update, spec });
 }
 
 /** Makes the spec before the last update the spec again, and the spec the one before. */
-export function rollBackService(
-  tx: Transaction,
-  update: Omit<ServiceUpdate, "spec">,
-  now: string,
-): void {
+export function rollBackService(tx: Transaction, update: Omit<ServiceUpdate, "spec">): void {
   const service = findService(tx, update.reference);
   if (service.version.index !== update.version) throw outOfSequence();
   if (service.previousSpec === undefined) {
     throw rpcError("FailedPrecondition", `service ${service.id} does not have a previous spec`);
   }
   checkAgainstCluster(tx, service.previousSpec, service.id);
-  putSpec(tx, service, service.previousSpec, update.registryAuth, {
+  const write = { ...update, spec: service.previousSpec };
+  putSpec(tx, service, write, {
     state: "rollback_started",
-    startedAt: now,
+    startedAt: update.now,
     message: "manually requested rollback",
   });
 }
@@ -88,19 +89,22 @@ export function rollBackService(
 function putSpec(
   tx: Transaction,
   service: Service,
-  spec: ServiceSpec,
-  registryAuth: string | undefined,
+  { spec, registryAuth, now }: ServiceWrite,
   status?: UpdateStatus,
 ): void {
   // The status of the update before goes with its spec: a client that waits for this one must not take it for its own.
-  const { updateStatus: _, ...kept } = service;
+  const { updateStatus: _, jobStatus, ...kept } = service;
   tx.put("service", {
     ...kept,
     spec,
     previousSpec: service.spec,
     specVersion: { index: tx.nextRevision },
     ...(registryAuth === undefined ? {} : { registryAuth }),
-    ...(status === undefined ? {} : { updateStatus: status }),
+    // A job is not updated step by step: it runs again.
+    ...(status === undefined || isJob(spec) ? {} : { updateStatus: status }),
+    ...(jobStatus === undefined
+      ? {}
+      : { jobStatus: { jobIteration: jobStatus.jobIteration + 1, lastExecution: now } }),
   });
 }
 
@@ -170,8 +174,13 @@ function checkPort(port: PortConfig, other: Service): void {
   );
 }
 
-/** A spec that names no mode is replicated, once. */
+/** A spec that names no mode is replicated, once; a job that names no numbers runs once. */
 function withMode(spec: ServiceSpec): ServiceSpec {
-  if (spec.mode.replicated !== undefined || spec.mode.global !== undefined) return spec;
+  const { replicated, global, replicatedJob, globalJob } = spec.mode;
+  if (replicatedJob !== undefined) {
+    const { maxConcurrent = 1, totalCompletions = maxConcurrent } = replicatedJob;
+    return { ...spec, mode: { replicatedJob: { maxConcurrent, totalCompletions } } };
+  }
+  if (replicated !== undefined || global !== undefined || globalJob !== undefined) return spec;
   return { ...spec, mode: { replicated: { replicas: 1 } } };
 }

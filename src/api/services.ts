@@ -59,10 +59,11 @@ export function inspectService(call: ApiCall): Answer {
 export async function postService(call: ApiCall): Promise<Answer> {
   const given = await readSpec(call);
   const { store } = requireManager(call.context);
+  const now = nowOf(call);
   const id = await store.update((tx) => {
     const spec = given.name === "" ? { ...given, name: freeName(tx) } : given;
     validateServiceSpec(spec);
-    return createService(tx, { spec, ...registryAuthOf(call) });
+    return createService(tx, { spec, now, ...registryAuthOf(call) });
   });
   return { status: 201, body: { ID: id } };
 }
@@ -74,10 +75,10 @@ export async function postServiceUpdate(call: ApiCall): Promise<Answer> {
   const rollback = rollbackParam(call.query);
   checkRegistryAuthFrom(call.query);
   validateServiceSpec(spec);
-  const update = { reference: param(call, "id"), version, ...registryAuthOf(call) };
-  const now = new Date(call.context.clock.now()).toISOString();
+  const reference = param(call, "id");
+  const update = { reference, version, now: nowOf(call), ...registryAuthOf(call) };
   await store.update((tx) => {
-    if (rollback) rollBackService(tx, update, now);
+    if (rollback) rollBackService(tx, update);
     else updateService(tx, { ...update, spec });
   });
   return { status: 200, body: { Warnings: null } };
@@ -98,6 +99,10 @@ function encodeListed(service: Service, snapshot: Snapshot, withStatus: boolean)
 
 async function readSpec(call: ApiCall): Promise<ServiceSpec> {
   return decodeText(serviceSpec, (await bodyOf(call)).toString("utf8"));
+}
+
+function nowOf(call: ApiCall): string {
+  return new Date(call.context.clock.now()).toISOString();
 }
 
 function registryAuthOf(call: ApiCall): Pick<ServiceWrite, "registryAuth"> {
@@ -130,5 +135,8 @@ function freeName(snapshot: Snapshot): string {
 }
 
 function modeOf(spec: ServiceSpec): string {
-  return spec.mode.global === undefined ? "replicated" : "global";
+  const { global, replicatedJob, globalJob } = spec.mode;
+  if (replicatedJob !== undefined) return "replicated-job";
+  if (globalJob !== undefined) return "global-job";
+  return global === undefined ? "replicated" : "global";
 }

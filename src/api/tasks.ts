@@ -9,7 +9,7 @@ import { type Answer, type ApiCall, param } from "./call.ts";
 import { type Filters, parseFilters } from "./filters.ts";
 import { requireManager } from "./manager.ts";
 import { portProblemOf } from "./service-view.ts";
-import { encodeTask } from "./wire/task.ts";
+import { encodeTask, shownDesiredState } from "./wire/task.ts";
 
 /** `_up-to-date` is asked by the CLI while it waits for a service to converge. */
 const FILTERS = [
@@ -66,7 +66,7 @@ function isListed(task: Task, filters: Filters, snapshot: Snapshot): boolean {
     filters.prefix("id", [task.id]) &&
     filters.prefix("name", [taskName(task)]) &&
     filters.labels("label", task.serviceAnnotations.labels) &&
-    filters.some("desired-state", (state) => state.toLowerCase() === task.desiredState) &&
+    filters.some("desired-state", (state) => state.toLowerCase() === shownDesiredState(task)) &&
     filters.some("runtime", (runtime) => runtime === "container") &&
     filters.some("_up-to-date", (wanted) => String(isCurrent(task, snapshot)) === wanted)
   );

@@ -3,6 +3,7 @@ import type { Task } from "./objects.ts";
 
 /** The task's full name, unique in the cluster; its container has the same. */
 export function taskName(task: Task): string {
-  const place = task.slot === undefined ? (task.nodeID ?? "0") : String(task.slot);
+  // A job's first slot is 0, which Docker takes for none.
+  const place = task.slot ? String(task.slot) : (task.nodeID ?? "0");
   return `${task.serviceAnnotations.name}.${place}.${task.id}`;
 }

@@ -290,6 +290,24 @@ export interface UpdateConfig {
 export interface ServiceMode {
   readonly replicated?: { readonly replicas: number };
   readonly global?: Readonly<Record<string, never>>;
+  readonly replicatedJob?: {
+    /** So many at once; a writer who says nothing says 1. */
+    readonly maxConcurrent?: number;
+    /** So many in all; as many as at once when nothing is said. */
+    readonly totalCompletions?: number;
+  };
+  readonly globalJob?: Readonly<Record<string, never>>;
+}
+
+/** Of a service in a job mode; written by the API with its spec. */
+export interface JobStatus {
+  /** Counted up with every change of the service: in each iteration all of it runs again. */
+  readonly jobIteration: number;
+  readonly lastExecution: string;
+}
+
+export function isJob({ mode }: Pick<ServiceSpec, "mode">): boolean {
+  return mode.replicatedJob !== undefined || mode.globalJob !== undefined;
 }
 
 export interface ServiceSpec {
@@ -341,6 +359,8 @@ export interface Service extends ObjectMeta {
   readonly previousSpec?: ServiceSpec;
   /** Store index at the last change of `spec`; written with it. Tasks carry the one they were made from. */
   readonly specVersion: Version;
+  /** Written by the API. */
+  readonly jobStatus?: JobStatus;
   /** Written by the allocator. */
   readonly endpoint?: Endpoint;
   /** Written by the updater. */
@@ -429,6 +449,8 @@ export interface Task extends ObjectMeta {
   readonly spec: TaskSpec;
   /** The service's `specVersion` that it was made from. */
   readonly specVersion: Version;
+  /** The iteration of the job that it was made in; absent in other services. */
+  readonly jobIteration?: number;
   /** The service's name and labels when the task was made, so that a task can be read without its service. */
   readonly serviceAnnotations: { readonly name: string; readonly labels: Labels };
   /** Written by the orchestrator. */

@@ -84,8 +84,7 @@ const FIELDS = {
   ".Task.ID": (task: Task) => task.id,
   ".Task.Name": (task: Task) => taskName(task),
   // Docker's: the slot of a global service's task is its node.
-  ".Task.Slot": (task: Task, node: TemplateNode) =>
-    task.slot === undefined ? node.nodeID : String(task.slot),
+  ".Task.Slot": (task: Task, node: TemplateNode) => (task.slot ? String(task.slot) : node.nodeID),
 } as const;
 
 function isField(expression: string): expression is FieldName {

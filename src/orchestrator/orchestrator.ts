@@ -3,7 +3,7 @@ import type { Clock, Timer } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { Reconciler, type Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
-import { isTaskStateAtLeast, type Node, type Task } from "../cluster/objects.ts";
+import { isTaskStateAtLeast, type Node, type ServiceMode, type Task } from "../cluster/objects.ts";
 import { sameValue } from "../cluster/same-value.ts";
 import type { Change, Snapshot, Store, StoreEvent } from "../cluster/store.ts";
 import { planService } from "./plan-service.ts";
@@ -119,7 +119,7 @@ function servicesConcernedBy(change: Change, snapshot: Snapshot): readonly strin
     case "node": {
       if (change.action === "update" && isSameToTasks(change.object, change.old)) return [];
       const here = snapshot.tasksOfNode(change.object.id).map(({ serviceID }) => serviceID);
-      const global = snapshot.list("service").filter(({ spec }) => spec.mode.global !== undefined);
+      const global = snapshot.list("service").filter(({ spec }) => isOnEveryNode(spec.mode));
       return [...here, ...global.map(({ id }) => id)];
     }
     case "network":
@@ -128,6 +128,10 @@ function servicesConcernedBy(change: Change, snapshot: Snapshot): readonly strin
     case "config":
       return [];
   }
+}
+
+function isOnEveryNode({ global, globalJob }: ServiceMode): boolean {
+  return global !== undefined || globalJob !== undefined;
 }
 
 /** The steps before running are allocator's, scheduler's and agent's own. */

@@ -1,8 +1,9 @@
 /** What one service's tasks should become, from a snapshot: pure. The steps follow one another on the same tasks. */
-import type { Node, Service, Task } from "../cluster/objects.ts";
+import { isJob, type Node, type Service, type Task } from "../cluster/objects.ts";
 import type { Snapshot } from "../cluster/store.ts";
 import { isWanted } from "../cluster/task-lifecycle.ts";
 import { coverStep, globalRules, isOpen } from "./global.ts";
+import { jobStep } from "./jobs.ts";
 import { replicatedRules, scaleStep } from "./replicated.ts";
 import { promoteStep, restartStep } from "./restart.ts";
 import { Deadlines, type ServiceContext } from "./service-context.ts";
@@ -32,6 +33,10 @@ export function planService(snapshot: Snapshot, init: PlanServiceInit): ServiceP
   const { nodes, nextVersion } = init;
   const deadlines = new Deadlines(init.nowMs);
   const context: ServiceContext = { service, nodes, deadlines, nextVersion };
+  if (isJob(service.spec)) {
+    const tasks = changesBetween(before, jobStep(context, before));
+    return { tasks, ...(deadlines.nextMs === undefined ? {} : { nextMs: deadlines.nextMs }) };
+  }
   const isGlobal = service.spec.mode.global !== undefined;
   const rules = isGlobal ? globalRules(context) : replicatedRules(context);
   const restarted = restartStep(context, before, rules);

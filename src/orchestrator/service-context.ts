@@ -55,6 +55,7 @@ export function newTask(
     updatedAt: deadlines.now,
     serviceID: service.id,
     ...place,
+    ...(service.jobStatus === undefined ? {} : { jobIteration: service.jobStatus.jobIteration }),
     spec: service.spec.taskTemplate,
     specVersion: service.specVersion,
     serviceAnnotations: { name: service.spec.name, labels: service.spec.labels },

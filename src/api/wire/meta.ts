@@ -9,3 +9,8 @@ export function encodeMeta(object: ObjectMeta & { readonly id: string }) {
     UpdatedAt: object.updatedAt,
   };
 }
+
+/** A job's iteration in the shape of a version: the first one says nothing. */
+export function encodeIteration(index: number) {
+  return index === 0 ? {} : { Index: index };
+}

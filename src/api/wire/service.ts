@@ -354,24 +354,23 @@ const updateConfig: Codec<UpdateConfig> = struct<UpdateConfig>("swarm.UpdateConf
   ),
 });
 
-const serviceMode: Codec<ServiceMode> = struct<ServiceMode>(
-  "swarm.ServiceMode",
-  {
-    replicated: optional(
-      "Replicated",
-      struct<NonNullable<ServiceMode["replicated"]>>("swarm.ReplicatedService", {
-        replicas: required("Replicas", uint64, 1),
-      }),
-    ),
-    global: optional("Global", struct<Record<string, never>>("swarm.GlobalService", {})),
-  },
-  {
-    refused: {
-      ReplicatedJob: "jobs (replicated-job) are not supported by Weft",
-      GlobalJob: "jobs (global-job) are not supported by Weft",
-    },
-  },
-);
+const serviceMode: Codec<ServiceMode> = struct<ServiceMode>("swarm.ServiceMode", {
+  replicated: optional(
+    "Replicated",
+    struct<NonNullable<ServiceMode["replicated"]>>("swarm.ReplicatedService", {
+      replicas: required("Replicas", uint64, 1),
+    }),
+  ),
+  global: optional("Global", struct<Record<string, never>>("swarm.GlobalService", {})),
+  replicatedJob: optional(
+    "ReplicatedJob",
+    struct<NonNullable<ServiceMode["replicatedJob"]>>("swarm.ReplicatedJob", {
+      maxConcurrent: optional("MaxConcurrent", uint64),
+      totalCompletions: optional("TotalCompletions", uint64),
+    }),
+  ),
+  globalJob: optional("GlobalJob", struct<Record<string, never>>("swarm.GlobalJob", {})),
+});
 
 export const serviceSpec: Codec<ServiceSpec> = struct<ServiceSpec>("swarm.ServiceSpec", {
   name: required("Name", text, ""),

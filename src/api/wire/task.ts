@@ -4,10 +4,12 @@ import type {
   Network,
   NetworkAttachment,
   Task,
+  TaskSpec,
+  TaskState,
   TaskStatus,
 } from "../../cluster/objects.ts";
 import type { Snapshot } from "../../cluster/store.ts";
-import { encodeMeta } from "./meta.ts";
+import { encodeIteration, encodeMeta } from "./meta.ts";
 import {
   type Codec,
   int,
@@ -52,12 +54,12 @@ export function encodeTask(task: Task, snapshot: Snapshot, problem?: string) {
   return {
     ...encodeMeta(task),
     Labels: {},
-    Spec: taskSpec.encode(task.spec),
+    Spec: encodeSpec(task.spec),
     ServiceID: task.serviceID,
-    ...(task.slot === undefined ? {} : { Slot: task.slot }),
+    ...(task.slot ? { Slot: task.slot } : {}),
     ...(task.nodeID === undefined ? {} : { NodeID: task.nodeID }),
     Status: taskStatus.encode(err === undefined ? status : { ...status, err }),
-    DesiredState: task.desiredState,
+    DesiredState: shownDesiredState(task),
     ...(task.networksAttachments.length === 0
       ? {}
       : {
@@ -65,7 +67,22 @@ export function encodeTask(task: Task, snapshot: Snapshot, problem?: string) {
             encodeAttachment(attachment, snapshot),
           ),
         }),
+    ...(task.jobIteration === undefined
+      ? {}
+      : { JobIteration: encodeIteration(task.jobIteration) }),
   };
+}
+
+/** A task's spec does not say its runtime, a service's does. */
+function encodeSpec(spec: TaskSpec) {
+  const { Runtime: _, ...shown } = taskSpec.encode(spec) as Record<string, unknown>;
+  return shown;
+}
+
+/** A job's task is to complete, and has when it was to. */
+export function shownDesiredState({ jobIteration, desiredState, status }: Task): TaskState {
+  if (jobIteration === undefined || desiredState === "remove") return desiredState;
+  return desiredState === "running" || status.state === "complete" ? "complete" : desiredState;
 }
 
 function encodeAttachment(attachment: NetworkAttachment, snapshot: Snapshot) {
