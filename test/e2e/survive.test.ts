@@ -237,6 +237,32 @@ describe("what survives what", { skip }, () => {
     await swarm.remove("moved");
   });
 
+  test("a power loss of every host at once: the cluster comes back as it was", async () => {
+    await Promise.all(swarm.hosts.map((host) => host.crash()));
+    await Promise.all(swarm.hosts.map((host) => host.restart()));
+    await allReady();
+    for (const [service, count] of [
+      ["web", 3],
+      ["dns", 2],
+    ] as const) {
+      await until(
+        async () => {
+          const running = await swarm.running(service);
+          const alive = await Promise.all(running.map((task) => isAlive(task)));
+          return running.length === count && alive.every(Boolean);
+        },
+        { what: `${count} tasks of ${service}`, timeoutMs: 60_000 },
+      );
+    }
+    await swarm.answering(8080);
+    await namesAreAnswered();
+  });
+
+  async function isAlive({ host, containerID }: RunningTask): Promise<boolean> {
+    const format = "{{.State.Running}}";
+    return (await host.engineOk(["inspect", "--format", format, containerID])).trim() === "true";
+  }
+
   /** Over UDP and TCP, through every node. */
   async function namesAreAnswered(): Promise<void> {
     const probes = swarm.hosts.flatMap(({ ip }) =>
