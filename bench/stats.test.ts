@@ -3,6 +3,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import {
   type Histogram,
+  histogramOf,
   median,
   mergeHistograms,
   pairedRatio,
@@ -66,11 +67,32 @@ test("percentiles of merged histograms are those of all samples", () => {
   const share = fc.constantFrom(0.5, 0.99, 0.999, 1);
   fc.assert(
     fc.property(samples, samples, share, (one, other, at) => {
-      const merged = mergeHistograms([histogramOf(one), histogramOf(other)]);
+      const merged = mergeHistograms([histogramFrom(one), histogramFrom(other)]);
       const all = [...one, ...other].sort((a, b) => a - b);
       assert.equal(percentile(merged, at), all[Math.ceil(all.length * at) - 1]);
     }),
   );
+});
+
+test("a histogram made from percentages has them", () => {
+  const histogram = histogramOf(
+    [
+      [50, 100],
+      [99, 200],
+      [99.9, 900],
+      [100, 1_000],
+    ],
+    2_000,
+  );
+  assert.equal(Math.round(histogram.reduce((sum, [, count]) => sum + count, 0)), 2_000);
+  for (const [share, value] of [
+    [0.4, 100],
+    [0.98, 200],
+    [0.995, 900],
+    [1, 1_000],
+  ] as const) {
+    assert.equal(percentile(histogram, share), value);
+  }
 });
 
 test("a percentile of nothing is no number", () => {
@@ -86,6 +108,6 @@ test("every path is first once", () => {
   assert.deepEqual(rotated([], 3), []);
 });
 
-function histogramOf(samples: readonly number[]): Histogram {
+function histogramFrom(samples: readonly number[]): Histogram {
   return samples.map((value) => [value, 1]);
 }

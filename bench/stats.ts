@@ -44,6 +44,19 @@ export function pairedRatio(
 /** How often each value was met: latencies in microseconds. */
 export type Histogram = readonly (readonly [value: number, count: number])[];
 
+/** A histogram with as many samples from the percentages of them below some values, ascending and up to 100. */
+export function histogramOf(
+  quantiles: readonly (readonly [percent: number, value: number])[],
+  samples: number,
+): Histogram {
+  let below = 0;
+  return quantiles.map(([percent, value]) => {
+    const count = ((percent - below) / 100) * samples;
+    below = percent;
+    return [value, count];
+  });
+}
+
 export function mergeHistograms(histograms: readonly Histogram[]): Histogram {
   const counts = new Map<number, number>();
   for (const [value, count] of histograms.flat()) {

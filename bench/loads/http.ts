@@ -2,7 +2,7 @@
 import { LabError } from "../../src/lab/errors.ts";
 import type { Place } from "../../src/lab/place.ts";
 import { withCPUTime } from "../cpu.ts";
-import type { Histogram } from "../stats.ts";
+import { histogramOf } from "../stats.ts";
 import type { Load, Run, Target } from "./load.ts";
 
 /** wrk knows whole seconds only; more rounds are worth more than longer ones. */
@@ -54,7 +54,7 @@ export async function runWrk(client: Place, target: Target, init: WrkInit): Prom
     rate: completed / (result.durationUs / 1e6),
     cpu: (busyS * 1e6) / Math.max(1, completed),
     failed: result.failed,
-    latency: result.latencyUs,
+    latency: histogramOf(result.quantiles, result.requests),
   };
 }
 
@@ -62,7 +62,8 @@ interface WrkResult {
   readonly requests: number;
   readonly durationUs: number;
   readonly failed: number;
-  readonly latencyUs: Histogram;
+  /** Percentage, and the latency in microseconds that so many requests did not exceed. */
+  readonly quantiles: readonly (readonly [percent: number, latencyUs: number])[];
 }
 
 function decode(stdout: string, stderr: string): WrkResult {

@@ -119,7 +119,7 @@ function latencyOf(runs: readonly Run[]): Latency | undefined {
   const histograms = runs.flatMap(({ latency }) => (latency === undefined ? [] : [latency]));
   if (histograms.length === 0) return undefined;
   const merged = mergeHistograms(histograms);
-  const samples = merged.reduce((sum, [, count]) => sum + count, 0);
+  const samples = Math.round(merged.reduce((sum, [, count]) => sum + count, 0));
   const at = (share: number) => percentile(merged, share);
   return { p50Us: at(0.5), p99Us: at(0.99), p999Us: at(0.999), samples };
 }
