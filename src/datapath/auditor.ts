@@ -47,9 +47,10 @@ const OWN_NEWS_MS = 150;
 /** Likely own news waits so long, so that a rollout is one look and not a hundred. */
 const OWN_SETTLE_MS = 700;
 /**
- * An audit reads all there is: 10 ms for a few services, seconds for ten thousand. After one that took d ms, likely
- * own news waits thirty times d at least, so that changing one service does not cost all the others.
+ * An audit reads all there is: 10 ms for a few services, seconds for ten thousand. After a long one of d ms, likely
+ * own news waits thirty times d, so that changing one service does not cost all the others.
  */
+const LONG_AUDIT_MS = 500;
 const OWN_SETTLE_FACTOR = 30;
 /** An audit that took d ms is followed by a pause of ten times d, but no longer than this: drift is mended within a second. */
 const PAUSE_FACTOR = 10;
@@ -149,8 +150,8 @@ export class Auditor implements Startable {
 
   /** The regular audit comes in any case: waiting longer than for that would put nothing off. */
   #ownSettleMs(): number {
-    const settled = Math.min(this.#tookMs * OWN_SETTLE_FACTOR, this.#intervalMs);
-    return Math.max(OWN_SETTLE_MS, settled);
+    if (this.#tookMs < LONG_AUDIT_MS) return OWN_SETTLE_MS;
+    return Math.min(this.#tookMs * OWN_SETTLE_FACTOR, this.#intervalMs);
   }
 
   /** One audit is due at a time, at the earliest of the times asked for. */

@@ -86,6 +86,8 @@ function chains(view: MeshView, mark: MarkLayout): [string, Chain][] {
     ["guard_forward", base("filter", "forward", PRIORITY_FILTER, guardForward(view))],
     ["into_mesh", chain(intoMesh())],
     ["guard_output", base("filter", "output", PRIORITY_FILTER, guardOutput(view))],
+    ["no_detour", chain(intoEither("drop"))],
+    ["clamp", chain(intoEither("tcp option maxseg size set rt mtu"))],
     ["clamp_postrouting", base("filter", "postrouting", PRIORITY_MANGLE, clampPostrouting())],
     ["nat_postrouting", base("nat", "postrouting", PRIORITY_SRCNAT, natPostrouting(view))],
   ];
@@ -97,7 +99,8 @@ function rawPrerouting(view: MeshView): string[] {
     `iifname "${LINK}" jump from_tunnel`,
     `iifname "${TASK_LINKS}" jump from_task`,
     // The tunnel's packets are believed, so only members may send them. Other tunnels' VNIs are not Weft's.
-    `udp dport ${view.dataPathPort} fib daddr type local @th,96,24 ${view.vni} ip saddr != @peers drop`,
+    // The lookup of the address is the dearest part and comes last: a member's packet never gets so far.
+    `udp dport ${view.dataPathPort} @th,96,24 ${view.vni} ip saddr != @peers fib daddr type local drop`,
   ];
 }
 
@@ -201,15 +204,19 @@ function intoMesh(): string[] {
 function guardOutput(view: MeshView): string[] {
   return [
     // A packet that leaves by the link it came by is no detour here: it was led there.
-    ...[LINK, TASK_LINKS].map((name) => `oifname "${name}" icmp type redirect drop`),
+    "icmp type redirect jump no_detour",
     `ip daddr ${view.subnet} ${leavesMesh()} oifname != "lo" jump gone`,
   ];
 }
 
+/** By protocol and flags first, here and above: comparing names costs every packet more. */
 function clampPostrouting(): string[] {
-  return [LINK, TASK_LINKS].map(
-    (name) => `oifname "${name}" tcp flags syn tcp option maxseg size set rt mtu`,
-  );
+  return ["tcp flags syn jump clamp"];
+}
+
+/** A rule for whatever leaves into the mesh. */
+function intoEither(statement: string): string[] {
+  return [LINK, TASK_LINKS].map((name) => `oifname "${name}" ${statement}`);
 }
 
 /** The client's address is kept, save where its own host would take the packet for a forged one. */

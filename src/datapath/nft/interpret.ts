@@ -132,8 +132,9 @@ const STATEMENTS: readonly Statement[] = [
   ],
   [/^meta l4proto (tcp|udp)\b/, ({ packet }, [protocol]) => matches(packet.protocol === protocol)],
   // The tunnel's own packets are not walked, only what they carry.
-  [/^udp dport \d+ fib daddr type local @th,96,24 \d+ ip saddr != @peers/, () => "next"],
+  [/^udp dport \d+ @th,96,24 \d+ ip saddr != @peers/, () => "next"],
   [/^icmp type redirect\b/, () => "next"],
+  [/^tcp flags syn\b/, () => "next"],
   [
     /^ct original zone set ether saddr map @(\w+)/,
     ({ table, packet }, [map]) => {
@@ -187,7 +188,7 @@ const STATEMENTS: readonly Statement[] = [
   [/^ct timeout set "\w+"/, () => "continue"],
   // Only a connection's first packet and its answer are walked, and the tasks of a walk answer.
   [/^tcp flags & \(fin \| syn \| rst \| ack\) == \(rst \| ack\)/, () => "next"],
-  [/^tcp flags syn tcp option maxseg size set rt mtu/, () => "continue"],
+  [/^tcp option maxseg size set rt mtu/, () => "continue"],
   [
     /^dnat ip to (?:tcp|udp) dport \. numgen random mod (\d+) map @(\w+)/,
     ({ table, packet, around }, [n, map]) => {
