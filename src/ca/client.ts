@@ -51,6 +51,7 @@ export async function requestMembership(
     readonly token: string;
     readonly availability: NodeAvailability;
     readonly advertiseAddr: string;
+    readonly hostRoutes: readonly string[];
   },
 ): Promise<string> {
   const credentials = ChannelCredentials.createSsl(Buffer.from(init.rootCertificate));
@@ -59,6 +60,7 @@ export async function requestMembership(
     token: init.token,
     availability: init.availability,
     advertiseAddr: init.advertiseAddr,
+    hostRoutes: [...init.hostRoutes],
   });
   const response = await call(init, credentials, (client) =>
     client.unary(NodeCA.method.issueNodeCertificate, request, init),

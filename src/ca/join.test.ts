@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { FakeClock, systemClock } from "../base/clock.ts";
 import { seededRandom } from "../base/random.ts";
+import { makeNetwork } from "../cluster/factories.ts";
 import { createMemoryStore } from "../cluster/open-store.ts";
 import { eventually, LoopbackCluster } from "../dispatcher/loopback-cluster.ts";
 import { CertificateRenewer, renewalTime } from "./certificate-renewer.ts";
@@ -70,6 +71,28 @@ test("a joining node is what it asked to be", async () => {
     "swarm-node.key",
     "swarm-root-ca.crt",
   ]);
+});
+
+test("a host whose own network would be hidden is refused, and both are named", async () => {
+  await using cluster = await LoopbackCluster.start();
+  await cluster.store.update((tx) => tx.put("network", makeNetwork()));
+  const before = cluster.store.view().list("node").length;
+  const joinWith = (hostRoutes: readonly string[]) =>
+    joinCluster({
+      remoteAddrs: [cluster.addr],
+      token: cluster.cluster.joinTokens.worker,
+      availability: "active",
+      advertiseAddr: "",
+      hostRoutes,
+      dataDir: join(cluster.directory, "n1"),
+      clock: systemClock,
+    });
+  await assert.rejects(joinWith(["172.17.0.0/16", "10.255.128.0/20"]), {
+    message:
+      /route to 10\.255\.128\.0\/20, which overlaps with 10\.255\.0\.0\/16 of the cluster's network ingress/,
+  });
+  assert.equal(cluster.store.view().list("node").length, before);
+  await joinWith(["172.17.0.0/16", "192.168.99.0/24"]);
 });
 
 test("a rotated token is worth nothing, the new one is", async () => {

@@ -23,6 +23,8 @@ export interface JoinInit {
   readonly availability: NodeAvailability;
   /** The IP address where other nodes reach this one; empty for the one that the manager sees. */
   readonly advertiseAddr: string;
+  /** CIDRs that this host has routes to; none when absent. */
+  readonly hostRoutes?: readonly string[];
   readonly dataDir: string;
   readonly clock: Clock;
   readonly signal?: AbortSignal;
@@ -77,13 +79,14 @@ async function joinAt(addr: string, init: JoinInit): Promise<NodeCertificates> {
   const call = { addr, deadlineMs: CALL_TIMEOUT_MS, signal: init.signal, token: init.token };
   const rootCertificate = await fetchRootCertificate(call);
   const { key, request } = newKeyAndRequest();
-  const { availability, advertiseAddr } = init;
+  const { availability, advertiseAddr, hostRoutes = [] } = init;
   const certificate = await requestMembership({
     ...call,
     rootCertificate,
     request,
     availability,
     advertiseAddr,
+    hostRoutes,
   });
   return await NodeCertificates.create(certificatesDirectory(init.dataDir), {
     key,

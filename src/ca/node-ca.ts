@@ -12,6 +12,7 @@ import {
 } from "../base/errors.ts";
 import { type NodeID, newID } from "../base/ids.ts";
 import type { Logger } from "../base/logger.ts";
+import { overlaps, parseCidr } from "../cluster/cidr.ts";
 import {
   type Cluster,
   NODE_AVAILABILITIES,
@@ -44,6 +45,7 @@ export interface CertificateAsked {
   readonly token: string;
   readonly availability: string;
   readonly advertiseAddr: string;
+  readonly hostRoutes: readonly string[];
 }
 
 export interface CertificateIssued {
@@ -76,6 +78,7 @@ export class NodeCA {
     const cluster = theCluster(this.#store.view());
     const role = roleOfToken(cluster, asked.token);
     const availability = decodeAvailability(asked.availability);
+    refuseOverlap(asked.hostRoutes, this.#store.view());
     const addr = decodeAddress(asked.advertiseAddr) ?? caller.remoteAddress;
     const nodeID = newID<NodeID>();
     const certificate = await this.#sign(asked.csr, nodeID, role, cluster);
@@ -110,6 +113,24 @@ export class NodeCA {
       validityMs: nodeValidityMs(cluster),
       now: this.#clock.now(),
     });
+  }
+}
+
+/** A route of the host's own would lead its packets for the mesh astray, or the mesh its packets for that network. */
+function refuseOverlap(hostRoutes: readonly string[], snapshot: Snapshot): void {
+  const networks = snapshot
+    .list("network")
+    .flatMap(({ spec, ipam }) =>
+      (ipam?.config ?? []).flatMap(({ subnet }) =>
+        subnet === undefined ? [] : [{ name: spec.name, subnet }],
+      ),
+    );
+  for (const route of hostRoutes) {
+    const hidden = networks.find(({ subnet }) => overlaps(parseCidr(route), parseCidr(subnet)));
+    if (hidden === undefined) continue;
+    throw new InvalidParameterError(
+      `this host has a route to ${route}, which overlaps with ${hidden.subnet} of the cluster's network ${hidden.name}: give the host's network (a Docker bridge, a VPN) another subnet, or make the cluster with --default-addr-pool`,
+    );
   }
 }
 

@@ -88,13 +88,26 @@ test("a removed node is told so, and refused when it comes again", async () => {
   assert.equal(await eventually("refused", () => again.removed), reason);
 });
 
-test("a node that leaves is down at once", async () => {
+test("a node that leaves is down at once, and a stranger to the others", async () => {
   await using cluster = await LoopbackCluster.start();
   const agent = await cluster.startAgent("n1");
-  await eventually("mesh", () => agent.mesh !== undefined);
+  const other = await cluster.startAgent("n2");
+  await cluster.store.update((tx) => {
+    for (const [index, { nodeID }] of [agent, other].entries()) {
+      const node = tx.get("node", nodeID);
+      assert.ok(node);
+      tx.put("node", { ...node, index: index + 1, ingressAddress: `10.255.0.${index + 2}` });
+    }
+  });
+  await eventually("both in the mesh", () => other.mesh?.nodes.length === 2);
   await agent.session.leave();
   const node = cluster.store.view().get("node", agent.nodeID);
   assert.equal(node?.status.state, "down");
+  const left = await eventually("one less", () => other.mesh?.nodes.length === 1 && other.mesh);
+  assert.deepEqual(
+    left.nodes.map(({ nodeID }) => nodeID),
+    [other.nodeID],
+  );
 });
 
 test("a lying agent changes nothing but its own tasks", async () => {

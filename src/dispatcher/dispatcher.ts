@@ -27,7 +27,7 @@ import { LogBroker } from "./log-broker.ts";
 import { EMPTY_MESH, type MeshTable, updateMesh } from "./mesh.ts";
 import { runningEndpoints, stoppingEndpoints } from "./mesh-queries.ts";
 import { NodeLiveness, type Verdict } from "./node-liveness.ts";
-import { doubtAllNodes, setNodeState } from "./node-state.ts";
+import { doubtAllNodes, LEFT_MESSAGE, setNodeState } from "./node-state.ts";
 import { ReportWriter } from "./report-writer.ts";
 import {
   type HeartbeatAnswer,
@@ -234,8 +234,7 @@ export class Dispatcher implements Startable {
   async #onLeave(session: NodeSession): Promise<void> {
     this.#liveness.forget(session.nodeID);
     this.#log.info("node leaves", { nodeID: session.nodeID });
-    const message = "the node left the swarm";
-    await setNodeState(this.#store, session.nodeID, "down", { message });
+    await setNodeState(this.#store, session.nodeID, "down", { message: LEFT_MESSAGE });
     this.#forgetSession(session);
     session.end();
   }

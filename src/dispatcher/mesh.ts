@@ -9,6 +9,7 @@ import type { Snapshot } from "../cluster/store.ts";
 import type { MeshEndpoint, MeshNode, MeshPort, MeshService } from "../datapath/view.ts";
 import type { MeshConfig } from "./assignment.ts";
 import { diffKeyed, isEmptyDelta, type KeyedDelta } from "./keyed-delta.ts";
+import { hasLeft } from "./node-state.ts";
 
 /** A MeshConfig with keys, never changed in place, that knows what it changed from. */
 export interface MeshTable {
@@ -113,9 +114,10 @@ function networkOf(snapshot: Snapshot): MeshConfig["network"] {
   return { name: network.spec.name, subnet, vni: network.vni, dataPathPort };
 }
 
-/** A node that is down stays a member: it comes back with its address, and may be a client meanwhile. */
+/** A node that is down stays a member: it comes back with its address, and may be a client meanwhile. One that left is a stranger. */
 function meshNodeOf(node: Node | undefined): MeshNode | undefined {
   if (node?.index === undefined || node.ingressAddress === undefined) return undefined;
+  if (hasLeft(node)) return undefined;
   return {
     nodeID: node.id,
     index: node.index,

@@ -5,6 +5,13 @@ import type { Store } from "../cluster/store.ts";
 /** Docker's words for members that were there before this manager (swarmkit dispatcher.go). */
 const UNKNOWN_MESSAGE = 'Node moved to "unknown" state due to leadership change in cluster';
 
+/** Of a node that said goodbye: it is listed until somebody removes it, and comes back as another. */
+export const LEFT_MESSAGE = "the node left the swarm";
+
+export function hasLeft({ status }: Node): boolean {
+  return status.state === "down" && status.message === LEFT_MESSAGE;
+}
+
 export interface NodeStateMore {
   readonly message?: string;
   readonly addr?: string;

@@ -13,6 +13,11 @@ test("networks are read off the kernel's table, without the default route and We
   assert.deepEqual(parseRouteTable(TABLE), ["172.17.0.0/16", "192.168.99.0/24"]);
 });
 
+test("the two halves of all addresses are a VPN's default route and take nothing", () => {
+  const half = (destination: string) => `tun0\t${destination}\t0\t1\t0\t0\t0\t00000080\t0\t0\t0\n`;
+  assert.deepEqual(parseRouteTable(`Iface\n${half("00000000")}${half("00000080")}`), []);
+});
+
 test("a host without routes has none", () => {
   assert.deepEqual(parseRouteTable("Iface\tDestination\n"), []);
 });

@@ -148,6 +148,7 @@ export class WeftNode implements NodeBackend, Startable {
           token: request.joinToken,
           availability: request.availability,
           advertiseAddr: advertiseAddr.split(":")[0] ?? "",
+          hostRoutes: readHostRoutes(),
           dataDir: this.#dataDir,
           clock: this.#components.clock,
         });
