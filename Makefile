@@ -1,6 +1,6 @@
 # `make demo` and `make test` do their own set-up; everything else is in docs/HACKING.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup deps build demo test check lab bench soak clean
+.PHONY: help setup deps build demo test check sim lab bench soak clean
 
 # The Node.js that the project pins, and its tools.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
@@ -23,10 +23,13 @@ demo: setup ## three hosts form a cluster, publish a service, and every host ans
 test: setup ## everything: format, lint, types, unit tests, kernel tests, real hosts (root)
 	@npm run -s lint
 	@npm run -s types
-	@node test/run.ts unit netns e2e
+	@node test/run.ts unit sim netns e2e
 
 check: deps ## what needs no root: format, lint, types, unit tests
 	@npm run -s check
+
+sim: deps ## whole clusters on a simulated network, thousands of seeds; SEED=17 replays one
+	@SIM_FACTOR=$${SIM_FACTOR:-40} npm run -s sim
 
 lab: setup ## three hosts to play with, until Ctrl-C (root)
 	@node src/lab/main.ts

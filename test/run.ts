@@ -22,6 +22,8 @@ const SUITES: Readonly<Record<string, Suite>> = {
     concurrency: Math.max(1, availableParallelism() - 1),
     timeoutMs: 60_000,
   },
+  /** Many seeds take long: `make sim` runs thousands. */
+  sim: { pattern: "test/sim/**/*.test.ts", concurrency: 1, timeoutMs: 3_600_000 },
   netns: { pattern: "test/netns/**/*.test.ts", concurrency: 1, timeoutMs: 120_000 },
   e2e: { pattern: "test/e2e/**/*.test.ts", concurrency: 1, timeoutMs: 300_000 },
 };
