@@ -1,0 +1,385 @@
+/**
+ * A member for real: feeds what arrives and the clock's ticks to the pure core and performs what the
+ * core wants done. It adds what the core leaves out: sealing, streams, counters, and the
+ * application's own state, which rides on the exchanges.
+ */
+import { EventEmitter } from "node:events";
+import type { Duplex } from "node:stream";
+import { unreachable } from "../base/assert.ts";
+import type { Clock, Timer } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import type { Startable } from "../base/lifecycle.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Random } from "../base/random.ts";
+import { type Address, addressText } from "./address.ts";
+import { type Keyring, SealError } from "./keyring.ts";
+import { encodeMessage, type Message, type PushPull } from "./messages.ts";
+import { DecodeError } from "./msgpack.ts";
+import { decodePacket, encodePacket } from "./packet.ts";
+import { encodeStream, StreamDecoder, type StreamMessage } from "./stream.ts";
+import { step } from "./swim.ts";
+import {
+  initialState,
+  type Member,
+  type MemberChange,
+  nextDeadline,
+  type StatePush,
+  type SwimEffect,
+  type SwimEvent,
+  type SwimState,
+} from "./swim-state.ts";
+import { TIMINGS, type Timings } from "./timings.ts";
+import type { Transport } from "./transport.ts";
+
+export interface GossipNodeComponents {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export interface GossipNodeInit {
+  readonly node: string;
+  /** What others reach it by, when that is not what the transport is bound to. */
+  readonly advertise?: Address;
+  readonly meta?: Buffer;
+  readonly timings?: Timings;
+  /** Without it everything is said and heard in the clear. */
+  readonly keyring?: Keyring;
+  readonly application?: GossipApplication;
+}
+
+/** Who lets its news ride on the gossip. Whatever comes from the network is checked by it. */
+export interface GossipApplication {
+  /** One piece of news, as it was broadcast somewhere; passing it on is the application's choice. */
+  onNews(payload: Buffer): void;
+  /** All it knows, for an exchange. */
+  state(): Buffer;
+  /** All that another knows. */
+  onState(state: Buffer): void;
+}
+
+/** What was refused or went wrong, for diagnosis; only ever counts up. */
+export interface GossipCounters {
+  packetsIn: number;
+  packetsOut: number;
+  bytesOut: number;
+  /** Not what a member would say: cut off, corrupt, or not gossip at all. */
+  undecodable: number;
+  /** Sealed with a key that is not installed, or not sealed at all. */
+  unsealed: number;
+  exchanges: number;
+  exchangesFailed: number;
+}
+
+interface GossipEvents {
+  change: [change: MemberChange, member: Member];
+}
+
+/** A connection that has not said and heard all by then is given up. */
+const STREAM_TIMEOUT_MS = 5_000;
+/** So many answers over TCP in a row, and no packet between them, mean that UDP does not pass. */
+const STREAM_ONLY_ANSWERS = 3;
+/** The same trouble from the same place is logged once in this time. */
+const REPEAT_LOG_MS = 60_000;
+/** Troubles remembered for that; at the bound all are forgotten, and may be logged anew. */
+const TROUBLES_MAX = 256;
+
+export class GossipNode extends EventEmitter<GossipEvents> implements Startable {
+  readonly #transport: Transport;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #log: Logger;
+  readonly #init: GossipNodeInit;
+  readonly #application: GossipApplication | undefined;
+  readonly #stopping = new AbortController();
+  readonly #streams = new Map<number, Duplex>();
+  readonly #streamOnly = new Map<string, number>();
+  readonly #troubles = new Map<string, number>();
+  readonly counters: GossipCounters = {
+    packetsIn: 0,
+    packetsOut: 0,
+    bytesOut: 0,
+    undecodable: 0,
+    unsealed: 0,
+    exchanges: 0,
+    exchangesFailed: 0,
+  };
+  #state: SwimState | undefined;
+  #timer: Timer | undefined;
+  #nextStream = 1;
+  #onLeft: (() => void) | undefined;
+
+  constructor(components: GossipNodeComponents, init: GossipNodeInit) {
+    super();
+    this.#transport = components.transport;
+    this.#clock = components.clock;
+    this.#random = components.random;
+    this.#log = components.log.child("gossip");
+    this.#init = init;
+    this.#application = init.application;
+  }
+
+  /** Where others reach it. */
+  get address(): Address {
+    return this.#init.advertise ?? this.#transport.address;
+  }
+
+  get keyring(): Keyring | undefined {
+    return this.#init.keyring;
+  }
+
+  /** Everybody that is known, this node included; empty before `start`. */
+  members(): readonly Member[] {
+    return this.#state === undefined ? [] : [...this.#state.members.values()];
+  }
+
+  member(node: string): Member | undefined {
+    return this.#state?.members.get(node);
+  }
+
+  async start(): Promise<void> {
+    await this.#transport.start({
+      onPacket: (from, bytes) => this.#onPacket(from, bytes),
+      onStream: (from, stream) => this.#onStream(from, stream),
+      onError: (error) => this.#trouble("the gossip's socket has failed", "", error),
+    });
+    const { node, meta = Buffer.alloc(0), timings = TIMINGS.lan } = this.#init;
+    const init = { node, meta, timings, address: this.address };
+    this.#state = initialState(init, this.#clock.monotonic(), this.#random);
+    this.#setTimer();
+  }
+
+  /** Without a word: the others will find it dead. `leave` first is the polite way. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#timer?.cancel();
+    this.#onLeft?.();
+    await this.#transport.stop();
+  }
+
+  /** Meets the cluster through any of these; they are remembered and tried again while nobody lives there. */
+  join(seeds: readonly Address[]): void {
+    const here = addressText(this.address);
+    const others = seeds.filter((seed) => addressText(seed) !== here);
+    this.#step({ kind: "join", seeds: others });
+  }
+
+  /** Tells all that it leaves; resolves when they have been told, or after the bound of the timings. */
+  async leave(): Promise<void> {
+    if (this.#state?.phase !== "member") return;
+    await new Promise<void>((resolve) => {
+      this.#onLeft = resolve;
+      this.#step({ kind: "leave" });
+    });
+  }
+
+  /** What this node says about itself, told to all. */
+  describe(meta: Buffer): void {
+    this.#step({ kind: "describe", meta });
+  }
+
+  /** News for all; newer news of the same key replaces what has not been told yet. */
+  broadcast(key: string, payload: Buffer): void {
+    this.#step({ kind: "broadcast", key, payload });
+  }
+
+  #step(event: SwimEvent): void {
+    if (this.#state === undefined || this.#stopping.signal.aborted) return;
+    const result = step(this.#state, event, this.#clock.monotonic(), this.#random);
+    this.#state = result.state;
+    for (const effect of result.effects) this.#perform(effect);
+    this.#setTimer();
+  }
+
+  #setTimer(): void {
+    this.#timer?.cancel();
+    if (this.#state === undefined || this.#stopping.signal.aborted) return;
+    const now = this.#clock.monotonic();
+    const at = nextDeadline(this.#state, now);
+    if (at === Number.POSITIVE_INFINITY) return;
+    this.#timer = this.#clock.timer("gossip", Math.max(0, Math.ceil(at - now)), () =>
+      this.#step({ kind: "tick" }),
+    );
+  }
+
+  #perform(effect: SwimEffect): void {
+    switch (effect.kind) {
+      case "packet":
+        return this.#sendPacket(effect.to, effect.messages, effect.crc);
+      case "pushPull":
+        void this.#exchange(effect.to, effect.push);
+        return;
+      case "streamPing":
+        void this.#streamPing(effect.to, effect.sequence, effect.node);
+        return;
+      case "reply":
+        return this.#reply(effect.stream, effect.message);
+      case "change": {
+        const { node, address, state } = effect.member;
+        this.#log.info(`member ${effect.change}`, { node, address: addressText(address), state });
+        this.emit("change", effect.change, effect.member);
+        return;
+      }
+      case "user":
+        return this.#application?.onNews(effect.payload);
+      case "conflict": {
+        const { node, address } = effect.member;
+        const both = `${addressText(address)} and ${addressText(effect.other)}`;
+        return this.#trouble(`two nodes go by the name ${node}: ${both}`, node);
+      }
+      case "refused":
+        return this.#trouble("there is no room for another member", effect.node);
+      case "left":
+        return this.#onLeft?.();
+      default:
+        return unreachable(effect);
+    }
+  }
+
+  #sendPacket(to: Address, messages: readonly Message[], crc: boolean): void {
+    const bytes = encodePacket(messages.map(encodeMessage), { keyring: this.keyring, crc });
+    this.counters.packetsOut++;
+    this.counters.bytesOut += bytes.length;
+    this.#transport.send(to, bytes);
+  }
+
+  #onPacket(from: Address, bytes: Buffer): void {
+    this.counters.packetsIn++;
+    if (this.#streamOnly.size > 0) this.#streamOnly.delete(addressText(from));
+    try {
+      const { messages, faults } = decodePacket(bytes, this.keyring);
+      for (const fault of faults) this.#undecodable(from, fault);
+      this.#step({ kind: "packet", from, messages });
+    } catch (error) {
+      this.#undecodable(from, error);
+    }
+  }
+
+  /** What is not a member's word is dropped and counted; anything else is a fault of this program. */
+  #undecodable(from: Address, error: unknown): void {
+    if (!(error instanceof DecodeError)) throw error;
+    if (error instanceof SealError) this.counters.unsealed++;
+    else this.counters.undecodable++;
+    this.#trouble("gossip that cannot be read was dropped", from.host, error);
+  }
+
+  // --- streams -------------------------------------------------------------
+
+  #onStream(from: Address, stream: Duplex): void {
+    const id = this.#nextStream++;
+    this.#streams.set(id, stream);
+    stream.on("close", () => this.#streams.delete(id));
+    const deadline = this.#clock.timer("gossip stream", STREAM_TIMEOUT_MS, () => stream.destroy());
+    stream.on("close", () => deadline.cancel());
+    this.#receive(stream)
+      .then((message) => this.#serve(id, from, message))
+      .catch((error: unknown) => {
+        stream.destroy();
+        if (error instanceof DecodeError) this.#undecodable(from, error);
+      });
+  }
+
+  #serve(stream: number, from: Address, message: StreamMessage): void {
+    if (message.kind === "ping") {
+      this.#step({ kind: "streamPing", stream, sequence: message.sequence, node: message.node });
+    } else if (message.kind === "pushPull") {
+      this.#application?.onState(message.user);
+      this.#step({ kind: "pushPull", stream, from, members: message.members });
+    } else this.#streams.get(stream)?.destroy();
+  }
+
+  #reply(stream: number, message: StatePush | Message): void {
+    const encoded = encodeStream(this.#withUserState(message), this.keyring);
+    this.#streams.get(stream)?.end(encoded);
+  }
+
+  async #exchange(to: Address, push: StatePush): Promise<void> {
+    try {
+      const answer = await this.#ask(to, this.#withUserState(push));
+      if (answer.kind === "error") throw new DecodeError(`it answers: ${answer.text}`);
+      if (answer.kind !== "pushPull") throw new DecodeError(`it answers with ${answer.kind}`);
+      this.counters.exchanges++;
+      this.#application?.onState(answer.user);
+      this.#step({ kind: "pushPull", from: to, members: answer.members });
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return;
+      this.counters.exchangesFailed++;
+      this.#trouble("an exchange of gossip has failed", addressText(to), error);
+    }
+  }
+
+  async #streamPing(to: Address, sequence: number, node: string): Promise<void> {
+    try {
+      const answer = await this.#ask(to, { kind: "ping", sequence, node });
+      if (answer.kind !== "ack" || answer.sequence !== sequence) return;
+      this.#answeredByStream(to, sequence);
+      this.#step({ kind: "streamAck", sequence });
+    } catch {
+      // No answer: that is what the probe wanted to know.
+    }
+  }
+
+  /** A blocked port of UDP shows as a member that is reached over TCP alone. */
+  #answeredByStream(from: Address, sequence: number): void {
+    if (this.#state?.probe?.sequence !== sequence) return; // the packet was only late
+    const place = addressText(from);
+    const answers = (this.#streamOnly.get(place) ?? 0) + 1;
+    this.#streamOnly.set(place, answers);
+    if (answers < STREAM_ONLY_ANSWERS) return;
+    this.#trouble(`${place} answers over TCP and not over UDP: is the port open for both?`, place);
+  }
+
+  /** One question and its answer over a connection of its own. */
+  async #ask(to: Address, message: StreamMessage): Promise<StreamMessage> {
+    const expired = new AbortController();
+    const deadline = this.#clock.timer("gossip ask", STREAM_TIMEOUT_MS, () => expired.abort());
+    const signal = AbortSignal.any([expired.signal, this.#stopping.signal]);
+    let stream: Duplex | undefined;
+    try {
+      stream = await this.#transport.dial(to, signal);
+      const open = stream;
+      signal.addEventListener("abort", () => open.destroy(), { once: true });
+      stream.write(encodeStream(message, this.keyring));
+      return await this.#receive(stream);
+    } finally {
+      deadline.cancel();
+      stream?.destroy();
+    }
+  }
+
+  #receive(stream: Duplex): Promise<StreamMessage> {
+    const decoder = new StreamDecoder(this.keyring);
+    return new Promise((resolve, reject) => {
+      stream.on("data", (chunk: Buffer) => {
+        try {
+          const message = decoder.push(chunk);
+          if (message === undefined) return;
+          stream.removeAllListeners("data");
+          resolve(message);
+        } catch (error) {
+          reject(error as Error);
+        }
+      });
+      stream.on("end", () => reject(new DecodeError("the connection ended within a message")));
+      stream.on("close", () => reject(new DecodeError("the connection was closed")));
+      stream.on("error", reject);
+    });
+  }
+
+  #withUserState(message: StatePush | Message): PushPull | Message {
+    if (message.kind !== "pushPull") return message;
+    return { ...message, user: this.#application?.state() ?? Buffer.alloc(0) };
+  }
+
+  /** Logs it, unless the same was logged of the same place a short while ago. */
+  #trouble(message: string, place: string, error?: unknown): void {
+    const key = `${message} ${place}`;
+    const now = this.#clock.monotonic();
+    if (now - (this.#troubles.get(key) ?? Number.NEGATIVE_INFINITY) < REPEAT_LOG_MS) return;
+    if (this.#troubles.size >= TROUBLES_MAX) this.#troubles.clear();
+    this.#troubles.set(key, now);
+    const reason = error === undefined ? {} : { reason: messageOf(error) };
+    this.#log.warn(message, { ...(place !== "" && { place }), ...reason });
+  }
+}
