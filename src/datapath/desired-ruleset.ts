@@ -247,7 +247,7 @@ function leavesMesh(): string {
 function servicePorts(view: MeshView, ways: Ways): Pick<Table, "sets" | "chains"> {
   const verdicts: [string, string][] = [];
   const endpoints: Record<MeshProtocol, [string, string][]> = { tcp: [], udp: [] };
-  const chains = new Map<string, Chain>();
+  const chains = new Map(CHAINS_KEPT);
   for (const { port, targets } of answeredPorts(view, ways)) {
     const { protocol, publishedPort } = port;
     const name = chainOf(protocol, targets.length);
@@ -269,6 +269,21 @@ function servicePorts(view: MeshView, ways: Ways): Pick<Table, "sets" | "chains"
 export function chainOf(protocol: MeshProtocol, endpoints: number): string {
   return `${protocol}_one_of_${endpoints}`;
 }
+
+/**
+ * Always there: a packet that is under way while a transaction is committed may see the new verdict and the old
+ * rules, and a chain that is new has no old rules. It would be refused as if nobody served its port.
+ */
+function keptChains(): readonly (readonly [string, Chain])[] {
+  const counts = Array.from({ length: KEPT_CHAINS }, (_, index) => index + 1);
+  return (["tcp", "udp"] as const).flatMap((protocol) =>
+    counts.map((count) => [`${protocol}_one_of_${count}`, chain(oneOf(protocol, count))] as const),
+  );
+}
+
+/** Services of more endpoints than this have a chain made when it is needed. */
+const KEPT_CHAINS = 32;
+const CHAINS_KEPT = keptChains();
 
 /** One for each protocol, as nft 1.0.6 does not understand its own `typeof th dport` when it reads it back. */
 function endpointsType(protocol: MeshProtocol): string {

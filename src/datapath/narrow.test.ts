@@ -82,15 +82,20 @@ test("what did not change is not looked at: one service and no other is left", (
 });
 
 test("a chain that others are in stays when a service leaves it", () => {
-  const two = [makeEndpoint(), makeEndpoint({ address: "10.255.0.10" })];
-  const from = makeView({ services });
-  const to = makeView({ services: services.with(7, makeService(1_007, { endpoints: two })) });
+  // More than the chains that are always there have.
+  const many = (count: number) =>
+    Array.from({ length: count }, (_, index) => makeEndpoint({ address: `10.255.7.${index + 1}` }));
+  const crowded = services.map((service, index) =>
+    index === 7 || index === 8 ? { ...service, endpoints: many(33) } : service,
+  );
+  const from = makeView({ services: crowded });
+  const to = makeView({ services: crowded.with(7, makeService(1_007, { endpoints: many(34) })) });
   const { before, after } = narrow(onHost(from), onHost(to));
   assert.equal(after.services.length, 2);
   const { transaction } = plan(stateOf(before), stateOf(after));
   const chains = transaction.filter(({ kind }) => kind === "chain.add" || kind === "chain.delete");
   assert.deepEqual(
     chains.map((command) => "name" in command && command.name),
-    ["tcp_one_of_2"],
+    ["tcp_one_of_34"],
   );
 });

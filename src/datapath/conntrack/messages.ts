@@ -63,14 +63,17 @@ function attributesOf(forget: Forget): readonly Buffer[] {
     case "all-to":
       return repliesFrom(forget.address, []);
     case "udp-to":
-      return repliesFrom(forget.address, [u8(CTA_PROTO_NUM, IPPROTO_UDP)]);
+      return [
+        ...repliesFrom(forget.address, [u8(CTA_PROTO_NUM, IPPROTO_UDP)]),
+        ...status(IPS_DST_NAT, IPS_DST_NAT),
+      ];
     case "half-open-to":
       return [
         ...repliesFrom(forget.address, [u8(CTA_PROTO_NUM, IPPROTO_TCP)]),
-        ...without(IPS_SEEN_REPLY),
+        ...status(IPS_DST_NAT, IPS_DST_NAT | IPS_SEEN_REPLY),
       ];
     case "unled-udp":
-      return [...sentTo(forget.port), ...without(IPS_DST_NAT)];
+      return [...sentTo(forget.port), ...status(0, IPS_DST_NAT)];
     default:
       return unreachable(forget);
   }
@@ -103,8 +106,9 @@ function sentTo(port: number): readonly Buffer[] {
   ];
 }
 
-function without(status: number): readonly Buffer[] {
-  return [networkU32(CTA_STATUS, 0), networkU32(CTA_STATUS_MASK, status)];
+/** Only what this node itself has led somewhere: a flow that another node led here is that node's to move. */
+function status(value: number, mask: number): readonly Buffer[] {
+  return [networkU32(CTA_STATUS, value), networkU32(CTA_STATUS_MASK, mask)];
 }
 
 function nested(type: number, attributes: readonly Buffer[]): Buffer {
