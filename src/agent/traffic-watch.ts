@@ -56,6 +56,7 @@ export class TrafficWatch {
       new Set(ports.flatMap((port) => (port.protocol === wanted ? [port.targetPort] : [])));
     const [tcp, udp] = [portsOf("tcp"), portsOf("udp")];
     let told = { count: 0, at: 0 };
+    let wasRead = false;
     await this.#look(timeoutMs, signal, async () => {
       const sockets = await this.#readSockets(pid);
       let count = 0;
@@ -66,7 +67,11 @@ export class TrafficWatch {
         onConnections(count);
         told = { count, at: now };
       }
-      return count === 0 && ![...udp].some((target) => sockets?.unread.has(target));
+      const isRead = ![...udp].some((target) => sockets?.unread.has(target));
+      // A datagram may have been on its way to the task when all nodes had let go of it: look twice.
+      const isSilent = isRead && (wasRead || udp.size === 0);
+      wasRead = isRead;
+      return count === 0 && isSilent;
     });
   }
 
