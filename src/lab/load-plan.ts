@@ -31,7 +31,8 @@ export interface LoadCounts {
   readonly failed: number;
   /**
    * Requests made again because a kept connection was closed before any answer: every HTTP client
-   * does so (RFC 9110 §9.2.2), as a server may close an idle connection while a request is on its way.
+   * does so (RFC 9110 §9.2.2), as a server may close an idle connection while a request is on its way. And DNS
+   * questions asked a second time: a datagram that is under way while its flow moves may be lost.
    */
   readonly retried: number;
   /** Those that took longer than DELAYED_MS, failed or not; of a stream, whose echo did. */
@@ -51,6 +52,8 @@ export interface Outcome {
   readonly firstLine: string;
   /** True when a kept connection ended before any answer to this request. */
   readonly closedBeforeAnswer: boolean;
+  /** How often it was asked again within. */
+  readonly retries?: number;
   /** The longest wait within it, where that is not all of it. */
   readonly waitedMs?: number;
 }

@@ -88,6 +88,7 @@ const CLOSED_CONNECTIONS_MAX = 8;
 async function askAgainIfClosed(asking: Asking, url: URL, tally: Tally): Promise<Outcome> {
   for (let attempt = 0; ; attempt++) {
     const outcome = await asking.ask(url);
+    tally.retried += outcome.retries ?? 0;
     if (!outcome.closedBeforeAnswer || attempt === CLOSED_CONNECTIONS_MAX) return outcome;
     tally.retried++;
   }

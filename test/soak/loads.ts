@@ -11,7 +11,7 @@ import { DNS_PORT, ECHO_PORT, type SoakCluster, WEB_PORT } from "./cluster.ts";
 export const LOADS = ["http fresh", "http kept", "tcp streams", "udp fresh", "udp kept"] as const;
 export type LoadName = (typeof LOADS)[number];
 
-const UDP = { scheme: "udp", port: DNS_PORT, connections: 2, pauseMs: 10, timeoutMs: 2_000 };
+const UDP = { scheme: "udp", port: DNS_PORT, connections: 2, pauseMs: 10, timeoutMs: 1_000 };
 const KINDS: Readonly<Record<LoadName, Omit<LoadInit, "urls"> & { scheme: string; port: number }>> =
   {
     "http fresh": { scheme: "http", port: WEB_PORT, connections: 4, pauseMs: 10 },

@@ -90,7 +90,7 @@ function describeCounts(totals: Totals): string {
     `${String(totals.failed).padStart(4)} failed${kinds.length > 0 ? ` (${kinds.join(", ")})` : ""}`,
     `${String(totals.delayed).padStart(4)} delayed`,
     totals.slowestMs > 0 ? `longest ${totals.slowestMs} ms` : "",
-    `${String(totals.retried).padStart(4)} retried on a closed idle connection`,
+    `${String(totals.retried).padStart(4)} asked again (closed idle connection, lost datagram)`,
   ]
     .filter((cell) => cell !== "")
     .join("  ");
