@@ -9,6 +9,7 @@ import type { Logger } from "../base/logger.ts";
 import type { Random } from "../base/random.ts";
 import type { NodeDescription, NodeRole, TaskStatus } from "../cluster/objects.ts";
 import type { TemplateNode } from "../cluster/template.ts";
+import type { KernelMesh } from "../datapath/inspect.ts";
 import type {
   LogSubscription,
   MeshConfig,
@@ -80,6 +81,7 @@ export class Agent implements Startable, SessionHandler {
   readonly #files: TaskFiles;
   #fileRemovals = Promise.resolve();
   readonly #runtime: Runtime;
+  readonly #datapath: MeshDatapath;
   readonly #clock: Clock;
   #reporter: SessionReporter | undefined;
   readonly #described = Promise.withResolvers<void>();
@@ -92,6 +94,7 @@ export class Agent implements Startable, SessionHandler {
     this.#init = init;
     this.#log = log;
     this.#runtime = runtime;
+    this.#datapath = datapath;
     this.#clock = clock;
     this.#link = new KeeperLink({
       keeper,
@@ -234,6 +237,10 @@ export class Agent implements Startable, SessionHandler {
 
   onLogs(subscription: LogSubscription, signal: AbortSignal): AsyncIterable<TaskLogMessage> {
     return this.#logs.read(subscription, signal);
+  }
+
+  onInspect(): Promise<KernelMesh> {
+    return this.#datapath.inspect();
   }
 
   onRemoved(reason: string): void {

@@ -1,6 +1,7 @@
 /** A keeper, a kernel and a session in memory, for tests of the agent: a test says what happens to them. */
 import { UnavailableError } from "../base/errors.ts";
 import type { NodeDescription, PortProblem, Task } from "../cluster/objects.ts";
+import type { KernelMesh } from "../datapath/inspect.ts";
 import { type MeshView, portKey } from "../datapath/view.ts";
 import type { MeshConfig, SessionReporter, TaskStatusUpdate } from "../dispatcher/assignment.ts";
 import type {
@@ -118,6 +119,10 @@ export class FakeDatapath implements MeshDatapath {
 
   get last(): MeshView | undefined {
     return this.views.at(-1);
+  }
+
+  async inspect(): Promise<KernelMesh> {
+    return { revision: this.last?.revision ?? 0, ports: [], routed: [], connections: {} };
   }
 
   async apply(view: MeshView): Promise<void> {

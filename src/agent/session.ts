@@ -255,6 +255,9 @@ export class AgentSession implements Startable, SessionReporter {
         case "unsubscribeLogs":
           connection.logs.unsubscribe(kind.value.subscriptionId);
           break;
+        case "askKernelMesh":
+          void this.#onInspect(connection, kind.value.question);
+          break;
         case "role":
           handler.onRole(decodeRole(kind.value.role));
           break;
@@ -269,6 +272,18 @@ export class AgentSession implements Startable, SessionReporter {
       }
     } catch (error) {
       this.#lose(connection, messageOf(error));
+    }
+  }
+
+  /** An answer that cannot be given is none: whoever asked waits for it only so long. */
+  async #onInspect(connection: Connection, question: number): Promise<void> {
+    try {
+      const mesh = Buffer.from(JSON.stringify(await this.#components.handler.onInspect()));
+      if (this.#connection === connection) {
+        this.#send({ case: "kernelMesh", value: { question, mesh } });
+      }
+    } catch (error) {
+      this.#components.log.warn("the kernel's mesh cannot be read", { error });
     }
   }
 

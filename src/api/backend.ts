@@ -5,7 +5,7 @@
 
 import type { ClusterSpec, NodeAvailability, NodeRole } from "../cluster/objects.ts";
 import type { Store } from "../cluster/store.ts";
-import type { LogSubscription, TaskLogMessage } from "../dispatcher/assignment.ts";
+import type { LogSubscription, MeshSurvey, TaskLogMessage } from "../dispatcher/assignment.ts";
 
 export type LocalNodeState = "inactive" | "pending" | "active" | "error" | "locked";
 
@@ -47,6 +47,8 @@ export interface ManagerBackend {
   rotateJoinToken(role: NodeRole): Promise<void>;
   /** Lines of the tasks, from whichever nodes run them, until the signal. */
   logs(subscription: LogSubscription, signal: AbortSignal): AsyncIterable<TaskLogMessage>;
+  /** What nodes' kernels hold of the mesh now, beside what they should. */
+  surveyMesh(): Promise<MeshSurvey>;
 }
 
 export interface NodeBackend {

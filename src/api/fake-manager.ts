@@ -64,6 +64,10 @@ export class FakeBackend implements NodeBackend {
       store: this.store,
       rotateJoinToken: (role) => this.#record(`rotate ${role}`),
       logs: (subscription) => this.#logs(subscription),
+      surveyMesh: async () => ({
+        mesh: { revision: 0, nodes: [], services: [] },
+        kernels: new Map(),
+      }),
     };
   }
 

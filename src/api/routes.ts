@@ -7,6 +7,7 @@ import type { Handler } from "./call.ts";
 import { streamEvents } from "./events.ts";
 import { getInfo } from "./info.ts";
 import { serviceLogs, taskLogs } from "./logs.ts";
+import { inspectMesh } from "./mesh.ts";
 import { deleteNetwork, inspectNetwork, listNetworks, postNetwork } from "./networks.ts";
 import { deleteNode, inspectNode, listNodes, postNodeUpdate } from "./nodes.ts";
 import {
@@ -109,6 +110,12 @@ export const API_ROUTES: readonly ApiRoute[] = [
   weft("GET", "/tasks", listTasks, "lists tasks"),
   weft("GET", "/tasks/:id", inspectTask, "one task"),
   weft("GET", "/tasks/:id/logs", taskLogs, "what it says"),
+  weft(
+    "GET",
+    "/weft/mesh",
+    inspectMesh,
+    "the endpoints of each published port, as each node's kernel has them",
+  ),
   weft("GET", "/secrets", listPayloads("secret"), "lists secrets, without their data"),
   weft("POST", "/secrets/create", postPayload("secret"), "stores a secret"),
   weft("GET", "/secrets/:id", inspectPayload("secret"), "one secret, without its data"),
@@ -122,7 +129,7 @@ export const API_ROUTES: readonly ApiRoute[] = [
 ];
 
 /** What lies below these is the cluster's alone: the Engine never hears of it, not even of a path that nobody has. */
-const CLUSTER_ROOTS = ["/swarm", "/services", "/nodes", "/tasks", "/secrets", "/configs"];
+const CLUSTER_ROOTS = ["/swarm", "/services", "/nodes", "/tasks", "/secrets", "/configs", "/weft"];
 
 /** Whether a path, without its version, belongs to the cluster. */
 export function isClusterPath(path: string): boolean {

@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   daemon: async () => (await import("./daemon.ts")).daemonCommand,
   keeper: async () => (await import("./keeper.ts")).keeperCommand,
   reset: async () => (await import("./reset.ts")).resetCommand,
+  mesh: async () => (await import("./mesh.ts")).meshCommand,
   demo: async () => (await import("./demo.ts")).demoCommand,
   version: async () => (await import("./version.ts")).versionCommand,
 };

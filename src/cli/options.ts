@@ -73,8 +73,31 @@ export function describeOptions(table: OptionTable): string {
 
 type Values = Record<string, string | readonly string[] | boolean | undefined>;
 
-function parseFlags(table: OptionTable, words: readonly string[]): Values {
-  const options = Object.fromEntries(
+/** The words that belong to no flag, and the rest, for commands that name something. */
+export function splitWords(
+  table: OptionTable,
+  words: readonly string[],
+): { readonly operands: readonly string[]; readonly flags: readonly string[] } {
+  const options = parseArgsOptions(table);
+  const args = [...words];
+  const { tokens } = parseArgs({
+    args,
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  const operands = new Set(
+    tokens.filter(({ kind }) => kind === "positional").map(({ index }) => index),
+  );
+  return {
+    operands: words.filter((_, index) => operands.has(index)),
+    flags: words.filter((_, index) => !operands.has(index)),
+  };
+}
+
+function parseArgsOptions(table: OptionTable) {
+  return Object.fromEntries(
     Object.entries(table).map(([name, spec]) => [
       name,
       {
@@ -83,6 +106,10 @@ function parseFlags(table: OptionTable, words: readonly string[]): Values {
       },
     ]),
   );
+}
+
+function parseFlags(table: OptionTable, words: readonly string[]): Values {
+  const options = parseArgsOptions(table);
   try {
     const parsed = parseArgs({ args: [...words], options, strict: true, allowPositionals: false });
     return parsed.values as Values;

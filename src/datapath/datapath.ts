@@ -16,6 +16,7 @@ import type { HostFacts } from "./facts.ts";
 import { SYSCTL_IP_FORWARD } from "./facts.ts";
 import { ForwardingMemo } from "./forwarding-memo.ts";
 import { HostFirewalls } from "./host-firewalls.ts";
+import { type KernelMesh, kernelMesh } from "./inspect.ts";
 import type { NetworkCommand } from "./ip/command.ts";
 import { execute, executeRemovals, writeSysctl } from "./ip/execute.ts";
 import { linkNames } from "./ip/links.ts";
@@ -187,6 +188,15 @@ export class Datapath {
     await this.#execute(mending, { on, state: wanted });
     this.#driftLog.add(drifts);
     return drifts;
+  }
+
+  /** What the kernel holds of the mesh, read back. */
+  async inspect(): Promise<KernelMesh> {
+    const [reading, flows] = await Promise.all([
+      this.#exclusively(() => readKernel(this.#nft, this.#run)),
+      this.#run("conntrack", ["-L", "-p", "tcp"]),
+    ]);
+    return kernelMesh(this.#view?.revision ?? 0, reading.state, flows.stdout);
   }
 
   /** Takes every trace of Weft's off the host: tables, links, routes, rules, and settings that it made. */

@@ -10,6 +10,7 @@ import type {
   TaskState,
   TaskStatus,
 } from "../cluster/objects.ts";
+import type { KernelMesh } from "../datapath/inspect.ts";
 import type { MeshNode, MeshService } from "../datapath/view.ts";
 
 /** A task that this node must run, or must end. */
@@ -44,6 +45,12 @@ export interface MeshConfig {
   /** All members that have an index and an address, this node among them. */
   readonly nodes: readonly MeshNode[];
   readonly services: readonly MeshService[];
+}
+
+/** The mesh as it should be, and each node's kernel as it is; who is missing has not answered. */
+export interface MeshSurvey {
+  readonly mesh: MeshConfig;
+  readonly kernels: ReadonlyMap<string, KernelMesh>;
 }
 
 /** How a node answers: one status per task, newest wins. */
@@ -82,6 +89,8 @@ export interface SessionHandler {
   onMesh(mesh: MeshConfig): void;
   /** Lines for one reader; ends when all is said or the signal says that nobody reads any more. */
   onLogs(subscription: LogSubscription, signal: AbortSignal): AsyncIterable<TaskLogMessage>;
+  /** What this node's kernel holds of the mesh, read back now. */
+  onInspect(): Promise<KernelMesh>;
   /** The cluster no longer knows this node, or gave it another role. */
   onRemoved(reason: string): void;
   onRole(role: NodeRole): void;

@@ -133,3 +133,19 @@ test("a lying agent changes nothing but its own tasks", async () => {
   await eventually("cut off", () => cluster.logged.some((line) => line.includes("cannot report")));
   assert.equal(cluster.store.view().get("task", "own")?.status.state, "running");
 });
+
+test("nodes are asked what their kernels hold, and one that does not answer is missing", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const talking = await cluster.startAgent("n1");
+  const silent = await cluster.startAgent("n2");
+  const live = ["10.255.0.9"];
+  talking.kernel = {
+    revision: 3,
+    ports: [{ protocol: "tcp", publishedPort: 8080, live }],
+    routed: live,
+    connections: { "10.255.0.9": 2 },
+  };
+  await eventually("both ready", () => talking.roles.length > 0 && silent.roles.length > 0);
+  const { kernels } = await cluster.dispatcher.surveyMesh();
+  assert.deepEqual([...kernels], [[talking.nodeID, talking.kernel]]);
+});

@@ -16,15 +16,16 @@ import type { NodeIdentity } from "../ca/identity.ts";
 import { memberOf } from "../ca/node-ca.ts";
 import type { Node } from "../cluster/objects.ts";
 import type { Snapshot, Store, StoreEvent } from "../cluster/store.ts";
-import type { LogSubscription, TaskLogMessage } from "./assignment.ts";
+import type { LogSubscription, MeshSurvey, TaskLogMessage } from "./assignment.ts";
 import { assignmentsOfNode, payloadsOfNode } from "./assignments.ts";
 import { Dirt } from "./dirt.ts";
 import { type Holds, heldTasks, nextHoldDeadline, planHolds } from "./drain.ts";
 import { type EndpointProbe, tcpEndpointProbe } from "./endpoint-probe.ts";
 import type { AgentFrame, Hello, PublishLogsRequest, Report } from "./gen/weft_pb.ts";
 import { type HeartbeatTiming, heartbeatTiming, nextBeatMs } from "./heartbeat.ts";
+import { KernelSurvey } from "./kernel-survey.ts";
 import { LogBroker } from "./log-broker.ts";
-import { EMPTY_MESH, type MeshTable, updateMesh } from "./mesh.ts";
+import { EMPTY_MESH, type MeshTable, meshConfigOf, updateMesh } from "./mesh.ts";
 import { runningEndpoints, stoppingEndpoints } from "./mesh-queries.ts";
 import { NodeLiveness, type Verdict } from "./node-liveness.ts";
 import { doubtAllNodes, LEFT_MESSAGE, setNodeState } from "./node-state.ts";
@@ -65,6 +66,7 @@ export class Dispatcher implements Startable {
   readonly #liveness: NodeLiveness;
   readonly #reports: ReportWriter;
   readonly #logs: LogBroker;
+  readonly #survey: KernelSurvey;
   readonly #reconciler: Reconciler;
   readonly #sessions = new Map<string, NodeSession>();
   readonly #dirt = new Dirt();
@@ -82,6 +84,7 @@ export class Dispatcher implements Startable {
     this.#random = components.random;
     this.#log = log;
     this.#reports = new ReportWriter({ store, log });
+    this.#survey = new KernelSurvey(clock);
     this.#logs = new LogBroker({ store, sessionOf: (nodeID) => this.#sessions.get(nodeID) });
     this.#liveness = new NodeLiveness({
       clock,
@@ -157,6 +160,12 @@ export class Dispatcher implements Startable {
     return this.#logs.logs(subscription, signal);
   }
 
+  /** What nodes' kernels hold, read back now, beside what they should hold. */
+  async surveyMesh(): Promise<MeshSurvey> {
+    const kernels = await this.#survey.ask(this.#sessions.values());
+    return { mesh: meshConfigOf(this.#mesh), kernels };
+  }
+
   // ---- frames ----------------------------------------------------------------------------------
 
   async #onFrame(session: NodeSession, accepted: AcceptedStream, frame: AgentFrame): Promise<void> {
@@ -179,6 +188,9 @@ export class Dispatcher implements Startable {
       case "resync":
         session.forgetSent();
         this.#markSession(session.nodeID);
+        break;
+      case "kernelMesh":
+        this.#survey.onAnswer(session.nodeID, kind.value);
         break;
       case "leave":
         await this.#onLeave(session);

@@ -26,6 +26,7 @@ import {
 import type { Cluster, NodeDescription, NodeRole, Task } from "../cluster/objects.ts";
 import { createMemoryStore } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
+import type { KernelMesh } from "../datapath/inspect.ts";
 import type {
   LogSubscription,
   MeshConfig,
@@ -207,6 +208,8 @@ export class LoopbackAgent implements SessionHandler {
   readonly certificates: NodeCertificates;
   readonly session: AgentSession;
   readonly logged: string[] = [];
+  /** What it says of its kernel; never answers while undefined. */
+  kernel: KernelMesh | undefined;
   tasks: readonly TaskAssignment[] = [];
   taskSets = 0;
   mesh: MeshConfig | undefined;
@@ -261,6 +264,9 @@ export class LoopbackAgent implements SessionHandler {
     } finally {
       this.followed -= 1;
     }
+  }
+  onInspect(): Promise<KernelMesh> {
+    return this.kernel === undefined ? new Promise(() => {}) : Promise.resolve(this.kernel);
   }
   onRemoved(reason: string): void {
     this.removed = reason;

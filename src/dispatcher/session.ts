@@ -98,6 +98,10 @@ export class NodeSession {
     this.#send({ case: "subscribeLogs", value: encodeSubscription(subscription) });
   }
 
+  askKernelMesh(question: number): void {
+    this.#send({ case: "askKernelMesh", value: { question } });
+  }
+
   unsubscribeLogs(subscriptionId: string): void {
     this.#send({ case: "unsubscribeLogs", value: { subscriptionId } });
   }

@@ -25,7 +25,7 @@ import { initialObjects } from "../cluster/initial-objects.ts";
 import type { NodeRole } from "../cluster/objects.ts";
 import { openStore, storeDirectory } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
-import type { LogSubscription, TaskLogMessage } from "../dispatcher/assignment.ts";
+import type { LogSubscription, MeshSurvey, TaskLogMessage } from "../dispatcher/assignment.ts";
 import { Dispatcher } from "../dispatcher/dispatcher.ts";
 import { ManagerServer } from "../dispatcher/manager-server.ts";
 import { startControlLoops } from "../orchestrator/control-loops.ts";
@@ -92,6 +92,10 @@ export class ManagerRole implements ManagerBackend, Startable {
 
   rotateJoinToken(role: NodeRole): Promise<void> {
     return rotateJoinToken(this.store, role);
+  }
+
+  surveyMesh(): Promise<MeshSurvey> {
+    return this.#dispatcher.surveyMesh();
   }
 
   logs(subscription: LogSubscription, signal: AbortSignal): AsyncIterable<TaskLogMessage> {

@@ -1,22 +1,25 @@
 /** Health checks and long connections, on real hosts: what unhealthy tasks get, and what a stop waits for. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Host } from "../../src/lab/host.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import { startLoad } from "../../src/lab/load.ts";
+import { REPOSITORY } from "../../src/lab/places.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { until } from "../../src/lab/until.ts";
 
 const skip = (await labUnavailable()) ?? false;
 
+const WEFT = join(REPOSITORY, "bin/weft");
 const WEB = 8080;
 const LATE = 9000;
 /** Answers while its health is as it is; its health is a file. */
 const SERVE =
   'trap "exit 0" TERM; mkdir /www; hostname > /www/index.html; httpd -f -p 80 -h /www & wait';
-/** Answers three seconds after its client has closed its side. */
+/** Answers six seconds after its client has closed its side. */
 const SERVE_LATE =
-  'trap "exit 0" TERM; echo "cat >/dev/null; sleep 3; echo late" >/answer; nc -ll -p 7 -e sh /answer & wait';
+  'trap "exit 0" TERM; echo "cat >/dev/null; sleep 6; echo late" >/answer; nc -ll -p 7 -e sh /answer & wait';
 
 describe("health and draining", { skip }, () => {
   let lab: Lab;
@@ -62,6 +65,9 @@ describe("health and draining", { skip }, () => {
     await until(async () => (await connections("late")) > 0, { what: "the connection" });
     await manager.dockerOk(["service", "scale", "--detach", "late=0"]);
     await until(draining, { what: "service ps to say what is waited for" });
+    const mesh = await manager.execOk([WEFT, "mesh", "late"]);
+    assert.match(mesh, /late\.1 +9000->7\/tcp .* draining .*draining, 1 conn/, mesh);
+    assert.match(mesh, /^n1: up to date\nn2: up to date$/m, mesh);
     assert.equal((await asking).stdout, "late\n");
     await until(
       async () => (await states("late")).every((line) => /^Shutdown Shutdown/.test(line)),

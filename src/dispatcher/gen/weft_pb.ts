@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft.proto.
  */
 export const file_weft: GenFile = /*@__PURE__*/
-  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJInwKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJEhMKC2hvc3Rfcm91dGVzGAUgAygJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSLFAQoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIAEIGCgRraW5kIjQKBUhlbGxvEhMKC2Rlc2NyaXB0aW9uGAEgASgMEhYKDmFkdmVydGlzZV9hZGRyGAIgASgJItMBCgZSZXBvcnQSEAoIc2VxdWVuY2UYASABKA0SKwoIc3RhdHVzZXMYAiADKAsyGS53ZWZ0LnYxLlRhc2tTdGF0dXNSZXBvcnQSHQoQYXBwbGllZF9yZXZpc2lvbhgDIAEoBEgAiAEBEiwKDXBvcnRfcHJvYmxlbXMYBCABKAsyFS53ZWZ0LnYxLlBvcnRQcm9ibGVtcxIYCgtkZXNjcmlwdGlvbhgFIAEoDEgBiAEBQhMKEV9hcHBsaWVkX3JldmlzaW9uQg4KDF9kZXNjcmlwdGlvbiLYAQoQVGFza1N0YXR1c1JlcG9ydBIPCgd0YXNrX2lkGAEgASgJEhEKCXRpbWVzdGFtcBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKA2VychgFIAEoCUgAiAEBEisKCWNvbnRhaW5lchgGIAEoCzIYLndlZnQudjEuQ29udGFpbmVyU3RhdHVzEiYKBXBvcnRzGAcgASgLMhcud2VmdC52MS5QdWJsaXNoZWRQb3J0cxIRCgl1bmhlYWx0aHkYCCABKAhCBgoEX2VyciJ9Cg9Db250YWluZXJTdGF0dXMSGQoMY29udGFpbmVyX2lkGAEgASgJSACIAQESEAoDcGlkGAIgASgFSAGIAQESFgoJZXhpdF9jb2RlGAMgASgFSAKIAQFCDwoNX2NvbnRhaW5lcl9pZEIGCgRfcGlkQgwKCl9leGl0X2NvZGUiNwoOUHVibGlzaGVkUG9ydHMSJQoFcG9ydHMYASADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFBvcnQimAEKDVB1Ymxpc2hlZFBvcnQSEQoEbmFtZRgBIAEoCUgAiAEBEhAKCHByb3RvY29sGAIgASgJEhMKC3RhcmdldF9wb3J0GAMgASgNEhsKDnB1Ymxpc2hlZF9wb3J0GAQgASgNSAGIAQESFAoMcHVibGlzaF9tb2RlGAUgASgJQgcKBV9uYW1lQhEKD19wdWJsaXNoZWRfcG9ydCI2CgxQb3J0UHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBvcnRQcm9ibGVtIkcKC1BvcnRQcm9ibGVtEhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEg4KBnJlYXNvbhgDIAEoCSILCglIZWFydGJlYXQiCAoGUmVzeW5jIgcKBUxlYXZlIrgDCgxNYW5hZ2VyRnJhbWUSIwoHd2VsY29tZRgBIAEoCzIQLndlZnQudjEuV2VsY29tZUgAEisKC2Fzc2lnbm1lbnRzGAIgASgLMhQud2VmdC52MS5Bc3NpZ25tZW50c0gAEh0KBG1lc2gYAyABKAsyDS53ZWZ0LnYxLk1lc2hIABIbCgNhY2sYBCABKAsyDC53ZWZ0LnYxLkFja0gAEi0KCWhlYXJ0YmVhdBgFIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VySAASJQoIbWFuYWdlcnMYBiABKAsyES53ZWZ0LnYxLk1hbmFnZXJzSAASMAoOc3Vic2NyaWJlX2xvZ3MYByABKAsyFi53ZWZ0LnYxLlN1YnNjcmliZUxvZ3NIABI0ChB1bnN1YnNjcmliZV9sb2dzGAggASgLMhgud2VmdC52MS5VbnN1YnNjcmliZUxvZ3NIABIdCgRyb2xlGAkgASgLMg0ud2VmdC52MS5Sb2xlSAASIwoHcmVtb3ZlZBgKIAEoCzIQLndlZnQudjEuUmVtb3ZlZEgAEhAKCHNlcXVlbmNlGAsgASgNQgYKBGtpbmQifQoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEgwKBHJvbGUYAiABKAkSIwoIbWFuYWdlcnMYAyABKAsyES53ZWZ0LnYxLk1hbmFnZXJzEisKCWhlYXJ0YmVhdBgEIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VyIi4KCE1hbmFnZXJzEiIKCG1hbmFnZXJzGAEgAygLMhAud2VmdC52MS5NYW5hZ2VyIigKB01hbmFnZXISDwoHbm9kZV9pZBgBIAEoCRIMCgRhZGRyGAIgASgJIt0BCgtBc3NpZ25tZW50cxIQCghjb21wbGV0ZRgBIAEoCBIMCgRtb3JlGAIgASgIEiAKA3B1dBgDIAMoCzITLndlZnQudjEuQXNzaWdubWVudBIOCgZyZW1vdmUYBCADKAkSJQoLcHV0X3NlY3JldHMYBSADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX3NlY3JldHMYBiADKAkSJQoLcHV0X2NvbmZpZ3MYByADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX2NvbmZpZ3MYCCADKAkiIwoHUGF5bG9hZBIKCgJpZBgBIAEoCRIMCgRkYXRhGAIgASgMIkgKCkFzc2lnbm1lbnQSDAoEdGFzaxgBIAEoDBIaCg1yZWdpc3RyeV9hdXRoGAIgASgJSACIAQFCEAoOX3JlZ2lzdHJ5X2F1dGgi+QEKBE1lc2gSEAoIY29tcGxldGUYASABKAgSDAoEbW9yZRgCIAEoCBIQCghyZXZpc2lvbhgDIAEoBBIlCgduZXR3b3JrGAQgASgLMhQud2VmdC52MS5NZXNoTmV0d29yaxIXCg9uZXR3b3JrX3JlbW92ZWQYBSABKAgSJAoJcHV0X25vZGVzGAYgAygLMhEud2VmdC52MS5NZXNoTm9kZRIUCgxyZW1vdmVfbm9kZXMYByADKAkSKgoMcHV0X3NlcnZpY2VzGAggAygLMhQud2VmdC52MS5NZXNoU2VydmljZRIXCg9yZW1vdmVfc2VydmljZXMYCSADKAkiUAoLTWVzaE5ldHdvcmsSDAoEbmFtZRgBIAEoCRIOCgZzdWJuZXQYAiABKAkSCwoDdm5pGAMgASgNEhYKDmRhdGFfcGF0aF9wb3J0GAQgASgNInAKCE1lc2hOb2RlEg8KB25vZGVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SGAoQdW5kZXJsYXlfYWRkcmVzcxgDIAEoCRIXCg9vdmVybGF5X2FkZHJlc3MYBCABKAkSEQoJYWRkcmVzc2VzGAUgAygJIoMBCgtNZXNoU2VydmljZRISCgpzZXJ2aWNlX2lkGAEgASgJEhQKDHNlcnZpY2VfbmFtZRgCIAEoCRIgCgVwb3J0cxgDIAMoCzIRLndlZnQudjEuTWVzaFBvcnQSKAoJZW5kcG9pbnRzGAQgAygLMhUud2VmdC52MS5NZXNoRW5kcG9pbnQiSQoITWVzaFBvcnQSEAoIcHJvdG9jb2wYASABKAkSFgoOcHVibGlzaGVkX3BvcnQYAiABKA0SEwoLdGFyZ2V0X3BvcnQYAyABKA0iVgoMTWVzaEVuZHBvaW50Eg8KB3Rhc2tfaWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRISCgpub2RlX2luZGV4GAMgASgNEhAKCGRyYWluaW5nGAQgASgIIhcKA0FjaxIQCghzZXF1ZW5jZRgBIAEoDSI0Cg9IZWFydGJlYXRBbnN3ZXISDwoHbmV4dF9tcxgBIAEoDRIQCghncmFjZV9tcxgCIAEoDSIUCgRSb2xlEgwKBHJvbGUYASABKAkiGQoHUmVtb3ZlZBIOCgZyZWFzb24YASABKAkiwgEKDVN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJEhAKCHRhc2tfaWRzGAIgAygJEg4KBnN0ZG91dBgDIAEoCBIOCgZzdGRlcnIYBCABKAgSDgoGZm9sbG93GAUgASgIEhEKBHRhaWwYBiABKAVIAIgBARISCgVzaW5jZRgHIAEoCUgBiAEBEhIKBXVudGlsGAggASgJSAKIAQFCBwoFX3RhaWxCCAoGX3NpbmNlQggKBl91bnRpbCIqCg9VbnN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJIk4KElB1Ymxpc2hMb2dzUmVxdWVzdBIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSHwoFbGluZXMYAiADKAsyEC53ZWZ0LnYxLkxvZ0xpbmUiSwoHTG9nTGluZRIPCgd0YXNrX2lkGAEgASgJEg4KBnN0ZGVychgCIAEoCBIRCgl0aW1lc3RhbXAYAyABKAkSDAoEZGF0YRgEIAEoDCIVChNQdWJsaXNoTG9nc1Jlc3BvbnNlMtIBCgZOb2RlQ0ESYwoUR2V0Um9vdENBQ2VydGlmaWNhdGUSJC53ZWZ0LnYxLkdldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdBolLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXNwb25zZRJjChRJc3N1ZU5vZGVDZXJ0aWZpY2F0ZRIkLndlZnQudjEuSXNzdWVOb2RlQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlc3BvbnNlMpMBCgpEaXNwYXRjaGVyEjkKB1Nlc3Npb24SEy53ZWZ0LnYxLkFnZW50RnJhbWUaFS53ZWZ0LnYxLk1hbmFnZXJGcmFtZSgBMAESSgoLUHVibGlzaExvZ3MSGy53ZWZ0LnYxLlB1Ymxpc2hMb2dzUmVxdWVzdBocLndlZnQudjEuUHVibGlzaExvZ3NSZXNwb25zZSgBYgZwcm90bzM");
+  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJInwKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJEhMKC2hvc3Rfcm91dGVzGAUgAygJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSLxAQoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIABIqCgtrZXJuZWxfbWVzaBgGIAEoCzITLndlZnQudjEuS2VybmVsTWVzaEgAQgYKBGtpbmQiLAoKS2VybmVsTWVzaBIQCghxdWVzdGlvbhgBIAEoDRIMCgRtZXNoGAIgASgMIjQKBUhlbGxvEhMKC2Rlc2NyaXB0aW9uGAEgASgMEhYKDmFkdmVydGlzZV9hZGRyGAIgASgJItMBCgZSZXBvcnQSEAoIc2VxdWVuY2UYASABKA0SKwoIc3RhdHVzZXMYAiADKAsyGS53ZWZ0LnYxLlRhc2tTdGF0dXNSZXBvcnQSHQoQYXBwbGllZF9yZXZpc2lvbhgDIAEoBEgAiAEBEiwKDXBvcnRfcHJvYmxlbXMYBCABKAsyFS53ZWZ0LnYxLlBvcnRQcm9ibGVtcxIYCgtkZXNjcmlwdGlvbhgFIAEoDEgBiAEBQhMKEV9hcHBsaWVkX3JldmlzaW9uQg4KDF9kZXNjcmlwdGlvbiLYAQoQVGFza1N0YXR1c1JlcG9ydBIPCgd0YXNrX2lkGAEgASgJEhEKCXRpbWVzdGFtcBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKA2VychgFIAEoCUgAiAEBEisKCWNvbnRhaW5lchgGIAEoCzIYLndlZnQudjEuQ29udGFpbmVyU3RhdHVzEiYKBXBvcnRzGAcgASgLMhcud2VmdC52MS5QdWJsaXNoZWRQb3J0cxIRCgl1bmhlYWx0aHkYCCABKAhCBgoEX2VyciJ9Cg9Db250YWluZXJTdGF0dXMSGQoMY29udGFpbmVyX2lkGAEgASgJSACIAQESEAoDcGlkGAIgASgFSAGIAQESFgoJZXhpdF9jb2RlGAMgASgFSAKIAQFCDwoNX2NvbnRhaW5lcl9pZEIGCgRfcGlkQgwKCl9leGl0X2NvZGUiNwoOUHVibGlzaGVkUG9ydHMSJQoFcG9ydHMYASADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFBvcnQimAEKDVB1Ymxpc2hlZFBvcnQSEQoEbmFtZRgBIAEoCUgAiAEBEhAKCHByb3RvY29sGAIgASgJEhMKC3RhcmdldF9wb3J0GAMgASgNEhsKDnB1Ymxpc2hlZF9wb3J0GAQgASgNSAGIAQESFAoMcHVibGlzaF9tb2RlGAUgASgJQgcKBV9uYW1lQhEKD19wdWJsaXNoZWRfcG9ydCI2CgxQb3J0UHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBvcnRQcm9ibGVtIkcKC1BvcnRQcm9ibGVtEhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEg4KBnJlYXNvbhgDIAEoCSILCglIZWFydGJlYXQiCAoGUmVzeW5jIgcKBUxlYXZlIusDCgxNYW5hZ2VyRnJhbWUSIwoHd2VsY29tZRgBIAEoCzIQLndlZnQudjEuV2VsY29tZUgAEisKC2Fzc2lnbm1lbnRzGAIgASgLMhQud2VmdC52MS5Bc3NpZ25tZW50c0gAEh0KBG1lc2gYAyABKAsyDS53ZWZ0LnYxLk1lc2hIABIbCgNhY2sYBCABKAsyDC53ZWZ0LnYxLkFja0gAEi0KCWhlYXJ0YmVhdBgFIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VySAASJQoIbWFuYWdlcnMYBiABKAsyES53ZWZ0LnYxLk1hbmFnZXJzSAASMAoOc3Vic2NyaWJlX2xvZ3MYByABKAsyFi53ZWZ0LnYxLlN1YnNjcmliZUxvZ3NIABI0ChB1bnN1YnNjcmliZV9sb2dzGAggASgLMhgud2VmdC52MS5VbnN1YnNjcmliZUxvZ3NIABIdCgRyb2xlGAkgASgLMg0ud2VmdC52MS5Sb2xlSAASIwoHcmVtb3ZlZBgKIAEoCzIQLndlZnQudjEuUmVtb3ZlZEgAEjEKD2Fza19rZXJuZWxfbWVzaBgMIAEoCzIWLndlZnQudjEuQXNrS2VybmVsTWVzaEgAEhAKCHNlcXVlbmNlGAsgASgNQgYKBGtpbmQifQoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEgwKBHJvbGUYAiABKAkSIwoIbWFuYWdlcnMYAyABKAsyES53ZWZ0LnYxLk1hbmFnZXJzEisKCWhlYXJ0YmVhdBgEIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VyIi4KCE1hbmFnZXJzEiIKCG1hbmFnZXJzGAEgAygLMhAud2VmdC52MS5NYW5hZ2VyIigKB01hbmFnZXISDwoHbm9kZV9pZBgBIAEoCRIMCgRhZGRyGAIgASgJIt0BCgtBc3NpZ25tZW50cxIQCghjb21wbGV0ZRgBIAEoCBIMCgRtb3JlGAIgASgIEiAKA3B1dBgDIAMoCzITLndlZnQudjEuQXNzaWdubWVudBIOCgZyZW1vdmUYBCADKAkSJQoLcHV0X3NlY3JldHMYBSADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX3NlY3JldHMYBiADKAkSJQoLcHV0X2NvbmZpZ3MYByADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX2NvbmZpZ3MYCCADKAkiIwoHUGF5bG9hZBIKCgJpZBgBIAEoCRIMCgRkYXRhGAIgASgMIkgKCkFzc2lnbm1lbnQSDAoEdGFzaxgBIAEoDBIaCg1yZWdpc3RyeV9hdXRoGAIgASgJSACIAQFCEAoOX3JlZ2lzdHJ5X2F1dGgi+QEKBE1lc2gSEAoIY29tcGxldGUYASABKAgSDAoEbW9yZRgCIAEoCBIQCghyZXZpc2lvbhgDIAEoBBIlCgduZXR3b3JrGAQgASgLMhQud2VmdC52MS5NZXNoTmV0d29yaxIXCg9uZXR3b3JrX3JlbW92ZWQYBSABKAgSJAoJcHV0X25vZGVzGAYgAygLMhEud2VmdC52MS5NZXNoTm9kZRIUCgxyZW1vdmVfbm9kZXMYByADKAkSKgoMcHV0X3NlcnZpY2VzGAggAygLMhQud2VmdC52MS5NZXNoU2VydmljZRIXCg9yZW1vdmVfc2VydmljZXMYCSADKAkiUAoLTWVzaE5ldHdvcmsSDAoEbmFtZRgBIAEoCRIOCgZzdWJuZXQYAiABKAkSCwoDdm5pGAMgASgNEhYKDmRhdGFfcGF0aF9wb3J0GAQgASgNInAKCE1lc2hOb2RlEg8KB25vZGVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SGAoQdW5kZXJsYXlfYWRkcmVzcxgDIAEoCRIXCg9vdmVybGF5X2FkZHJlc3MYBCABKAkSEQoJYWRkcmVzc2VzGAUgAygJIoMBCgtNZXNoU2VydmljZRISCgpzZXJ2aWNlX2lkGAEgASgJEhQKDHNlcnZpY2VfbmFtZRgCIAEoCRIgCgVwb3J0cxgDIAMoCzIRLndlZnQudjEuTWVzaFBvcnQSKAoJZW5kcG9pbnRzGAQgAygLMhUud2VmdC52MS5NZXNoRW5kcG9pbnQiSQoITWVzaFBvcnQSEAoIcHJvdG9jb2wYASABKAkSFgoOcHVibGlzaGVkX3BvcnQYAiABKA0SEwoLdGFyZ2V0X3BvcnQYAyABKA0iVgoMTWVzaEVuZHBvaW50Eg8KB3Rhc2tfaWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRISCgpub2RlX2luZGV4GAMgASgNEhAKCGRyYWluaW5nGAQgASgIIiEKDUFza0tlcm5lbE1lc2gSEAoIcXVlc3Rpb24YASABKA0iFwoDQWNrEhAKCHNlcXVlbmNlGAEgASgNIjQKD0hlYXJ0YmVhdEFuc3dlchIPCgduZXh0X21zGAEgASgNEhAKCGdyYWNlX21zGAIgASgNIhQKBFJvbGUSDAoEcm9sZRgBIAEoCSIZCgdSZW1vdmVkEg4KBnJlYXNvbhgBIAEoCSLCAQoNU3Vic2NyaWJlTG9ncxIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSEAoIdGFza19pZHMYAiADKAkSDgoGc3Rkb3V0GAMgASgIEg4KBnN0ZGVychgEIAEoCBIOCgZmb2xsb3cYBSABKAgSEQoEdGFpbBgGIAEoBUgAiAEBEhIKBXNpbmNlGAcgASgJSAGIAQESEgoFdW50aWwYCCABKAlIAogBAUIHCgVfdGFpbEIICgZfc2luY2VCCAoGX3VudGlsIioKD1Vuc3Vic2NyaWJlTG9ncxIXCg9zdWJzY3JpcHRpb25faWQYASABKAkiTgoSUHVibGlzaExvZ3NSZXF1ZXN0EhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCRIfCgVsaW5lcxgCIAMoCzIQLndlZnQudjEuTG9nTGluZSJLCgdMb2dMaW5lEg8KB3Rhc2tfaWQYASABKAkSDgoGc3RkZXJyGAIgASgIEhEKCXRpbWVzdGFtcBgDIAEoCRIMCgRkYXRhGAQgASgMIhUKE1B1Ymxpc2hMb2dzUmVzcG9uc2Uy0gEKBk5vZGVDQRJjChRHZXRSb290Q0FDZXJ0aWZpY2F0ZRIkLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5HZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEmMKFElzc3VlTm9kZUNlcnRpZmljYXRlEiQud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlcXVlc3QaJS53ZWZ0LnYxLklzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2UykwEKCkRpc3BhdGNoZXISOQoHU2Vzc2lvbhITLndlZnQudjEuQWdlbnRGcmFtZRoVLndlZnQudjEuTWFuYWdlckZyYW1lKAEwARJKCgtQdWJsaXNoTG9ncxIbLndlZnQudjEuUHVibGlzaExvZ3NSZXF1ZXN0Ghwud2VmdC52MS5QdWJsaXNoTG9nc1Jlc3BvbnNlKAFiBnByb3RvMw");
 
 /**
  * @generated from message weft.v1.GetRootCACertificateRequest
@@ -157,6 +157,12 @@ export type AgentFrame = Message<"weft.v1.AgentFrame"> & {
      */
     value: Leave;
     case: "leave";
+  } | {
+    /**
+     * @generated from field: weft.v1.KernelMesh kernel_mesh = 6;
+     */
+    value: KernelMesh;
+    case: "kernelMesh";
   } | { case: undefined; value?: undefined };
 };
 
@@ -166,6 +172,32 @@ export type AgentFrame = Message<"weft.v1.AgentFrame"> & {
  */
 export const AgentFrameSchema: GenMessage<AgentFrame> = /*@__PURE__*/
   messageDesc(file_weft, 4);
+
+/**
+ * What the node's kernel holds of the mesh, when asked.
+ *
+ * @generated from message weft.v1.KernelMesh
+ */
+export type KernelMesh = Message<"weft.v1.KernelMesh"> & {
+  /**
+   * @generated from field: uint32 question = 1;
+   */
+  question: number;
+
+  /**
+   * JSON of KernelMesh (src/datapath/inspect.ts).
+   *
+   * @generated from field: bytes mesh = 2;
+   */
+  mesh: Uint8Array;
+};
+
+/**
+ * Describes the message weft.v1.KernelMesh.
+ * Use `create(KernelMeshSchema)` to create a new message.
+ */
+export const KernelMeshSchema: GenMessage<KernelMesh> = /*@__PURE__*/
+  messageDesc(file_weft, 5);
 
 /**
  * @generated from message weft.v1.Hello
@@ -189,7 +221,7 @@ export type Hello = Message<"weft.v1.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
-  messageDesc(file_weft, 5);
+  messageDesc(file_weft, 6);
 
 /**
  * Everything that changed on a node since its last report; acknowledged once it is durable.
@@ -232,7 +264,7 @@ export type Report = Message<"weft.v1.Report"> & {
  * Use `create(ReportSchema)` to create a new message.
  */
 export const ReportSchema: GenMessage<Report> = /*@__PURE__*/
-  messageDesc(file_weft, 6);
+  messageDesc(file_weft, 7);
 
 /**
  * @generated from message weft.v1.TaskStatusReport
@@ -288,7 +320,7 @@ export type TaskStatusReport = Message<"weft.v1.TaskStatusReport"> & {
  * Use `create(TaskStatusReportSchema)` to create a new message.
  */
 export const TaskStatusReportSchema: GenMessage<TaskStatusReport> = /*@__PURE__*/
-  messageDesc(file_weft, 7);
+  messageDesc(file_weft, 8);
 
 /**
  * @generated from message weft.v1.ContainerStatus
@@ -315,7 +347,7 @@ export type ContainerStatus = Message<"weft.v1.ContainerStatus"> & {
  * Use `create(ContainerStatusSchema)` to create a new message.
  */
 export const ContainerStatusSchema: GenMessage<ContainerStatus> = /*@__PURE__*/
-  messageDesc(file_weft, 8);
+  messageDesc(file_weft, 9);
 
 /**
  * @generated from message weft.v1.PublishedPorts
@@ -332,7 +364,7 @@ export type PublishedPorts = Message<"weft.v1.PublishedPorts"> & {
  * Use `create(PublishedPortsSchema)` to create a new message.
  */
 export const PublishedPortsSchema: GenMessage<PublishedPorts> = /*@__PURE__*/
-  messageDesc(file_weft, 9);
+  messageDesc(file_weft, 10);
 
 /**
  * @generated from message weft.v1.PublishedPort
@@ -369,7 +401,7 @@ export type PublishedPort = Message<"weft.v1.PublishedPort"> & {
  * Use `create(PublishedPortSchema)` to create a new message.
  */
 export const PublishedPortSchema: GenMessage<PublishedPort> = /*@__PURE__*/
-  messageDesc(file_weft, 10);
+  messageDesc(file_weft, 11);
 
 /**
  * @generated from message weft.v1.PortProblems
@@ -386,7 +418,7 @@ export type PortProblems = Message<"weft.v1.PortProblems"> & {
  * Use `create(PortProblemsSchema)` to create a new message.
  */
 export const PortProblemsSchema: GenMessage<PortProblems> = /*@__PURE__*/
-  messageDesc(file_weft, 11);
+  messageDesc(file_weft, 12);
 
 /**
  * @generated from message weft.v1.PortProblem
@@ -413,7 +445,7 @@ export type PortProblem = Message<"weft.v1.PortProblem"> & {
  * Use `create(PortProblemSchema)` to create a new message.
  */
 export const PortProblemSchema: GenMessage<PortProblem> = /*@__PURE__*/
-  messageDesc(file_weft, 12);
+  messageDesc(file_weft, 13);
 
 /**
  * @generated from message weft.v1.Heartbeat
@@ -426,7 +458,7 @@ export type Heartbeat = Message<"weft.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_weft, 13);
+  messageDesc(file_weft, 14);
 
 /**
  * @generated from message weft.v1.Resync
@@ -439,7 +471,7 @@ export type Resync = Message<"weft.v1.Resync"> & {
  * Use `create(ResyncSchema)` to create a new message.
  */
 export const ResyncSchema: GenMessage<Resync> = /*@__PURE__*/
-  messageDesc(file_weft, 14);
+  messageDesc(file_weft, 15);
 
 /**
  * @generated from message weft.v1.Leave
@@ -452,7 +484,7 @@ export type Leave = Message<"weft.v1.Leave"> & {
  * Use `create(LeaveSchema)` to create a new message.
  */
 export const LeaveSchema: GenMessage<Leave> = /*@__PURE__*/
-  messageDesc(file_weft, 15);
+  messageDesc(file_weft, 16);
 
 /**
  * @generated from message weft.v1.ManagerFrame
@@ -523,6 +555,12 @@ export type ManagerFrame = Message<"weft.v1.ManagerFrame"> & {
      */
     value: Removed;
     case: "removed";
+  } | {
+    /**
+     * @generated from field: weft.v1.AskKernelMesh ask_kernel_mesh = 12;
+     */
+    value: AskKernelMesh;
+    case: "askKernelMesh";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -539,7 +577,7 @@ export type ManagerFrame = Message<"weft.v1.ManagerFrame"> & {
  * Use `create(ManagerFrameSchema)` to create a new message.
  */
 export const ManagerFrameSchema: GenMessage<ManagerFrame> = /*@__PURE__*/
-  messageDesc(file_weft, 16);
+  messageDesc(file_weft, 17);
 
 /**
  * @generated from message weft.v1.Welcome
@@ -571,7 +609,7 @@ export type Welcome = Message<"weft.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_weft, 17);
+  messageDesc(file_weft, 18);
 
 /**
  * @generated from message weft.v1.Managers
@@ -588,7 +626,7 @@ export type Managers = Message<"weft.v1.Managers"> & {
  * Use `create(ManagersSchema)` to create a new message.
  */
 export const ManagersSchema: GenMessage<Managers> = /*@__PURE__*/
-  messageDesc(file_weft, 18);
+  messageDesc(file_weft, 19);
 
 /**
  * @generated from message weft.v1.Manager
@@ -610,7 +648,7 @@ export type Manager = Message<"weft.v1.Manager"> & {
  * Use `create(ManagerSchema)` to create a new message.
  */
 export const ManagerSchema: GenMessage<Manager> = /*@__PURE__*/
-  messageDesc(file_weft, 19);
+  messageDesc(file_weft, 20);
 
 /**
  * @generated from message weft.v1.Assignments
@@ -668,7 +706,7 @@ export type Assignments = Message<"weft.v1.Assignments"> & {
  * Use `create(AssignmentsSchema)` to create a new message.
  */
 export const AssignmentsSchema: GenMessage<Assignments> = /*@__PURE__*/
-  messageDesc(file_weft, 20);
+  messageDesc(file_weft, 21);
 
 /**
  * @generated from message weft.v1.Payload
@@ -690,7 +728,7 @@ export type Payload = Message<"weft.v1.Payload"> & {
  * Use `create(PayloadSchema)` to create a new message.
  */
 export const PayloadSchema: GenMessage<Payload> = /*@__PURE__*/
-  messageDesc(file_weft, 21);
+  messageDesc(file_weft, 22);
 
 /**
  * @generated from message weft.v1.Assignment
@@ -714,7 +752,7 @@ export type Assignment = Message<"weft.v1.Assignment"> & {
  * Use `create(AssignmentSchema)` to create a new message.
  */
 export const AssignmentSchema: GenMessage<Assignment> = /*@__PURE__*/
-  messageDesc(file_weft, 22);
+  messageDesc(file_weft, 23);
 
 /**
  * @generated from message weft.v1.Mesh
@@ -773,7 +811,7 @@ export type Mesh = Message<"weft.v1.Mesh"> & {
  * Use `create(MeshSchema)` to create a new message.
  */
 export const MeshSchema: GenMessage<Mesh> = /*@__PURE__*/
-  messageDesc(file_weft, 23);
+  messageDesc(file_weft, 24);
 
 /**
  * @generated from message weft.v1.MeshNetwork
@@ -805,7 +843,7 @@ export type MeshNetwork = Message<"weft.v1.MeshNetwork"> & {
  * Use `create(MeshNetworkSchema)` to create a new message.
  */
 export const MeshNetworkSchema: GenMessage<MeshNetwork> = /*@__PURE__*/
-  messageDesc(file_weft, 24);
+  messageDesc(file_weft, 25);
 
 /**
  * @generated from message weft.v1.MeshNode
@@ -842,7 +880,7 @@ export type MeshNode = Message<"weft.v1.MeshNode"> & {
  * Use `create(MeshNodeSchema)` to create a new message.
  */
 export const MeshNodeSchema: GenMessage<MeshNode> = /*@__PURE__*/
-  messageDesc(file_weft, 25);
+  messageDesc(file_weft, 26);
 
 /**
  * @generated from message weft.v1.MeshService
@@ -874,7 +912,7 @@ export type MeshService = Message<"weft.v1.MeshService"> & {
  * Use `create(MeshServiceSchema)` to create a new message.
  */
 export const MeshServiceSchema: GenMessage<MeshService> = /*@__PURE__*/
-  messageDesc(file_weft, 26);
+  messageDesc(file_weft, 27);
 
 /**
  * @generated from message weft.v1.MeshPort
@@ -901,7 +939,7 @@ export type MeshPort = Message<"weft.v1.MeshPort"> & {
  * Use `create(MeshPortSchema)` to create a new message.
  */
 export const MeshPortSchema: GenMessage<MeshPort> = /*@__PURE__*/
-  messageDesc(file_weft, 27);
+  messageDesc(file_weft, 28);
 
 /**
  * @generated from message weft.v1.MeshEndpoint
@@ -935,7 +973,24 @@ export type MeshEndpoint = Message<"weft.v1.MeshEndpoint"> & {
  * Use `create(MeshEndpointSchema)` to create a new message.
  */
 export const MeshEndpointSchema: GenMessage<MeshEndpoint> = /*@__PURE__*/
-  messageDesc(file_weft, 28);
+  messageDesc(file_weft, 29);
+
+/**
+ * @generated from message weft.v1.AskKernelMesh
+ */
+export type AskKernelMesh = Message<"weft.v1.AskKernelMesh"> & {
+  /**
+   * @generated from field: uint32 question = 1;
+   */
+  question: number;
+};
+
+/**
+ * Describes the message weft.v1.AskKernelMesh.
+ * Use `create(AskKernelMeshSchema)` to create a new message.
+ */
+export const AskKernelMeshSchema: GenMessage<AskKernelMesh> = /*@__PURE__*/
+  messageDesc(file_weft, 30);
 
 /**
  * @generated from message weft.v1.Ack
@@ -952,7 +1007,7 @@ export type Ack = Message<"weft.v1.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_weft, 29);
+  messageDesc(file_weft, 31);
 
 /**
  * @generated from message weft.v1.HeartbeatAnswer
@@ -978,7 +1033,7 @@ export type HeartbeatAnswer = Message<"weft.v1.HeartbeatAnswer"> & {
  * Use `create(HeartbeatAnswerSchema)` to create a new message.
  */
 export const HeartbeatAnswerSchema: GenMessage<HeartbeatAnswer> = /*@__PURE__*/
-  messageDesc(file_weft, 30);
+  messageDesc(file_weft, 32);
 
 /**
  * @generated from message weft.v1.Role
@@ -995,7 +1050,7 @@ export type Role = Message<"weft.v1.Role"> & {
  * Use `create(RoleSchema)` to create a new message.
  */
 export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
-  messageDesc(file_weft, 31);
+  messageDesc(file_weft, 33);
 
 /**
  * @generated from message weft.v1.Removed
@@ -1012,7 +1067,7 @@ export type Removed = Message<"weft.v1.Removed"> & {
  * Use `create(RemovedSchema)` to create a new message.
  */
 export const RemovedSchema: GenMessage<Removed> = /*@__PURE__*/
-  messageDesc(file_weft, 32);
+  messageDesc(file_weft, 34);
 
 /**
  * @generated from message weft.v1.SubscribeLogs
@@ -1064,7 +1119,7 @@ export type SubscribeLogs = Message<"weft.v1.SubscribeLogs"> & {
  * Use `create(SubscribeLogsSchema)` to create a new message.
  */
 export const SubscribeLogsSchema: GenMessage<SubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 33);
+  messageDesc(file_weft, 35);
 
 /**
  * @generated from message weft.v1.UnsubscribeLogs
@@ -1081,7 +1136,7 @@ export type UnsubscribeLogs = Message<"weft.v1.UnsubscribeLogs"> & {
  * Use `create(UnsubscribeLogsSchema)` to create a new message.
  */
 export const UnsubscribeLogsSchema: GenMessage<UnsubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 34);
+  messageDesc(file_weft, 36);
 
 /**
  * @generated from message weft.v1.PublishLogsRequest
@@ -1105,7 +1160,7 @@ export type PublishLogsRequest = Message<"weft.v1.PublishLogsRequest"> & {
  * Use `create(PublishLogsRequestSchema)` to create a new message.
  */
 export const PublishLogsRequestSchema: GenMessage<PublishLogsRequest> = /*@__PURE__*/
-  messageDesc(file_weft, 35);
+  messageDesc(file_weft, 37);
 
 /**
  * @generated from message weft.v1.LogLine
@@ -1137,7 +1192,7 @@ export type LogLine = Message<"weft.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_weft, 36);
+  messageDesc(file_weft, 38);
 
 /**
  * @generated from message weft.v1.PublishLogsResponse
@@ -1150,7 +1205,7 @@ export type PublishLogsResponse = Message<"weft.v1.PublishLogsResponse"> & {
  * Use `create(PublishLogsResponseSchema)` to create a new message.
  */
 export const PublishLogsResponseSchema: GenMessage<PublishLogsResponse> = /*@__PURE__*/
-  messageDesc(file_weft, 37);
+  messageDesc(file_weft, 39);
 
 /**
  * The only service that a caller without a certificate may use.

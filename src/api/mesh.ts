@@ -1,0 +1,132 @@
+/**
+ * `/weft/mesh`: for each published port the endpoints as each node's kernel has them, read back for this answer,
+ * beside what the managers want. Weft's own path; Docker has nothing of the kind.
+ */
+import { findService } from "../cluster/finders.ts";
+import type { Snapshot } from "../cluster/store.ts";
+import type { KernelMesh } from "../datapath/inspect.ts";
+import type { MeshEndpoint, MeshPort, MeshService } from "../datapath/view.ts";
+import type { MeshSurvey } from "../dispatcher/assignment.ts";
+import type { Answer, ApiCall } from "./call.ts";
+import { requireManager } from "./manager.ts";
+
+/** What a node's kernel does with packets for an endpoint. `absent`: it knows no way there. */
+export type KernelState = "live" | "draining" | "hidden" | "absent";
+
+export interface MeshAnswer {
+  /** The endpoint revision that the managers have told. */
+  readonly Revision: number;
+  readonly Nodes: readonly MeshNodeAnswer[];
+  readonly Services: readonly MeshServiceAnswer[];
+}
+
+export interface MeshNodeAnswer {
+  readonly ID: string;
+  readonly Hostname: string;
+  /** False when it has no session, or did not answer in time. */
+  readonly Answered: boolean;
+  /** The endpoint revision that its kernel has. */
+  readonly Revision: number;
+}
+
+export interface MeshServiceAnswer {
+  readonly ID: string;
+  readonly Name: string;
+  readonly Ports: readonly MeshPortAnswer[];
+}
+
+export interface MeshPortAnswer {
+  readonly Protocol: string;
+  readonly PublishedPort: number;
+  readonly TargetPort: number;
+  readonly Endpoints: readonly MeshEndpointAnswer[];
+}
+
+export interface MeshEndpointAnswer {
+  readonly TaskID: string;
+  readonly Slot?: number;
+  readonly Address: string;
+  /** The node that runs it. */
+  readonly NodeID: string;
+  /** As the managers want it. */
+  readonly Wanted: string;
+  /** By the node's id, as its kernel has it. */
+  readonly Kernels: Readonly<
+    Record<string, { readonly State: KernelState; readonly Connections: number }>
+  >;
+}
+
+export async function inspectMesh(call: ApiCall): Promise<Answer> {
+  const manager = requireManager(call.context);
+  const survey = await manager.surveyMesh();
+  const service = call.query.get("service") ?? "";
+  const answer = meshAnswer(survey, manager.store.view());
+  if (service === "") return { status: 200, body: answer };
+  const { id } = findService(manager.store.view(), service);
+  const isMeant = ({ ID }: MeshServiceAnswer) => ID === id;
+  return { status: 200, body: { ...answer, Services: answer.Services.filter(isMeant) } };
+}
+
+/** Pure: the survey, with the names that the store has for it. */
+export function meshAnswer({ mesh, kernels }: MeshSurvey, snapshot: Snapshot): MeshAnswer {
+  const nodes = mesh.nodes.map(({ nodeID }): MeshNodeAnswer => {
+    const kernel = kernels.get(nodeID);
+    return {
+      ID: nodeID,
+      Hostname: snapshot.get("node", nodeID)?.description?.hostname ?? nodeID,
+      Answered: kernel !== undefined,
+      Revision: kernel?.revision ?? 0,
+    };
+  });
+  const nodeIDs = new Map(mesh.nodes.map(({ index, nodeID }) => [index, nodeID]));
+  const services = mesh.services.map((service) =>
+    serviceAnswer(service, { snapshot, kernels, nodeIDs }),
+  );
+  return { Revision: mesh.revision, Nodes: nodes, Services: services };
+}
+
+interface Facts {
+  readonly snapshot: Snapshot;
+  readonly kernels: ReadonlyMap<string, KernelMesh>;
+  readonly nodeIDs: ReadonlyMap<number, string>;
+}
+
+function serviceAnswer(service: MeshService, facts: Facts): MeshServiceAnswer {
+  return {
+    ID: service.serviceID,
+    Name: service.serviceName,
+    Ports: service.ports.map((port) => ({
+      Protocol: port.protocol,
+      PublishedPort: port.publishedPort,
+      TargetPort: port.targetPort,
+      Endpoints: service.endpoints.map((endpoint) => endpointAnswer(endpoint, port, facts)),
+    })),
+  };
+}
+
+function endpointAnswer(endpoint: MeshEndpoint, port: MeshPort, facts: Facts): MeshEndpointAnswer {
+  const slot = facts.snapshot.get("task", endpoint.taskID)?.slot;
+  const kernels = [...facts.kernels].map(([nodeID, kernel]) => {
+    const Connections = kernel.connections[endpoint.address] ?? 0;
+    return [nodeID, { State: stateIn(kernel, endpoint, port), Connections }] as const;
+  });
+  return {
+    TaskID: endpoint.taskID,
+    ...(slot === undefined ? {} : { Slot: slot }),
+    Address: endpoint.address,
+    NodeID: facts.nodeIDs.get(endpoint.nodeIndex) ?? "",
+    Wanted: endpoint.state,
+    Kernels: Object.fromEntries(kernels),
+  };
+}
+
+function stateIn(kernel: KernelMesh, endpoint: MeshEndpoint, port: MeshPort): KernelState {
+  const here = kernel.ports.find(
+    ({ protocol, publishedPort }) =>
+      protocol === port.protocol && publishedPort === port.publishedPort,
+  );
+  if (here?.live.includes(endpoint.address) === true) return "live";
+  if (!kernel.routed.includes(endpoint.address)) return "absent";
+  // Routed to and given nothing new: a kernel that is behind may still say so of one that is wanted live.
+  return endpoint.state === "live" ? "draining" : endpoint.state;
+}

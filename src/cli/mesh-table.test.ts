@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { MeshAnswer } from "../api/mesh.ts";
+import { describeMesh, describeService } from "./mesh-table.ts";
+
+const ANSWER: MeshAnswer = {
+  Revision: 12,
+  Nodes: [
+    { ID: "a", Hostname: "n1", Answered: true, Revision: 12 },
+    { ID: "b", Hostname: "n2", Answered: true, Revision: 9 },
+    { ID: "c", Hostname: "n3", Answered: false, Revision: 0 },
+  ],
+  Services: [
+    {
+      ID: "s",
+      Name: "web",
+      Ports: [
+        {
+          ...{ Protocol: "tcp", PublishedPort: 8080, TargetPort: 80 },
+          Endpoints: [
+            {
+              ...{ TaskID: "t1", Slot: 1, Address: "10.255.0.9", NodeID: "a", Wanted: "draining" },
+              Kernels: {
+                a: { State: "draining", Connections: 3 },
+                b: { State: "live", Connections: 0 },
+              },
+            },
+          ],
+        },
+      ],
+    },
+  ],
+};
+
+test("each port on each node, and which kernel lags", () => {
+  assert.deepEqual(describeMesh(ANSWER), [
+    "SERVICE   PORT           NODE   LIVE   DRAINING   HIDDEN   CONNECTIONS   KERNEL",
+    "web       8080->80/tcp   n1     0      1          0        3             up to date",
+    "web       8080->80/tcp   n2     1      0          0        0             at revision 9 of 12",
+    "web       8080->80/tcp   n3     ?      ?          ?        ?             does not answer",
+  ]);
+});
+
+test("each endpoint of a service", () => {
+  assert.deepEqual(describeService(ANSWER).slice(0, 2), [
+    "TASK    PORT           ADDRESS      RUNS ON   WANTED     KERNEL OF n1       KERNEL OF n2   KERNEL OF n3",
+    "web.1   8080->80/tcp   10.255.0.9   n1        draining   draining, 3 conn   live           ?",
+  ]);
+});

@@ -1,0 +1,80 @@
+/** What `weft mesh` prints, from the daemon's answer. Pure. */
+import type {
+  KernelState,
+  MeshAnswer,
+  MeshEndpointAnswer,
+  MeshNodeAnswer,
+  MeshPortAnswer,
+} from "../api/mesh.ts";
+
+/** A line for each published port on each node. */
+export function describeMesh(answer: MeshAnswer): string[] {
+  const head = ["SERVICE", "PORT", "NODE", "LIVE", "DRAINING", "HIDDEN", "CONNECTIONS", "KERNEL"];
+  const rows = answer.Services.flatMap(({ Name, Ports }) =>
+    Ports.flatMap((port) => answer.Nodes.map((node) => portRow(Name, port, node, answer.Revision))),
+  );
+  return align([head, ...rows]);
+}
+
+/** A line for each endpoint, with each node's kernel as a column. */
+export function describeService(answer: MeshAnswer): string[] {
+  const names = new Map(answer.Nodes.map(({ ID, Hostname }) => [ID, Hostname]));
+  const head = ["TASK", "PORT", "ADDRESS", "RUNS ON", "WANTED"];
+  const columns = answer.Nodes.map(({ Hostname }) => `KERNEL OF ${Hostname}`);
+  const rows = answer.Services.flatMap(({ Name, Ports }) =>
+    Ports.flatMap((port) =>
+      port.Endpoints.map((endpoint) => [
+        `${Name}.${endpoint.Slot ?? endpoint.TaskID}`,
+        nameOf(port),
+        endpoint.Address,
+        names.get(endpoint.NodeID) ?? endpoint.NodeID,
+        endpoint.Wanted,
+        ...answer.Nodes.map((node) => endpointCell(endpoint, node)),
+      ]),
+    ),
+  );
+  const lag = answer.Nodes.map((node) => `${node.Hostname}: ${lagOf(node, answer.Revision)}`);
+  return [...align([[...head, ...columns], ...rows]), "", ...lag];
+}
+
+function portRow(
+  service: string,
+  port: MeshPortAnswer,
+  node: MeshNodeAnswer,
+  revision: number,
+): string[] {
+  const kernels = port.Endpoints.flatMap(({ Kernels }) => Kernels[node.ID] ?? []);
+  const count = (state: KernelState) =>
+    String(kernels.filter(({ State }) => State === state).length);
+  const connections = kernels.reduce((sum, { Connections }) => sum + Connections, 0);
+  const counts = [count("live"), count("draining"), count("hidden"), String(connections)];
+  const shown = node.Answered ? counts : counts.map(() => "?");
+  return [service, nameOf(port), node.Hostname, ...shown, lagOf(node, revision)];
+}
+
+function endpointCell({ Kernels }: MeshEndpointAnswer, { ID }: MeshNodeAnswer): string {
+  const kernel = Kernels[ID];
+  if (kernel === undefined) return "?";
+  return kernel.Connections === 0 ? kernel.State : `${kernel.State}, ${kernel.Connections} conn`;
+}
+
+function lagOf({ Answered, Revision }: MeshNodeAnswer, revision: number): string {
+  if (!Answered) return "does not answer";
+  return Revision === revision ? "up to date" : `at revision ${Revision} of ${revision}`;
+}
+
+function nameOf({ Protocol, PublishedPort, TargetPort }: MeshPortAnswer): string {
+  return `${PublishedPort}->${TargetPort}/${Protocol}`;
+}
+
+function align(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => (row[column] ?? "").length)),
+  );
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("   ")
+      .trimEnd(),
+  );
+}
