@@ -2,7 +2,7 @@
  * The manager's answer to nodes that ask for a certificate: by join token a new node becomes a member,
  * by its present certificate a member gets the next one. Whoever the store does not know gets nothing.
  */
-import { isIP } from "node:net";
+import { isIPv4 } from "node:net";
 import type { Clock } from "../base/clock.ts";
 import {
   ForbiddenError,
@@ -25,6 +25,9 @@ import { nodeValidityMs, theCluster } from "./cluster-ca.ts";
 import type { NodeIdentity } from "./identity.ts";
 import { isSameToken } from "./join-token.ts";
 import type { RootCA } from "./root-ca.ts";
+
+/** As much of what is no address is repeated in its refusal. */
+const ADDRESS_LENGTH_SHOWN = 64;
 
 export interface NodeCAComponents {
   readonly store: Store;
@@ -169,6 +172,10 @@ function decodeAvailability(text: string): NodeAvailability {
 
 function decodeAddress(text: string): string | undefined {
   if (text === "") return undefined;
-  if (isIP(text) === 0) throw new InvalidParameterError(`invalid advertised address "${text}"`);
+  if (!isIPv4(text)) {
+    throw new InvalidParameterError(
+      `invalid advertised address "${text.slice(0, ADDRESS_LENGTH_SHOWN)}": expected an IPv4 address`,
+    );
+  }
   return text;
 }

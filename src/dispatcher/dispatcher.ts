@@ -36,7 +36,7 @@ import {
   NodeSession,
   type SessionStream,
 } from "./session.ts";
-import { decodeDescription } from "./wire-objects.ts";
+import { decodeAdvertiseAddr, decodeDescription } from "./wire-objects.ts";
 import { decodePortProblems, decodeStatus } from "./wire-status.ts";
 
 /** Ours sends four; one that sends more than this has its session ended, as the store cannot be had faster. */
@@ -213,7 +213,7 @@ export class Dispatcher implements Startable {
       return;
     }
     const description = decodeDescription(hello.description);
-    const addr = hello.advertiseAddr === "" ? accepted.remoteAddress : hello.advertiseAddr;
+    const addr = decodeAdvertiseAddr(hello.advertiseAddr) ?? accepted.remoteAddress;
     this.#sessions.get(session.nodeID)?.cut();
     this.#sessions.set(session.nodeID, session);
     this.#liveness.connected(session.nodeID);

@@ -18,14 +18,18 @@ import { encodeDescription } from "./wire-objects.ts";
 const HOUR_MS = 3_600_000;
 
 /** How a session that begins with these credentials ends; "welcome" when it does not. */
-async function tryStream(addr: string, credentials: ChannelCredentials): Promise<string> {
+async function tryStream(
+  addr: string,
+  credentials: ChannelCredentials,
+  advertiseAddr = "",
+): Promise<string> {
   const client = new RpcClient({ addr, credentials, serverName: "swarm-manager" });
   const stream = client.duplex(DispatcherService.method.session);
   try {
     return await new Promise<string>((resolve) => {
       stream.on("data", ({ kind }) => resolve(kind.case ?? ""));
       stream.on("error", (error) => resolve(client.error(error).message));
-      const value = { description: encodeDescription(describeHost("x")), advertiseAddr: "" };
+      const value = { description: encodeDescription(describeHost("x")), advertiseAddr };
       stream.write(create(AgentFrameSchema, { kind: { case: "hello", value } }));
     });
   } finally {
@@ -92,6 +96,20 @@ test("a certificate for another cluster, or for nobody, is told so", async () =>
   assert.equal(await tryStream(cluster.addr, credentials), "removed");
   const good = await credentialsFrom(cluster, cluster.rootCA, { identity });
   assert.equal(await tryStream(cluster.addr, good), "welcome");
+});
+
+test("a member that calls something else than an address its own gets no session", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const { identity } = await cluster.join("n1");
+  const credentials = await credentialsFrom(cluster, cluster.rootCA, { identity });
+  for (const hostile of [
+    "192.168.99.7 } ; flush ruleset #",
+    "192.168.99.7\nlink del eth0",
+    "fd00::7",
+  ])
+    assert.match(await tryStream(cluster.addr, credentials, hostile), /invalid advertised address/);
+  assert.equal(cluster.store.view().get("node", identity.nodeID)?.status.addr, "127.0.0.1");
+  assert.equal(await tryStream(cluster.addr, credentials, "192.168.99.7"), "welcome");
 });
 
 test("a port that is taken is said in plain words", async () => {

@@ -2,6 +2,7 @@
  * The mesh as the store has it: services with their ingress ports, endpoints and the nodes between them.
  * Pure and incremental: a change of one service costs the same whether there are ten or ten thousand.
  */
+import { isIPv4 } from "node:net";
 import { isDeepStrictEqual } from "node:util";
 import type { TaskID } from "../base/ids.ts";
 import { isTaskStateAtLeast, type Node, type Task } from "../cluster/objects.ts";
@@ -117,7 +118,8 @@ function networkOf(snapshot: Snapshot): MeshConfig["network"] {
 /** A node that is down stays a member: it comes back with its address, and may be a client meanwhile. One that left is a stranger. */
 function meshNodeOf(node: Node | undefined): MeshNode | undefined {
   if (node?.index === undefined || node.ingressAddress === undefined) return undefined;
-  if (hasLeft(node)) return undefined;
+  // One that came by IPv6 has no address that the tunnel could use, and would spoil everybody's rules.
+  if (hasLeft(node) || !isIPv4(node.status.addr)) return undefined;
   return {
     nodeID: node.id,
     index: node.index,

@@ -1,4 +1,5 @@
 /** Whole objects on the wire: JSON, as everywhere. */
+import { isIPv4 } from "node:net";
 import { create } from "@bufbuild/protobuf";
 import { InvalidParameterError } from "../base/errors.ts";
 import type { NodeDescription, Resources, Task } from "../cluster/objects.ts";
@@ -15,8 +16,10 @@ import {
 
 /** A description is a few hundred bytes; plugins and labels may make it some kilobytes. */
 const DESCRIPTION_BYTES_MAX = 65_536;
-/** Addresses of one host that the mesh takes note of; the rest are not known as members' own. */
+/** IPv4 addresses of one host that the mesh takes note of; the rest are not known as members' own. */
 const ADDRESSES_MAX = 256;
+/** As much of what is no address is repeated in its refusal. */
+const ADDR_LENGTH_SHOWN = 64;
 
 export function encodeDescription(description: NodeDescription): Uint8Array {
   return Buffer.from(JSON.stringify(description));
@@ -45,9 +48,23 @@ export function decodeDescription(bytes: Uint8Array): NodeDescription {
       plugins,
     },
     addresses: list(root["addresses"], "addresses")
-      .slice(0, ADDRESSES_MAX)
-      .map((value) => text(value, "addresses")),
+      .map((value) => text(value, "addresses"))
+      .filter((address) => isIPv4(address))
+      .slice(0, ADDRESSES_MAX),
   };
+}
+
+/**
+ * Where a node wants to be reached; undefined when it leaves that to its manager. It becomes part of every other
+ * node's rules, so nothing but an address may come through here.
+ */
+export function decodeAdvertiseAddr(addr: string): string | undefined {
+  if (addr === "") return undefined;
+  if (!isIPv4(addr))
+    throw new InvalidParameterError(
+      `invalid advertised address "${addr.slice(0, ADDR_LENGTH_SHOWN)}": expected an IPv4 address`,
+    );
+  return addr;
 }
 
 export function encodeAssignment(assignment: TaskAssignment): Assignment {
