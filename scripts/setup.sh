@@ -14,7 +14,7 @@ trap 'on_exit' EXIT
 on_exit() { restore_policy; [ -z "${apt_log:-}" ] || rm -f "$apt_log"; }
 
 # program:package
-required="nft:nftables ip:iproute2 iptables:iptables dockerd:docker.io conntrack:conntrack
+required="nft:nftables ip:iproute2 iptables:iptables dockerd:docker.io conntrack:conntrack ping:iputils-ping
   busybox:busybox-static nginx:nginx-light dnsmasq:dnsmasq-base curl:curl ps:procps
   nsenter:util-linux tar:tar serf:serf haproxy:haproxy"
 bench="wrk:wrk iperf3:iperf3

@@ -10,6 +10,7 @@ import { type Command, UsageError } from "./command.ts";
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   daemon: async () => (await import("./daemon.ts")).daemonCommand,
   keeper: async () => (await import("./keeper.ts")).keeperCommand,
+  doctor: async () => (await import("./doctor.ts")).doctorCommand,
   reset: async () => (await import("./reset.ts")).resetCommand,
   mesh: async () => (await import("./mesh.ts")).meshCommand,
   demo: async () => (await import("./demo.ts")).demoCommand,

@@ -7,7 +7,8 @@ import { distrustLinks, readFirewalld, trustLinks } from "./firewalld.ts";
 import type { Nft } from "./nft/nft.ts";
 import type { RunTool } from "./run.ts";
 
-const DROPS =
+/** Said where the host drops and nothing of the Engine's is there to accept in. */
+export const DROPS =
   "the host's firewall drops forwarded packets (FORWARD policy DROP), and there is no DOCKER-USER chain to accept the mesh's in: start the Docker Engine again, or accept packets from and to weft0 and wv+ there";
 
 export class HostFirewalls {

@@ -1,0 +1,176 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { findingsOf } from "./checks.ts";
+import type { HostFacts, MeshFacts, PeerFacts } from "./facts.ts";
+import { exitCodeOf, renderFindings } from "./finding.ts";
+
+const peer: PeerFacts = {
+  underlay: "192.168.99.101",
+  overlay: "10.255.0.3",
+  underlaySmall: true,
+  underlayFull: true,
+  small: true,
+  full: true,
+};
+
+const mesh: MeshFacts = {
+  subnet: "10.255.0.0/16",
+  local: "192.168.99.100",
+  tunnelMTU: 1450,
+  uplinkMTU: 1500,
+  tunnelUp: true,
+  tables: ["inet weft", "netdev weft"],
+  peers: [peer],
+};
+
+const well: HostFacts = {
+  isRoot: true,
+  release: "6.1.0",
+  lacks: new Map(),
+  missingTools: [],
+  canPing: true,
+  forwarding: true,
+  hasDefaultRoute: true,
+  hostRoutes: ["172.17.0.0/16", "192.168.99.0/24"],
+  takenPorts: [],
+  engine: { version: "20.10.24", swarm: "inactive" },
+  member: { state: "active", isManager: false, error: "", managers: ["192.168.99.101:2377"] },
+  busyPorts: [],
+  managers: [{ addr: "192.168.99.101:2377", skewMs: 10 }],
+  mesh,
+  firewallLacks: [],
+  firewallProblems: [],
+};
+
+const fresh: HostFacts = {
+  ...well,
+  forwarding: false,
+  member: { state: "inactive", isManager: false, error: "", managers: [] },
+  busyPorts: undefined,
+  managers: [],
+  mesh: undefined,
+  firewallLacks: ["DOCKER-USER lacks -i weft0"],
+};
+
+const withPeer = (overrides: Partial<PeerFacts>): HostFacts => ({
+  ...well,
+  mesh: { ...mesh, peers: [{ ...peer, ...overrides }] },
+});
+
+const AILMENTS: readonly (readonly [string, HostFacts, "warn" | "fail", RegExp])[] = [
+  [
+    "an old kernel",
+    { ...fresh, lacks: new Map([["egress", "Error"]]) },
+    "fail",
+    /lacks egress.*5\.16/,
+  ],
+  ["a missing tool", { ...fresh, missingTools: ["conntrack"] }, "fail", /not found: conntrack/],
+  ["no rights", { ...fresh, isRoot: false }, "fail", /not root/],
+  ["an Engine that is down", { ...fresh, engine: undefined }, "fail", /does not answer/],
+  [
+    "an Engine in swarm mode",
+    { ...fresh, engine: { version: "20", swarm: "active" } },
+    "fail",
+    /swarm mode itself/,
+  ],
+  ["no daemon", { ...fresh, member: undefined }, "warn", /no weft daemon/],
+  ["a taken manager's port", { ...fresh, takenPorts: ["2377/tcp"] }, "fail", /cannot be a manager/],
+  ["a taken tunnel's port", { ...fresh, takenPorts: ["4789/udp"] }, "warn", /another tunnel/],
+  [
+    "a published port that is busy",
+    { ...well, busyPorts: [{ port: "22/tcp", reason: "address already in use" }] },
+    "warn",
+    /port 22\/tcp is not answered.*address already in use/,
+  ],
+  ["no keeper", { ...well, busyPorts: undefined }, "fail", /keeper does not answer/],
+  ["forwarding that is off", { ...well, forwarding: false }, "fail", /ip_forward is 0/],
+  ["no default route", { ...well, hasDefaultRoute: false }, "warn", /no default route/],
+  ["a closed firewall", { ...well, firewallLacks: ["DOCKER-USER lacks x"] }, "fail", /lacks x/],
+  ["a firewall that drops", { ...fresh, firewallProblems: ["it drops"] }, "fail", /it drops/],
+  [
+    "a manager that is away",
+    { ...well, managers: [{ addr: "1.2.3.4:2377", error: "ECONNREFUSED" }] },
+    "fail",
+    /1\.2\.3\.4:2377.*ECONNREFUSED/,
+  ],
+  [
+    "a clock that is off",
+    { ...well, managers: [{ addr: "1.2.3.4:2377", skewMs: -120_000 }] },
+    "warn",
+    /-120 s off/,
+  ],
+  [
+    "a clock that is far off",
+    { ...well, managers: [{ addr: "1.2.3.4:2377", skewMs: 4_000_000 }] },
+    "fail",
+    /4000 s off/,
+  ],
+  [
+    "a missing table",
+    { ...well, mesh: { ...mesh, tables: ["netdev weft"] } },
+    "fail",
+    /table inet weft is missing/,
+  ],
+  [
+    "a tunnel that is down",
+    { ...well, mesh: { ...mesh, tunnelUp: false } },
+    "fail",
+    /weft0 is down/,
+  ],
+  [
+    "an address that is gone",
+    { ...well, mesh: { ...mesh, uplinkMTU: undefined } },
+    "fail",
+    /no link of this host has 192\.168\.99\.100/,
+  ],
+  [
+    "too large a tunnel",
+    { ...well, mesh: { ...mesh, uplinkMTU: 1400 } },
+    "fail",
+    /MTU 1450, too much/,
+  ],
+  [
+    "an overlapping bridge",
+    { ...well, hostRoutes: ["10.255.8.0/24"] },
+    "warn",
+    /10\.255\.8\.0\/24, which overlaps with the mesh's 10\.255\.0\.0\/16/,
+  ],
+  ["an MTU black hole", withPeer({ full: false, underlayFull: false }), "fail", /MTU black hole/],
+  ["a closed tunnel", withPeer({ full: false, small: false }), "fail", /4789\/udp is closed/],
+  [
+    "a peer that is down",
+    withPeer({ full: false, small: false, underlaySmall: false, underlayFull: false }),
+    "fail",
+    /host does not answer/,
+  ],
+];
+
+describe("the doctor", () => {
+  for (const [name, facts] of [
+    ["a member that is well", well],
+    ["a host that is ready to join", fresh],
+  ] as const) {
+    it(`finds nothing wrong with ${name}`, () => {
+      const findings = findingsOf(facts);
+      assert.deepEqual([...new Set(findings.map(({ level }) => level))], ["ok"]);
+      assert.equal(exitCodeOf(findings), 0);
+    });
+  }
+  for (const [name, facts, level, said] of AILMENTS) {
+    it(`names ${name}, alone, with a cure`, () => {
+      const findings = findingsOf(facts).filter((one) => one.level !== "ok");
+      assert.deepEqual(
+        findings.map((one) => one.level),
+        [level],
+      );
+      assert.match(`${findings[0]?.about} ${findings[0]?.found}`, said);
+      assert.ok((findings[0]?.cure ?? "").length > 10);
+      assert.equal(exitCodeOf(findings), level === "fail" ? 1 : 0);
+    });
+  }
+  it("prints columns, a cure below its finding, and the counts", () => {
+    const text = renderFindings(findingsOf({ ...fresh, engine: undefined }));
+    assert.match(text, /^fail {2}Engine {4}the Docker Engine does not answer\n +→ start it/m);
+    assert.match(text, /\d ok, 0 warn, 1 fail\n$/);
+  });
+});

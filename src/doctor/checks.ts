@@ -1,0 +1,262 @@
+/** What the facts mean: pure, so that every ailment can be tried. In the order in which a user would cure them. */
+import { overlaps, parseCidr } from "../cluster/cidr.ts";
+import { EGRESS_TABLE, TABLE } from "../datapath/desired-ruleset.ts";
+import { LINK, VXLAN_OVERHEAD } from "../datapath/names.ts";
+import type { HostFacts, KernelFeature, ManagerFacts, MeshFacts, PeerFacts } from "./facts.ts";
+import { KERNEL_FEATURES } from "./facts.ts";
+import { type Finding, fail, ok, warn } from "./finding.ts";
+
+/** Certificates are dated an hour back, and TLS tolerates no more. */
+const SKEW_MS_MAX = 30_000;
+const SKEW_MS_FATAL = 50 * 60_000;
+const TUNNEL_PORT = "4789/udp";
+const MANAGER_PORT = "2377/tcp";
+
+/** Every check's finding, the good ones too. */
+export function findingsOf(facts: HostFacts): Finding[] {
+  return [
+    ...kernel(facts),
+    ...tools(facts),
+    ...engine(facts),
+    ...daemon(facts),
+    ...ports(facts),
+    ...routing(facts),
+    ...firewalls(facts),
+    ...facts.managers.flatMap(manager),
+    ...(facts.mesh === undefined ? [] : mesh(facts.mesh, facts)),
+  ];
+}
+
+const FEATURE_USES: Readonly<Record<KernelFeature, string>> = {
+  nftables: "its rules (nf_tables, nf_nat)",
+  fib: "answering on all addresses of the host (nft_fib_inet)",
+  zones: "telling apart what came through which node (nft_ct)",
+  egress: "sending replies back (the egress hook: Linux 5.16 or newer)",
+  vxlan: "the tunnel between nodes (vxlan)",
+};
+
+function kernel({ release, lacks, isRoot }: HostFacts): Finding[] {
+  if (!isRoot)
+    return [fail("rights", "not root", "run it as root: most of it cannot be read otherwise")];
+  const missing = KERNEL_FEATURES.filter((feature) => lacks.has(feature));
+  if (missing.length === 0) return [ok("kernel", `Linux ${release} has all that is needed`)];
+  return missing.map((feature) =>
+    fail(
+      "kernel",
+      `Linux ${release} lacks ${feature}, which Weft needs for ${FEATURE_USES[feature]}: ${lacks.get(feature)}`,
+      "install the distribution's full kernel and its modules, or a newer one",
+    ),
+  );
+}
+
+function tools({ missingTools, canPing }: HostFacts): Finding[] {
+  const findings =
+    missingTools.length === 0
+      ? [ok("tools", "all there")]
+      : [
+          fail(
+            "tools",
+            `not found: ${missingTools.join(", ")}`,
+            "apt-get install nftables iproute2 iptables conntrack util-linux",
+          ),
+        ];
+  if (canPing) return findings;
+  return [
+    ...findings,
+    warn("tools", "no ping: peers are not probed", "apt-get install iputils-ping"),
+  ];
+}
+
+function engine({ engine: found }: HostFacts): Finding[] {
+  if (found === undefined) {
+    return [
+      fail("Engine", "the Docker Engine does not answer", "start it: systemctl start docker"),
+    ];
+  }
+  if (found.swarm !== "inactive") {
+    return [
+      fail(
+        "Engine",
+        `Docker ${found.version} is in swarm mode itself (${found.swarm})`,
+        "run 'docker swarm leave' on the Engine: Weft takes that place",
+      ),
+    ];
+  }
+  return [ok("Engine", `Docker ${found.version}, not in swarm mode`)];
+}
+
+function daemon({ member }: HostFacts): Finding[] {
+  if (member === undefined) {
+    return [warn("daemon", "no weft daemon answers", "start it: systemctl start weft")];
+  }
+  if (member.error !== "") {
+    return [
+      fail(
+        "member",
+        member.error,
+        "see the daemon's log; 'docker swarm leave --force' starts anew",
+      ),
+    ];
+  }
+  if (member.state !== "active") {
+    return [ok("member", "of no cluster yet: 'docker swarm init' or 'docker swarm join'")];
+  }
+  return [ok("member", member.isManager ? "a manager" : "a worker")];
+}
+
+function ports({ takenPorts, member, mesh: found, busyPorts }: HostFacts): Finding[] {
+  const findings: Finding[] = [];
+  if (takenPorts.includes(MANAGER_PORT) && member?.isManager !== true) {
+    findings.push(
+      fail(
+        "ports",
+        `${MANAGER_PORT} is taken: this host cannot be a manager`,
+        "stop what has it (ss -ltnp 'sport = :2377'), or use another --listen-addr",
+      ),
+    );
+  }
+  if (takenPorts.includes(TUNNEL_PORT) && found === undefined) {
+    findings.push(
+      warn(
+        "ports",
+        `${TUNNEL_PORT} is taken by another tunnel or process`,
+        "another VXLAN beside Weft's works if it has another VNI; else 'docker swarm init --data-path-port'",
+      ),
+    );
+  }
+  for (const { port, reason } of busyPorts ?? []) {
+    findings.push(
+      warn(
+        "ports",
+        `published port ${port} is not answered on this host: ${reason}`,
+        "stop the process that has it: the port is Weft's a second later",
+      ),
+    );
+  }
+  if (member?.state === "active" && busyPorts === undefined) {
+    findings.push(
+      fail("keeper", "the keeper does not answer", "see the daemon's log: it starts one by itself"),
+    );
+  }
+  return findings.length > 0 ? findings : [ok("ports", "free, or held")];
+}
+
+function routing({ forwarding, hasDefaultRoute, mesh: found }: HostFacts): Finding[] {
+  const findings: Finding[] = [];
+  if (found !== undefined && !forwarding) {
+    findings.push(
+      fail(
+        "forwarding",
+        "net.ipv4.ip_forward is 0: nothing is led to tasks",
+        "start the Docker Engine, which turns it on; see what turns it off (a file in /etc/sysctl.d)",
+      ),
+    );
+  }
+  if (!hasDefaultRoute) {
+    findings.push(
+      warn(
+        "routes",
+        "no default route: clients that no route leads to get no answer from tasks of this host",
+        "add a default route, or one for the clients' networks",
+      ),
+    );
+  }
+  return findings.length > 0 ? findings : [ok("routes", "forwarding and routes are well")];
+}
+
+function firewalls({ firewallLacks, firewallProblems, mesh: found }: HostFacts): Finding[] {
+  const problems = firewallProblems.map((problem) =>
+    fail("firewall", problem, "see 'Beside a host's own firewall' in src/datapath/README.md"),
+  );
+  // Before it is a member nothing of Weft's is in any chain.
+  const lacks = (found === undefined ? [] : firewallLacks).map((lack) =>
+    fail("firewall", lack, "the daemon puts it back within a second: see its log why it cannot"),
+  );
+  const findings = [...problems, ...lacks];
+  return findings.length > 0 ? findings : [ok("firewall", "lets the mesh through")];
+}
+
+function manager({ addr, error, skewMs }: ManagerFacts): Finding[] {
+  const about = `manager ${addr}`;
+  if (error !== undefined) {
+    return [
+      fail(
+        about,
+        `not reached: ${error}`,
+        `let ${addr.split(":").at(-1)}/tcp in on its host's firewall, and see that it runs`,
+      ),
+    ];
+  }
+  if (skewMs === undefined || Math.abs(skewMs) <= SKEW_MS_MAX) return [ok(about, "reached")];
+  const found = `its clock is ${Math.round(skewMs / 1000)} s off this host's`;
+  const cure = "let both take their time from one source (timedatectl set-ntp true)";
+  return [Math.abs(skewMs) >= SKEW_MS_FATAL ? fail(about, found, cure) : warn(about, found, cure)];
+}
+
+function mesh(found: MeshFacts, { hostRoutes, canPing }: HostFacts): Finding[] {
+  return [
+    ...drift(found),
+    ...overlap(found, hostRoutes),
+    ...(canPing ? found.peers.map((one) => peer(one, found)) : []),
+  ];
+}
+
+function drift({ tables, tunnelUp, tunnelMTU, uplinkMTU, local }: MeshFacts): Finding[] {
+  const cure = "the daemon mends it within a second: see its log why it cannot";
+  const missing = [TABLE, EGRESS_TABLE].filter((table) => !tables.includes(table));
+  const findings = missing.map((table) => fail("kernel state", `table ${table} is missing`, cure));
+  if (!tunnelUp) findings.push(fail("kernel state", `${LINK} is down`, cure));
+  if (uplinkMTU === undefined) {
+    findings.push(
+      fail(
+        "address",
+        `no link of this host has ${local}, which its peers know it by`,
+        "give it back, or leave and join again with the new --advertise-addr",
+      ),
+    );
+  } else if (tunnelMTU > uplinkMTU - VXLAN_OVERHEAD) {
+    findings.push(
+      fail(
+        "kernel state",
+        `${LINK} has MTU ${tunnelMTU}, too much for the uplink's ${uplinkMTU}`,
+        cure,
+      ),
+    );
+  }
+  return findings.length > 0 ? findings : [ok("kernel state", "tables and tunnel are there")];
+}
+
+function overlap({ subnet }: MeshFacts, hostRoutes: readonly string[]): Finding[] {
+  const route = hostRoutes.find((one) => overlaps(parseCidr(one), parseCidr(subnet)));
+  if (route === undefined) return [];
+  return [
+    warn(
+      "networks",
+      `this host has a route to ${route}, which overlaps with the mesh's ${subnet}`,
+      "give that network (a Docker bridge, a VPN) another subnet",
+    ),
+  ];
+}
+
+/** From what comes back and what does not, where it is lost. */
+function peer(facts: PeerFacts, { tunnelMTU, uplinkMTU = 0 }: MeshFacts): Finding {
+  const { underlay, overlay, underlaySmall, underlayFull, small, full } = facts;
+  const about = `peer ${underlay}`;
+  if (small && full) return ok(about, `full-size packets pass through the tunnel (${overlay})`);
+  if (small) {
+    const where = underlayFull ? "in the tunnel" : "on the way, without a word";
+    return fail(
+      about,
+      `an MTU black hole: small packets pass, those of ${tunnelMTU} bytes in the tunnel (${uplinkMTU} outside) are lost ${where}`,
+      "set the uplink's MTU to what the way takes (ip link set DEV mtu 1400, on all nodes; Weft follows), or mend the switch or VPN between",
+    );
+  }
+  if (underlaySmall) {
+    return fail(
+      about,
+      `the host answers, the tunnel to it does not: ${TUNNEL_PORT} is closed on the way, or its Weft does not run`,
+      `let ${TUNNEL_PORT} in on both hosts' firewalls (ufw allow from ${underlay} to any port 4789 proto udp)`,
+    );
+  }
+  return fail(about, "the host does not answer", "see whether it is up, and the network between");
+}

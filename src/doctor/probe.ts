@@ -1,0 +1,227 @@
+/** Reads and tries what the doctor asks of this host. Changes nothing on it: the kernel is tried in a network namespace that ends with the trial. */
+import { accessSync, constants } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { release } from "node:os";
+import { join } from "node:path";
+import type { Logger } from "../base/logger.ts";
+import { missingRules, readEngineFirewall } from "../datapath/engine-firewall.ts";
+import { readFirewalld } from "../datapath/firewalld.ts";
+import { DROPS } from "../datapath/host-firewalls.ts";
+import { readSysctl } from "../datapath/ip/execute.ts";
+import { openNft } from "../datapath/nft/open.ts";
+import { runTool } from "../datapath/run.ts";
+import { HTTPKeeperClient } from "../keeper/client.ts";
+import { KEEPER_SOCKET } from "../keeper/protocol.ts";
+import { readHostRoutes } from "../node/host-routes.ts";
+import { listOf, recordOf, stringOf } from "../runtime/docker/decode.ts";
+import { EngineClient } from "../runtime/docker/engine-client.ts";
+import type { EngineFacts, HostFacts, KernelFeature, MemberFacts, PortFacts } from "./facts.ts";
+import { probeManager } from "./probe-manager.ts";
+import { probeMesh } from "./probe-mesh.ts";
+
+export interface ProbeInit {
+  readonly engineSocket: string;
+  readonly apiSocket: string;
+  readonly log: Logger;
+}
+
+/** An answer that takes longer is none. */
+const ANSWER_MS = 5_000;
+const TOOLS = ["nft", "ip", "bridge", "conntrack", "iptables-nft", "setpriv"];
+
+export async function probeHost({ engineSocket, apiSocket, log }: ProbeInit): Promise<HostFacts> {
+  const isRoot = process.getuid?.() === 0;
+  const canPing = isOnPath("ping");
+  const [lacks, engine, member, busyPorts, forwarding, takenPorts] = await Promise.all([
+    isRoot ? tryKernel() : new Map<KernelFeature, string>(),
+    readEngine(engineSocket),
+    readMember(apiSocket),
+    readBusyPorts(),
+    readSysctl("net/ipv4/ip_forward"),
+    readTakenPorts(),
+  ]);
+  const managers = member?.isManager === true ? [] : (member?.managers ?? []);
+  const missingTools = TOOLS.filter((tool) => !isOnPath(tool));
+  const isReadable = isRoot && missingTools.length === 0;
+  return {
+    isRoot,
+    release: release(),
+    lacks,
+    missingTools,
+    canPing,
+    forwarding: forwarding === "1",
+    hasDefaultRoute: await hasDefaultRoute(),
+    hostRoutes: readHostRoutes(),
+    takenPorts,
+    engine,
+    member,
+    busyPorts,
+    managers: await Promise.all(managers.map(probeManager)),
+    ...(isReadable ? await readKernel(log, canPing) : NOTHING_READ),
+  };
+}
+
+const NOTHING_READ = { mesh: undefined, firewallLacks: [], firewallProblems: [] };
+
+async function readKernel(
+  log: Logger,
+  canPing: boolean,
+): Promise<Pick<HostFacts, "mesh" | "firewallLacks" | "firewallProblems">> {
+  const nft = await openNft(log, runTool);
+  try {
+    const engine = await readEngineFirewall(runTool);
+    const firewalld = await readFirewalld(nft);
+    const untrusted = firewalld?.untrusted ?? [];
+    return {
+      mesh: await probeMesh(nft, runTool, canPing),
+      firewallLacks: [
+        ...missingRules(engine).map((rule) => `DOCKER-USER lacks ${rule}`),
+        ...untrusted.map((link) => `firewalld has ${link} in no zone`),
+      ],
+      firewallProblems: engine.kind === "drops" ? [DROPS] : [],
+    };
+  } finally {
+    await nft.close();
+  }
+}
+
+/** Each in a network namespace of its own, in the very words that the rules use. */
+const TRIALS: Readonly<Record<KernelFeature, readonly [argv: readonly string[], stdin: string]>> = {
+  nftables: [
+    ["nft", "-f", "-"],
+    "table inet t { chain c { type nat hook prerouting priority -110; tcp dport 1 dnat ip to 10.0.0.1:80; }; }",
+  ],
+  fib: [
+    ["nft", "-f", "-"],
+    "table inet t { chain c { type filter hook prerouting priority 0; fib daddr type local accept; }; }",
+  ],
+  zones: [
+    ["nft", "-f", "-"],
+    "table inet t { map m { typeof ether saddr : ct zone; }; chain c { type filter hook prerouting priority -300; ct original zone set ether saddr map @m; }; }",
+  ],
+  egress: [
+    ["nft", "-f", "-"],
+    'table netdev t { chain c { type filter hook egress device "lo" priority 0; }; }',
+  ],
+  vxlan: [
+    [
+      "ip",
+      "link",
+      "add",
+      "probe",
+      "type",
+      "vxlan",
+      "id",
+      "1",
+      "dstport",
+      "4789",
+      "local",
+      "127.0.0.1",
+    ],
+    "",
+  ],
+};
+
+async function tryKernel(): Promise<ReadonlyMap<KernelFeature, string>> {
+  const tried = await Promise.all(
+    Object.entries(TRIALS).map(async ([feature, [argv, stdin]]) => {
+      const { status, stderr } = await runTool("unshare", ["--net", ...argv], stdin).catch(
+        (error: unknown) => ({ status: 1, stderr: String(error) }),
+      );
+      return status === 0 ? [] : [[feature as KernelFeature, firstLine(stderr)] as const];
+    }),
+  );
+  return new Map(tried.flat());
+}
+
+function firstLine(text: string): string {
+  return text.trim().split("\n")[0] ?? "";
+}
+
+function isOnPath(tool: string): boolean {
+  return (process.env["PATH"] ?? "").split(":").some((directory) => {
+    try {
+      accessSync(join(directory, tool), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function readEngine(socketPath: string): Promise<EngineFacts | undefined> {
+  const info = await infoOf(socketPath);
+  if (info === undefined) return undefined;
+  const swarm = stringOf(recordOf(info["Swarm"])["LocalNodeState"]) ?? "";
+  return {
+    version: stringOf(info["ServerVersion"]) ?? "of unknown version",
+    swarm: swarm === "" ? "inactive" : swarm,
+  };
+}
+
+async function readMember(socketPath: string): Promise<MemberFacts | undefined> {
+  const info = await infoOf(socketPath);
+  if (info === undefined) return undefined;
+  const swarm = recordOf(info["Swarm"]);
+  return {
+    state: stringOf(swarm["LocalNodeState"]) ?? "inactive",
+    isManager: swarm["ControlAvailable"] === true,
+    error: stringOf(swarm["Error"]) ?? "",
+    managers: listOf(swarm["RemoteManagers"]).flatMap(
+      (manager) => stringOf(recordOf(manager)["Addr"]) ?? [],
+    ),
+  };
+}
+
+async function infoOf(socketPath: string): Promise<Readonly<Record<string, unknown>> | undefined> {
+  try {
+    const client = new EngineClient({ socketPath });
+    return recordOf(await client.call("GET", "/info", { timeoutMs: ANSWER_MS }));
+  } catch {
+    return undefined;
+  }
+}
+
+async function readBusyPorts(): Promise<readonly PortFacts[] | undefined> {
+  try {
+    const { ports } = await new HTTPKeeperClient({ socketPath: KEEPER_SOCKET }).status();
+    return ports.flatMap((hold) =>
+      hold.state === "busy" ? [{ port: `${hold.port}/${hold.protocol}`, reason: hold.reason }] : [],
+    );
+  } catch {
+    return undefined;
+  }
+}
+
+const TCP_LISTEN = "0A";
+
+/** Of those that Weft needs. The second column of the kernel's tables is ADDRESS:PORT in hexadecimal, the fourth the state. */
+async function readTakenPorts(): Promise<readonly string[]> {
+  const taken: string[] = [];
+  for (const [port, protocol] of [
+    [2377, "tcp"],
+    [4789, "udp"],
+  ] as const) {
+    const tables = await Promise.all(
+      [protocol, `${protocol}6`].map((name) =>
+        readFile(`/proc/net/${name}`, "utf8").catch(() => ""),
+      ),
+    );
+    const rows = tables.flatMap((table) => table.split("\n").slice(1));
+    const isTaken = rows.some((row) => {
+      const [, local = "", , state] = row.trim().split(/\s+/);
+      const isPort = Number.parseInt(local.split(":")[1] ?? "", 16) === port;
+      return isPort && (protocol === "udp" || state === TCP_LISTEN);
+    });
+    if (isTaken) taken.push(`${port}/${protocol}`);
+  }
+  return taken;
+}
+
+async function hasDefaultRoute(): Promise<boolean> {
+  const table = await readFile("/proc/net/route", "utf8");
+  return table.split("\n").some((line) => {
+    const columns = line.split("\t");
+    return columns[1] === "00000000" && columns[7] === "00000000";
+  });
+}
