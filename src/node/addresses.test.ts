@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import type { NetworkInterfaceInfo } from "node:os";
 import { test } from "node:test";
-import { type Interfaces, resolveAdvertiseAddr } from "./addresses.ts";
+import {
+  type Interfaces,
+  ownManagerAddr,
+  resolveAdvertiseAddr,
+  resolveListenAddr,
+} from "./addresses.ts";
 
 function ipv4(address: string, internal = false): NetworkInterfaceInfo {
   return {
@@ -65,3 +70,21 @@ for (const [name, advertise, interfaces, expected] of refused)
   test(`refuses ${name}`, () => {
     assert.throws(() => resolveAdvertiseAddr(advertise, "0.0.0.0:2377", interfaces), expected);
   });
+
+test("a listen address is an address, an interface's, or every one; the manager's own agent dials it", () => {
+  const cases: [string, string, string][] = [
+    ["", "0.0.0.0:2377", "127.0.0.1:2377"],
+    ["0.0.0.0:4000", "0.0.0.0:4000", "127.0.0.1:4000"],
+    [":4000", "0.0.0.0:4000", "127.0.0.1:4000"],
+    ["192.168.99.100:2377", "192.168.99.100:2377", "192.168.99.100:2377"],
+    ["eth1:4000", "192.168.99.100:4000", "192.168.99.100:4000"],
+  ];
+  for (const [asked, listens, dialled] of cases) {
+    assert.equal(resolveListenAddr(asked, two), listens, asked);
+    assert.equal(ownManagerAddr(listens), dialled, asked);
+  }
+  assert.throws(() => resolveListenAddr("eth7:2377", two), {
+    message:
+      "listen address must be an IP address or network interface (with optional port number)",
+  });
+});

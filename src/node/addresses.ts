@@ -28,6 +28,26 @@ export function parseHostPort(text: string, defaultPort: number): HostPort {
   };
 }
 
+/** What a manager that listens on every address is told to. */
+const ANY_ADDRESS = "0.0.0.0";
+
+/** `address:port` to listen on for a request's ListenAddr: an address, an interface's, or every one. */
+export function resolveListenAddr(listenAddr: string, interfaces: Interfaces): string {
+  const { host, port } = parseHostPort(listenAddr, DEFAULT_MANAGER_PORT);
+  if (host === "" || host === ANY_ADDRESS) return `${ANY_ADDRESS}:${port}`;
+  if (!isIPv4(host) && interfaces[host] === undefined)
+    throw new InvalidParameterError(
+      "listen address must be an IP address or network interface (with optional port number)",
+    );
+  return `${resolveAddress(host, interfaces)}:${port}`;
+}
+
+/** Where a manager's own agent finds it: through its own port, as every other node, by loopback where it listens there. */
+export function ownManagerAddr(listenAddr: string): string {
+  const { host, port } = parseHostPort(listenAddr, DEFAULT_MANAGER_PORT);
+  return host === ANY_ADDRESS ? `127.0.0.1:${port}` : listenAddr;
+}
+
 /** `address:port` to advertise for a request's AdvertiseAddr. */
 export function resolveAdvertiseAddr(
   advertiseAddr: string,
@@ -39,14 +59,14 @@ export function resolveAdvertiseAddr(
     const { host, port } = parseHostPort(advertiseAddr, listen.port);
     return `${resolveAddress(host, interfaces)}:${port}`;
   }
-  if (listen.host !== "" && listen.host !== "0.0.0.0")
+  if (listen.host !== "" && listen.host !== ANY_ADDRESS)
     return `${resolveAddress(listen.host, interfaces)}:${listen.port}`;
   return `${onlyAddress(interfaces)}:${listen.port}`;
 }
 
 /** An address as it is, or the one IPv4 address of an interface. */
 export function resolveAddress(host: string, interfaces: Interfaces): string {
-  if (host === "0.0.0.0")
+  if (host === ANY_ADDRESS)
     throw new InvalidParameterError(
       "advertise address must be a non-zero IP address or network interface (with optional port number)",
     );

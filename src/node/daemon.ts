@@ -29,7 +29,7 @@ export interface DaemonOptions {
   readonly log: Logger;
 }
 
-/** Runs until SIGTERM or SIGINT; tasks, kernel and keeper go on when it ends. */
+/** Runs until SIGTERM or SIGINT; tasks, kernel and keeper go on when it ends. What has started when it fails is stopped again. */
 export async function runDaemon(options: DaemonOptions): Promise<void> {
   const { dataDir, log } = options;
   const socketPath = unixPathOf(options.dockerHost);
@@ -48,16 +48,23 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   locks.defer(() => namespaceLock.release());
   const engine = new EngineClient({ socketPath });
   await refuseSwarmEngine(engine, log);
-  const keeperOptions = { dataDir, version: VERSION, executable: options.executable, log };
-  const keeper = await ensureKeeper({ ...keeperOptions, logLevel: options.logLevel });
+  const { executable, logLevel } = options;
+  const keeperOptions = { dataDir, version: VERSION, executable, log, logLevel };
+  const keeper = await ensureKeeper(keeperOptions);
+  await using started = new AsyncDisposableStack();
   let isEngineUp = false;
   const kernel = await openDatapath({ log, clock: systemClock }, { mayForward: () => isEngineUp });
+  started.defer(() => kernel.close());
   const stopping = new AbortController();
   const engineWait = engineUp(engine, stopping.signal).then(async () => {
     isEngineUp = true;
     await kernel.datapath.audit();
   });
   engineWait.catch((error: unknown) => log.debug("not looked at the kernel again", { error }));
+  started.defer(async () => {
+    stopping.abort();
+    await engineWait.catch(() => {});
+  });
   const node = new WeftNode(
     {
       runtime: new DockerRuntime({ clock: systemClock }, { socketPath }),
@@ -80,17 +87,14 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     version: VERSION,
     ...(options.tls === undefined ? {} : { tls: options.tls }),
   });
+  started.defer(() => node.stop());
   await node.start();
   // It has nothing to compare with, and does nothing, while this node is part of no cluster.
   kernel.auditor.start();
   await api.start();
+  started.defer(() => api.stop());
   log.info("the daemon is up", { version: VERSION, pid: process.pid });
   log.info("the daemon stops", { signal: await stopped });
-  await api.stop();
-  stopping.abort();
-  await node.stop();
-  await engineWait.catch(() => {});
-  await kernel.close();
 }
 
 /** Held by the daemon of a network namespace as long as it lives. */

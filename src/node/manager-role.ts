@@ -75,12 +75,17 @@ export class ManagerRole implements ManagerBackend, Startable {
     );
   }
 
-  /** The port last: whoever hangs on it finds everything else at work. */
+  /** The port last: whoever hangs on it finds everything else at work. When it cannot be had, nothing is left running. */
   async start(): Promise<void> {
     const { clock, log } = this.#components;
-    this.#loops = startControlLoops({ store: this.store, clock, log });
-    await this.#dispatcher.start();
-    await this.#server.start();
+    try {
+      this.#loops = startControlLoops({ store: this.store, clock, log });
+      await this.#dispatcher.start();
+      await this.#server.start();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
   }
 
   async stop(): Promise<void> {

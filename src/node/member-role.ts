@@ -115,6 +115,8 @@ export class MemberRole implements Startable {
     await this.#agent.clear();
     await this.stop();
     await this.#components.datapath.reset();
+    // One that died meanwhile would come back with the ports that its state file names.
+    await this.#components.ensureKeeper();
     await this.#components.keeper.holdPorts([]);
   }
 }

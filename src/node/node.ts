@@ -19,9 +19,11 @@ import { openStore, storeDirectory } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
 import {
   DEFAULT_MANAGER_PORT,
+  ownManagerAddr,
   parseHostPort,
   resolveAddress,
   resolveAdvertiseAddr,
+  resolveListenAddr,
 } from "./addresses.ts";
 import { readHostRoutes } from "./host-routes.ts";
 import type { ManagerRole } from "./manager-role.ts";
@@ -36,10 +38,6 @@ export interface NodeComponents extends MemberComponents {
 export interface NodeInit {
   readonly dataDir: string;
 }
-
-const DEFAULT_LISTEN_ADDR = `0.0.0.0:${DEFAULT_MANAGER_PORT}`;
-/** Of a manager's own agent: through its own port, as every other node's. */
-const LOOPBACK = "127.0.0.1";
 
 const ALREADY_MEMBER =
   'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.';
@@ -111,12 +109,9 @@ export class WeftNode implements NodeBackend, Startable {
   init(request: InitRequest): Promise<string> {
     return this.#exclusively(async () => {
       await this.#checkFree();
-      const listenAddr = withPort(request.listenAddr || DEFAULT_LISTEN_ADDR);
-      const advertiseAddr = resolveAdvertiseAddr(
-        request.advertiseAddr,
-        listenAddr,
-        networkInterfaces(),
-      );
+      const interfaces = networkInterfaces();
+      const listenAddr = resolveListenAddr(request.listenAddr, interfaces);
+      const advertiseAddr = resolveAdvertiseAddr(request.advertiseAddr, listenAddr, interfaces);
       const { createCluster } = await managerModule();
       const { store, certificates } = await createCluster(this.#components, {
         ...request,
@@ -124,11 +119,10 @@ export class WeftNode implements NodeBackend, Startable {
         dataDir: this.#dataDir,
         hostRoutes: readHostRoutes(),
       });
-      const { port } = parseHostPort(listenAddr, DEFAULT_MANAGER_PORT);
       const state: NodeState = {
         nodeID: certificates.identity.nodeID,
         role: "manager",
-        managers: [`${LOOPBACK}:${port}`],
+        managers: [ownManagerAddr(listenAddr)],
         listenAddr,
         advertiseAddr,
       };
@@ -143,6 +137,8 @@ export class WeftNode implements NodeBackend, Startable {
       this.#pending = true;
       try {
         const advertiseAddr = joinAddress(request.advertiseAddr);
+        const listenAddr = resolveListenAddr(request.listenAddr, networkInterfaces());
+        const managers = request.remoteAddrs.map(withPort);
         const certificates = await joinCluster({
           remoteAddrs: request.remoteAddrs,
           token: request.joinToken,
@@ -156,8 +152,8 @@ export class WeftNode implements NodeBackend, Startable {
         const state: NodeState = {
           nodeID,
           role,
-          managers: request.remoteAddrs.map(withPort),
-          listenAddr: withPort(request.listenAddr || DEFAULT_LISTEN_ADDR),
+          managers,
+          listenAddr,
           advertiseAddr,
         };
         await this.#become(state, certificates, undefined);
@@ -180,7 +176,7 @@ export class WeftNode implements NodeBackend, Startable {
     await this.#components.checkHost();
   }
 
-  /** From nothing to a member; what fails on the way leaves nothing behind. */
+  /** From nothing to a member; what fails on the way leaves nothing behind. Remembered first: a task that runs here is never a nobody's. */
   async #become(
     state: NodeState,
     certificates: NodeCertificates,
@@ -188,10 +184,11 @@ export class WeftNode implements NodeBackend, Startable {
   ): Promise<void> {
     this.#error = "";
     try {
-      await this.#run(state, certificates, store);
       this.#file.write(state);
+      await this.#run(state, certificates, store);
     } catch (error) {
       await this.#halt();
+      await store?.close();
       this.#forget();
       throw error;
     }
