@@ -34,8 +34,8 @@ export function heardAlive(draft: Draft, heard: Description, from?: Address): vo
 
 export function heardSuspect(draft: Draft, heard: Accusation, from?: Address): void {
   const known = draft.state.members.get(heard.node);
+  if (known?.node === draft.state.self) return answer(draft, heard.incarnation, from);
   if (known === undefined || heard.incarnation < known.incarnation) return;
-  if (known.node === draft.state.self) return refute(draft, heard.incarnation, from);
   const suspicion = draft.state.suspicions.get(known.node);
   if (suspicion !== undefined) {
     const confirmed = confirm(suspicion, heard.from);
@@ -55,11 +55,8 @@ export function heardSuspect(draft: Draft, heard: Accusation, from?: Address): v
 
 export function heardDead(draft: Draft, heard: Accusation, from?: Address): void {
   const known = draft.state.members.get(heard.node);
+  if (known?.node === draft.state.self) return answer(draft, heard.incarnation, from);
   if (known === undefined || heard.incarnation < known.incarnation) return;
-  if (known.node === draft.state.self) {
-    if (draft.state.phase === "member") refute(draft, heard.incarnation, from);
-    return;
-  }
   const left = heard.from === heard.node;
   // A leave that is heard after the death is the truer word.
   if (known.state === "left" || (known.state === "dead" && !left)) return;
@@ -124,6 +121,13 @@ function heardOfSelf(draft: Draft, heard: Description, from: Address | undefined
   if (heard.incarnation < self.incarnation) return;
   if (heard.incarnation === self.incarnation && heard.meta.equals(self.meta)) return;
   refute(draft, heard.incarnation, from);
+}
+
+/** An accusation that was refuted already comes from one who has missed that: it is told alone. */
+function answer(draft: Draft, accused: number, from: Address | undefined): void {
+  if (draft.state.phase !== "member") return;
+  if (accused >= draft.self.incarnation) refute(draft, accused, from);
+  else if (from !== undefined) draft.send(from, { kind: "alive", ...describedBy(draft.self) });
 }
 
 /** "I am alive": with an incarnation above that of the accusation, to all, and first to who brought it. */

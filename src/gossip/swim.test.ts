@@ -163,12 +163,15 @@ test("an accusation of this node is refuted with a higher incarnation, first to 
   }
 });
 
-test("an older accusation of this node is old news", () => {
+test("an accusation that was refuted already is answered to its bringer alone", () => {
   const member = new Member("n2");
   member.hear("n2", { kind: "suspect", node: "n1", incarnation: 5, from: "n2" });
   const again = member.hear("n2", { kind: "suspect", node: "n1", incarnation: 5, from: "n2" });
-  assert.deepEqual(again, []);
   assert.equal(member.incarnation, 6);
+  const [only, ...more] = again;
+  assert.deepEqual(more, []);
+  assert.ok(only?.kind === "packet");
+  assert.deepEqual(only.to, addressOf("n2"));
 });
 
 test("who comes back finds itself dead or left in the others' state, and outbids it", () => {
