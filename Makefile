@@ -23,7 +23,7 @@ demo: setup ## three hosts form a cluster, publish a service, and every host ans
 test: setup ## everything: format, lint, types, unit tests, kernel tests, real hosts (root)
 	@npm run -s lint
 	@npm run -s types
-	@node test/run.ts unit sim netns e2e
+	@node test/run.ts unit sim netns e2e compat
 
 check: deps ## what needs no root: format, lint, types, unit tests
 	@npm run -s check

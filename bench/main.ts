@@ -4,6 +4,7 @@ import { messageOf } from "../src/base/errors.ts";
 import { drawPaths } from "./chart.ts";
 import { benchControl } from "./control/control.ts";
 import { startCPUMeter } from "./cpu.ts";
+import { benchLists } from "./lists/lists.ts";
 import { busyShare, describeMachine } from "./machine.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { benchPaths } from "./paths/paths.ts";
@@ -39,6 +40,7 @@ async function measure(options: Options): Promise<Report> {
   const paths = has("paths") ? await benchPaths(options, progress) : undefined;
   const scale = has("scale") ? await benchScale(options, progress) : undefined;
   const control = has("control") ? await benchControl(options, progress) : undefined;
+  const lists = has("lists") ? await benchLists(options, progress) : undefined;
   progress.end();
   return {
     startedAt,
@@ -48,5 +50,6 @@ async function measure(options: Options): Promise<Report> {
     ...(paths === undefined ? {} : { paths }),
     ...(scale === undefined ? {} : { scale }),
     ...(control === undefined ? {} : { control }),
+    ...(lists === undefined ? {} : { lists }),
   };
 }

@@ -2,6 +2,8 @@
 
 import type { ControlReport } from "./control/control.ts";
 import { renderControl } from "./control/table.ts";
+import type { ListsReport } from "./lists/lists.ts";
+import { renderLists } from "./lists/table.ts";
 import type { MachineReport } from "./machine.ts";
 import type { PathsReport } from "./paths/paths.ts";
 import { renderPaths } from "./paths/table.ts";
@@ -16,6 +18,7 @@ export interface Report {
   readonly paths?: PathsReport;
   readonly scale?: ScaleReport;
   readonly control?: ControlReport;
+  readonly lists?: ListsReport;
 }
 
 /** From this share of the cores on, what runs beside the benchmark is named. */
@@ -27,6 +30,7 @@ export function renderReport(report: Report): string {
     report.paths && renderPaths(report.paths),
     report.scale && renderScale(report.scale),
     report.control && renderControl(report.control),
+    report.lists && renderLists(report.lists),
   ];
   return `${parts.filter((part) => part !== undefined).join("\n\n\n")}\n`;
 }

@@ -1,0 +1,339 @@
+/**
+ * What a user types, in order: the same list for a real Engine in swarm mode, when its answers are recorded, and
+ * for Weft. It begins outside of any swarm and ends there.
+ */
+
+export interface Step {
+  readonly args: readonly string[];
+  readonly stdin?: string;
+  /** The command is typed again until its output says this: a cluster takes its time. */
+  readonly until?: RegExp;
+  /** Its JSON is compared by fields and their types, not by values. */
+  readonly shape?: true;
+  /** Nothing is compared: what it says is the program's own. */
+  readonly silent?: true;
+}
+
+/** Arguments separated by single blanks; what holds blanks is given as a list. */
+function step(args: string | readonly string[], more: Omit<Step, "args"> = {}): Step {
+  return { args: typeof args === "string" ? args.split(" ") : args, ...more };
+}
+
+const SHAPE = { shape: true } as const;
+const RUN = "service create --detach --no-resolve-image";
+const SLEEP = "busybox sleep 10000";
+
+function waitFor(name: string, replicas: string): Step {
+  const until = new RegExp(`^${replicas.replaceAll(/[()/]/g, "\\$&")}$`, "m");
+  return step(["service", "ls", "--filter", `name=${name}`, "--format", "{{.Replicas}}"], {
+    until,
+  });
+}
+
+const SWARM: readonly Step[] = [
+  step("node ls"),
+  step("service ls"),
+  step("secret ls"),
+  step("swarm ca"),
+  step("swarm leave"),
+  step("swarm update --task-history-limit 3"),
+  step("swarm init --advertise-addr {ip} --task-history-limit 3 --cert-expiry 720h", {
+    silent: true,
+  }),
+  step("swarm init --advertise-addr {ip}"),
+  step("swarm join --token x {ip}:2377"),
+  step([
+    "info",
+    "--format",
+    "{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}} {{.Swarm.Error}} {{.Swarm.Managers}} {{.Swarm.Nodes}}",
+  ]),
+  step(["info", "--format", "{{json .Swarm}}"], SHAPE),
+  step([
+    "info",
+    "--format",
+    "{{.Swarm.Cluster.Spec.Orchestration.TaskHistoryRetentionLimit}} {{.Swarm.Cluster.Spec.CAConfig.NodeCertExpiry}} {{.Swarm.Cluster.Spec.Dispatcher.HeartbeatPeriod}}",
+  ]),
+  step("swarm update --dispatcher-heartbeat 7s --cert-expiry 1440h --task-history-limit 4"),
+  step([
+    "info",
+    "--format",
+    "{{.Swarm.Cluster.Spec.Orchestration.TaskHistoryRetentionLimit}} {{.Swarm.Cluster.Spec.CAConfig.NodeCertExpiry}} {{.Swarm.Cluster.Spec.Dispatcher.HeartbeatPeriod}}",
+  ]),
+  step("swarm update --cert-expiry 1m"),
+  step("swarm update --dispatcher-heartbeat -1s"),
+  step("swarm update"),
+  step("swarm ca"),
+  step("swarm unlock-key"),
+  step("swarm unlock", { stdin: "x\n" }),
+  step("swarm join-token worker"),
+  step("swarm join-token -q manager"),
+  step("swarm join-token foo"),
+  step("swarm join-token --rotate -q worker"),
+  step("swarm leave"),
+];
+
+const NODES: readonly Step[] = [
+  step(
+    [
+      "node",
+      "ls",
+      "--format",
+      "{{.Hostname}} {{.Status}} {{.Availability}} {{.ManagerStatus}} {{.Self}} {{.TLSStatus}}",
+    ],
+    { until: /Ready/ },
+  ),
+  step("node ls"),
+  step("node inspect self", SHAPE),
+  step("node inspect n1 --pretty", { silent: true }),
+  step("node inspect zzz"),
+  step("node update --label-add rack=a --label-add zone=b n1"),
+  step("node update --label-rm zone n1"),
+  step("node update --label-rm none n1"),
+  step(["node", "inspect", "n1", "--format", "{{json .Spec}}"]),
+  step("node ls --filter node.label=rack=a --format {{.Hostname}}"),
+  step("node ls --filter node.label=rack=b --format {{.Hostname}}"),
+  step("node ls --filter role=worker --format {{.Hostname}}"),
+  step("node ls --filter role=manager --format {{.Hostname}}"),
+  step("node ls --filter role=foo"),
+  step("node ls --filter foo=bar"),
+  step("node ls --filter membership=accepted --format {{.Hostname}}"),
+  step("node update --availability foo n1"),
+  step("node update --availability pause n1"),
+  step("node ls --format {{.Availability}}"),
+  step("node update --availability active n1"),
+  step("node demote n1"),
+  step("node promote n1"),
+  step("node rm n1"),
+  step("node rm --force n1"),
+  step("node rm zzz"),
+  step("node ps zzz"),
+];
+
+const PAYLOADS: readonly Step[] = [
+  step("secret create key -", { stdin: "hush", silent: true }),
+  step("secret create key -", { stdin: "hush" }),
+  step("secret create empty -", { stdin: "" }),
+  step(["secret", "create", "a b", "-"], { stdin: "x" }),
+  step("secret create --label a=b other -", { stdin: "x", silent: true }),
+  step(["secret", "ls", "--format", "{{.Name}} {{.Driver}} {{.Labels}}"]),
+  step("secret ls --filter label=a --format {{.Name}}"),
+  step("secret ls --filter name=k --format {{.Name}}"),
+  step("secret ls --filter foo=bar"),
+  step("secret inspect key", SHAPE),
+  step("secret inspect --pretty other", { silent: true }),
+  step("secret inspect none"),
+  step("config create conf -", { stdin: "open", silent: true }),
+  step("config create conf -", { stdin: "open" }),
+  step("config inspect conf", SHAPE),
+  step(["config", "inspect", "conf", "--format", "{{json .Spec}}"]),
+  step("config ls --format {{.Name}}"),
+  step("config inspect none"),
+  step("config create --template-driver golang tpl -", { stdin: "{{.Node.ID}}" }),
+  step(
+    `${RUN} --name reader --secret key --secret source=key,target=other,mode=0400 --config source=conf,target=/etc/conf ${SLEEP}`,
+  ),
+  step(`${RUN} --name none --secret none ${SLEEP}`),
+  step(`${RUN} --name none --config none ${SLEEP}`),
+  step(`${RUN} --name none --secret key --secret key ${SLEEP}`),
+  waitFor("reader", "1/1"),
+  step(["service", "inspect", "reader", "--format", "{{json .Spec.TaskTemplate.ContainerSpec}}"]),
+  step("secret rm key"),
+  step("config rm conf"),
+  step("service update --detach --secret-rm key --secret-add other reader"),
+  step("secret rm none"),
+  step("service rm reader"),
+  step("secret rm key other"),
+  step("config rm conf"),
+];
+
+const SERVICES: readonly Step[] = [
+  step(
+    `${RUN} --name web --replicas 2 --publish 8080:80 --env A=1 --label a=b --limit-memory 64m ${SLEEP}`,
+  ),
+  waitFor("web", "2/2"),
+  step("service ls"),
+  step("service inspect web", SHAPE),
+  step("service inspect web --pretty", { silent: true }),
+  step(["service", "inspect", "web", "--format", "{{json .Spec}}"]),
+  step("service ps web"),
+  step("service ps web --filter desired-state=shutdown"),
+  step("service ps web --filter desired-state=foo"),
+  step("service ps web --filter name=web.1 --format {{.Name}}"),
+  step("service ps web --filter node=n1 --format {{.Name}}"),
+  step("service ps web --filter node=zzz"),
+  step("service ps web --filter foo=bar"),
+  step("service ps web zzz"),
+  // The reader before it takes its time to end.
+  step("node ps --format {{.Name}}", { until: /^web\.1\nweb\.2\n$/ }),
+  step(`${RUN} --name web ${SLEEP}`),
+  step(`${RUN} --name other --publish 8080:80 ${SLEEP}`),
+  step(`${RUN} --name _bad ${SLEEP}`),
+  step(`${RUN} --name none --network none ${SLEEP}`),
+  step(`${RUN} --name none --constraint node.foo==bar ${SLEEP}`),
+  step(`${RUN} --name none --limit-memory 1m ${SLEEP}`),
+  step(`${RUN} --name none --mode foo ${SLEEP}`),
+  step(`${RUN} --name none --env X={{.Foo}} ${SLEEP}`),
+  step(`${RUN} --name none --mount type=cluster,src=a,dst=/b ${SLEEP}`),
+  step(`${RUN} --name gpu --generic-resource gpu=1 ${SLEEP}`),
+  step("service scale --detach web=1"),
+  waitFor("web", "1/1"),
+  step("service update --detach --env-add B=2 --update-delay 1s web"),
+  step(["service", "inspect", "web", "--format", "{{.UpdateStatus.State}}"], {
+    until: /completed/,
+  }),
+  step([
+    "service",
+    "inspect",
+    "web",
+    "--format",
+    "{{json .Spec.TaskTemplate.ContainerSpec.Env}} {{json .PreviousSpec.TaskTemplate.ContainerSpec.Env}}",
+  ]),
+  step("service ps web"),
+  step("service rollback --detach web"),
+  step(
+    ["service", "inspect", "web", "--format", "{{.UpdateStatus.State}} {{.UpdateStatus.Message}}"],
+    { until: /rollback_completed/ },
+  ),
+  step("service update --detach --publish-rm 8080 --force web"),
+  step("service update --detach --replicas 0 web"),
+  waitFor("web", "0/0"),
+  step("service ls --filter mode=global --format {{.Name}}"),
+  step("service ls --filter label=a --format {{.Name}}"),
+  step("service ls --filter foo=bar"),
+  step("service inspect zzz"),
+  step("service rollback --detach zzz"),
+  step("service scale --detach zzz=1"),
+  step("service logs zzz"),
+  step("service rm zzz"),
+  step(`${RUN} --name all --mode global ${SLEEP}`),
+  waitFor("all", "1/1"),
+  step("service ls --filter name=all"),
+  step("service scale --detach all=2"),
+  step(`${RUN} --name host --network host ${SLEEP}`),
+  waitFor("host", "1/1"),
+  step(`${RUN} --name fails --restart-condition none busybox false`),
+  step(["service", "ps", "fails", "--format", "{{.Name}} {{.DesiredState}} {{.Error}}"], {
+    until: /non-zero/,
+  }),
+  step(`${RUN} --name nothing --restart-condition none busybox /nothing`),
+  step(
+    [
+      "service",
+      "ps",
+      "nothing",
+      "--no-trunc",
+      "--format",
+      "{{.Name}} {{.DesiredState}} {{.Error}}",
+    ],
+    { until: /no such file/ },
+  ),
+  step(`${RUN} --name far --constraint node.role==worker ${SLEEP}`),
+  step(
+    ["service", "ps", "far", "--no-trunc", "--format", "{{.Name}} {{.DesiredState}} {{.Error}}"],
+    { until: /no suitable/ },
+  ),
+  step(`${RUN} --name says busybox sh -c`, { silent: true }),
+  step([
+    ...RUN.split(" "),
+    "--name",
+    "talks",
+    "busybox",
+    "sh",
+    "-c",
+    "echo one; echo two; sleep 10000",
+  ]),
+  step("service logs --raw talks", { until: /two/ }),
+  step("service logs --raw --tail 1 talks"),
+  step("service rm web all host fails nothing far says talks", { silent: true }),
+];
+
+const JOBS: readonly Step[] = [
+  step(`${RUN} --name job --mode replicated-job --replicas 3 --max-concurrent 2 busybox true`),
+  waitFor("job", "0/2 (3/3 completed)"),
+  step("service ls --filter name=job"),
+  step(["service", "inspect", "job", "--format", "{{json .Spec.Mode}} {{json .UpdateStatus}}"]),
+  step(["service", "ps", "job", "--format", "{{.DesiredState}} {{.Error}}"]),
+  step("service update --detach --force job"),
+  step(["service", "inspect", "job", "--format", "{{.JobStatus.JobIteration.Index}}"]),
+  step(`${RUN} --name each --mode global-job busybox true`),
+  waitFor("each", "0/0 (1/1 completed)"),
+  step("service ls --filter mode=global-job --format {{.Name}}"),
+  step(`${RUN} --name none --mode replicated-job --update-delay 1s busybox true`),
+  step(`${RUN} --name none --mode global-job --replicas 2 busybox true`),
+  step("service rm job each"),
+];
+
+const OTHERS: readonly Step[] = [
+  step([
+    "events",
+    "--since",
+    "0",
+    "--until",
+    "0s",
+    "--filter",
+    "type=secret",
+    "--format",
+    "{{.Action}} {{.Actor.Attributes.name}}",
+  ]),
+  step(
+    [
+      "events",
+      "--since",
+      "0",
+      "--until",
+      "0s",
+      "--filter",
+      "type=node",
+      "--filter",
+      "event=update",
+      "--format",
+      "{{.Action}} {{.Actor.Attributes.name}}",
+    ],
+    { silent: true },
+  ),
+  step([
+    "events",
+    "--since",
+    "0",
+    "--until",
+    "0s",
+    "--filter",
+    "type=service",
+    "--filter",
+    "service=job",
+    "--filter",
+    "event=create",
+    "--format",
+    "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}",
+  ]),
+  step([
+    "events",
+    "--since",
+    "0",
+    "--until",
+    "0s",
+    "--filter",
+    "type=config",
+    "--filter",
+    "config=conf",
+    "--format",
+    "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}",
+  ]),
+  step("network ls --filter scope=swarm --format {{.Name}}"),
+  step("network inspect ingress", SHAPE),
+  step("network rm ingress", { stdin: "y\n" }),
+  step("network create -d overlay net"),
+  step("swarm ca --rotate --quiet --detach"),
+  step("swarm leave"),
+  step("swarm leave --force"),
+  step("node ls"),
+];
+
+export const STEPS: readonly Step[] = [
+  ...SWARM,
+  ...NODES,
+  ...PAYLOADS,
+  ...SERVICES,
+  ...JOBS,
+  ...OTHERS,
+];
