@@ -1,5 +1,5 @@
 /** Files that are either the old text or the new one, whatever happens in between. */
-import { closeSync, fsyncSync, openSync, renameSync, writeSync } from "node:fs";
+import { closeSync, fchmodSync, fsyncSync, openSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 /** Durable when it returns: the file and the directory entry are synced. */
@@ -7,7 +7,10 @@ export function writeFileAtomic(path: string, text: string, mode = 0o600): void 
   const temporary = `${path}.new`;
   const file = openSync(temporary, "w", mode);
   try {
-    writeSync(file, text);
+    // A crash may have left one with another mode.
+    fchmodSync(file, mode);
+    // Not one write: a disk that fills up takes a part, and says so only to the next.
+    writeFileSync(file, text);
     fsyncSync(file);
   } finally {
     closeSync(file);

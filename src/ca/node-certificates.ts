@@ -4,9 +4,9 @@
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { SystemError } from "../base/errors.ts";
+import { writeFileAtomic } from "../base/files.ts";
 import { identityOfCertificate, type NodeIdentity } from "./identity.ts";
 
 const ROOT_FILE = "swarm-root-ca.crt";
@@ -57,10 +57,10 @@ export class NodeCertificates {
   static async create(directory: string, material: CertificateMaterial): Promise<NodeCertificates> {
     checkedIdentity(directory, material);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    await writeDurably(join(directory, KEY_FILE), material.key, 0o600);
-    await writeDurably(join(directory, ROOT_FILE), material.rootCertificate, 0o644);
+    writeFileAtomic(join(directory, KEY_FILE), material.key, 0o600);
+    writeFileAtomic(join(directory, ROOT_FILE), material.rootCertificate, 0o644);
     // Last: `load` takes a directory without it for no node's.
-    await writeDurably(join(directory, CERTIFICATE_FILE), material.certificate, 0o644);
+    writeFileAtomic(join(directory, CERTIFICATE_FILE), material.certificate, 0o644);
     return new NodeCertificates(directory, material);
   }
 
@@ -86,8 +86,8 @@ export class NodeCertificates {
   async renew(key: string, certificate: string): Promise<void> {
     const material = { ...this.#material, key, certificate };
     const identity = checkedIdentity(this.directory, material);
-    await writeDurably(join(this.directory, NEXT_KEY_FILE), key, 0o600);
-    await writeDurably(join(this.directory, CERTIFICATE_FILE), certificate, 0o644);
+    writeFileAtomic(join(this.directory, NEXT_KEY_FILE), key, 0o600);
+    writeFileAtomic(join(this.directory, CERTIFICATE_FILE), certificate, 0o644);
     completeRenewal(this.directory);
     this.#material = material;
     this.#identity = identity;
@@ -139,17 +139,4 @@ function belongsTogether(key: string, certificate: string): boolean {
 function validityOf(certificate: string) {
   const parsed = new X509Certificate(certificate);
   return { notBefore: Date.parse(parsed.validFrom), notAfter: Date.parse(parsed.validTo) };
-}
-
-async function writeDurably(path: string, text: string, mode: number): Promise<void> {
-  const temporary = `${path}.tmp`;
-  const file = await open(temporary, "w", mode);
-  try {
-    await file.chmod(mode);
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  renameSync(temporary, path);
 }
