@@ -3,7 +3,7 @@ import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { removeTaskFiles, SECRETS_DIRECTORY } from "../agent/task-files.ts";
 import { systemClock } from "../base/clock.ts";
-import { messageOf } from "../base/errors.ts";
+import { messageOf, UnavailableError } from "../base/errors.ts";
 import { lockNetworkNamespace } from "../base/lock.ts";
 import type { Logger } from "../base/logger.ts";
 import { VERSION } from "../base/version.ts";
@@ -11,6 +11,7 @@ import { openDatapath } from "../datapath/open.ts";
 import { HTTPKeeperClient } from "../keeper/client.ts";
 import { ensureKeeper } from "../keeper/launch.ts";
 import { KEEPER_SOCKET, PLUGIN_SOCKET } from "../keeper/protocol.ts";
+import { answers } from "../keeper/unix-listener.ts";
 import { DockerRuntime } from "../runtime/docker/docker-runtime.ts";
 import { DAEMON_LOCK } from "./daemon.ts";
 
@@ -69,7 +70,12 @@ const STATE = ["store", "certificates", "agent", "keeper", "node.json", "daemon.
 /** With the keeper up, as each removal asks its plugin, and without an answer the Engine waits for long. */
 async function removeFromEngine(options: ResetOptions): Promise<void> {
   const { engineSocket, dataDir, executable, log } = options;
-  if (!existsSync(engineSocket)) return;
+  if (!existsSync(engineSocket)) {
+    if (!existsSync(join(dataDir, "node.json"))) return;
+    throw new UnavailableError(
+      "the Docker Engine does not run: start it and run 'weft reset --force' again for the containers and networks that it has of Weft's",
+    );
+  }
   const runtime = new DockerRuntime({ clock: systemClock }, { socketPath: engineSocket });
   const [containers, networks] = await Promise.all([runtime.list(), runtime.networks()]);
   if (containers.length + networks.length === 0) return;
@@ -79,6 +85,7 @@ async function removeFromEngine(options: ResetOptions): Promise<void> {
 }
 
 async function stopKeeper(): Promise<void> {
-  if (!existsSync(KEEPER_SOCKET)) return;
+  // The file outlives a keeper that was killed.
+  if (!(await answers(KEEPER_SOCKET))) return;
   await new HTTPKeeperClient({ socketPath: KEEPER_SOCKET }).stop();
 }
