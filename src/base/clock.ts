@@ -15,12 +15,20 @@ export interface Clock {
   timer(name: string, delayMs: number, callback: () => void): Timer;
 }
 
+/** What Node.js' timers can wait at most; asked for more they fire at once, so longer waits are made of several. */
+export const TIMEOUT_MS_MAX = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   timer(_name, delayMs, callback) {
-    const handle = setTimeout(callback, delayMs);
-    handle.unref();
+    let handle: NodeJS.Timeout;
+    const wait = (leftMs: number) => {
+      const stepMs = Math.min(leftMs, TIMEOUT_MS_MAX);
+      handle = setTimeout(() => (leftMs > stepMs ? wait(leftMs - stepMs) : callback()), stepMs);
+      handle.unref();
+    };
+    wait(delayMs);
     return { cancel: () => clearTimeout(handle) };
   },
 };
