@@ -62,6 +62,27 @@ export async function createManagerCertificates(init: {
   return await NodeCertificates.create(init.directory, { key, certificate, rootCertificate });
 }
 
+/**
+ * A manager that was off until its certificate had expired is refused by everybody, itself included, and can ask
+ * nobody for the next one: but it has the CA's key. Resolves with whether that was so.
+ */
+export async function renewExpiredManager(
+  store: Store,
+  certificates: NodeCertificates,
+  clock: Clock,
+): Promise<boolean> {
+  if (clock.now() < certificates.validity.notAfter) return false;
+  const { key, request } = newKeyAndRequest();
+  const certificate = await openClusterCA(store).issue({
+    request,
+    identity: certificates.identity,
+    validityMs: nodeValidityMs(theCluster(store.view())),
+    now: clock.now(),
+  });
+  await certificates.renew(key, certificate);
+  return true;
+}
+
 /** Makes the role's old join token worthless. */
 export async function rotateJoinToken(store: Store, role: NodeRole): Promise<void> {
   await store.update((tx) => {

@@ -93,9 +93,9 @@ export class ManagerServer implements Startable {
 
   /** Resolves when it listens; rejects when the address cannot be had. */
   async start(): Promise<void> {
-    this.#unsubscribe = this.#components.certificates.onRenewed(() => {
-      this.#tls.setSecureContext(this.#secureContext());
-    });
+    const useNewest = () => this.#tls.setSecureContext(this.#secureContext());
+    this.#unsubscribe = this.#components.certificates.onRenewed(useNewest);
+    useNewest();
     const { host, port } = this.#init;
     await new Promise<void>((resolve, reject) => {
       this.#tls.once("error", (cause) => {

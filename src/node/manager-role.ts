@@ -15,6 +15,7 @@ import {
   createManagerCertificates,
   nodeValidityMs,
   openClusterCA,
+  renewExpiredManager,
   rotateJoinToken,
   theCluster,
 } from "../ca/cluster-ca.ts";
@@ -48,6 +49,7 @@ export class ManagerRole implements ManagerBackend, Startable {
   readonly #dispatcher: Dispatcher;
   readonly #server: ManagerServer;
   readonly #components: ManagerComponents;
+  readonly #certificates: NodeCertificates;
   #loops: Startable | undefined;
 
   constructor(
@@ -64,6 +66,7 @@ export class ManagerRole implements ManagerBackend, Startable {
     this.#dispatcher = new Dispatcher({ store: init.store, clock, random, log });
     const rootCA = openClusterCA(init.store);
     const { certificates } = init;
+    this.#certificates = certificates;
     this.#server = new ManagerServer(
       {
         dispatcher: this.#dispatcher,
@@ -81,6 +84,8 @@ export class ManagerRole implements ManagerBackend, Startable {
     try {
       this.#loops = startControlLoops({ store: this.store, clock, log });
       await this.#dispatcher.start();
+      if (await renewExpiredManager(this.store, this.#certificates, clock))
+        log.warn("this manager's certificate had expired and was renewed by itself");
       await this.#server.start();
     } catch (error) {
       await this.stop();
