@@ -14,6 +14,8 @@ const RETRY_MS = 250;
 const RETRY_MS_MAX = 30_000;
 /** A tool that ran so long was well: the next retry is quick again. */
 const WELL_MS = 10_000;
+/** It listens by then, but does not say so: what changed before it did is looked for once more. */
+const LISTENS_MS = 1_000;
 /** Ends with the daemon, however that ends. */
 const TIED = ["setpriv", "--pdeathsig", "KILL"];
 
@@ -31,6 +33,7 @@ export class Monitor implements Startable {
   readonly #name: string;
   #child: ChildProcess | undefined;
   #retry: Timer | undefined;
+  #listens: Timer | undefined;
   #retryMs = RETRY_MS;
   #stopped = false;
 
@@ -43,7 +46,9 @@ export class Monitor implements Startable {
 
   start(): void {
     const [tool = "", ...args] = [...TIED, ...this.#command];
-    const { clock } = this.#components;
+    const { clock, onGap } = this.#components;
+    this.#listens?.cancel();
+    this.#listens = clock.timer("monitor listens", LISTENS_MS, onGap);
     const startedAt = clock.monotonic();
     const child = spawn(tool, args, { stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
@@ -60,6 +65,7 @@ export class Monitor implements Startable {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#retry?.cancel();
+    this.#listens?.cancel();
     const child = this.#child;
     if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, "exit");

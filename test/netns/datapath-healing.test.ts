@@ -129,8 +129,9 @@ describe("a mesh that is damaged", { skip: whyNot() }, () => {
   });
 
   it("watches on when its monitors are killed", async () => {
+    const areTwo = async () => monitorsOf(host.daemonPid).length === 2;
+    await until(areTwo, async () => "two monitors");
     const first = monitorsOf(host.daemonPid);
-    assert.equal(first.length, 2);
     for (const pid of first) process.kill(pid, "SIGKILL");
     const isWatched = async () => {
       const now = monitorsOf(host.daemonPid);
