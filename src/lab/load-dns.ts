@@ -1,4 +1,4 @@
-/** DNS questions of a load over UDP: one datagram, one answer, and asked once more when none comes, as resolvers do. */
+/** DNS questions of a load over UDP: one datagram, one answer, and asked again when none comes, as resolvers do. */
 import { createSocket, type Socket } from "node:dgram";
 import { decodeRecords, encodeQuestion } from "./dns-worker.ts";
 import { type Asking, failedWith, type LoadPlan, type Outcome } from "./load-plan.ts";
@@ -6,6 +6,8 @@ import { type Asking, failedWith, type LoadPlan, type Outcome } from "./load-pla
 /** The lab's DNS server answers it with its own task's name. */
 const QUESTION = { name: "task.test", type: "TXT" } as const;
 const TIMEOUT = "timeout";
+/** As dig does: three tries in all. */
+const RETRIES_MAX = 2;
 const ID_MAX = 65_535;
 
 /** With `keepAlive` a client asks each server from one port, so that all its questions are one flow. */
@@ -54,8 +56,10 @@ class Client {
 
   async ask(timeoutMs: number): Promise<Outcome> {
     await this.#connected;
-    const first = await this.#askOnce(timeoutMs);
-    return first.error === TIMEOUT ? { ...(await this.#askOnce(timeoutMs)), retries: 1 } : first;
+    for (let retries = 0; ; retries++) {
+      const outcome = await this.#askOnce(timeoutMs);
+      if (outcome.error !== TIMEOUT || retries === RETRIES_MAX) return { ...outcome, retries };
+    }
   }
 
   async #askOnce(timeoutMs: number): Promise<Outcome> {

@@ -32,7 +32,7 @@ export interface LoadCounts {
   /**
    * Requests made again because a kept connection was closed before any answer: every HTTP client
    * does so (RFC 9110 §9.2.2), as a server may close an idle connection while a request is on its way. And DNS
-   * questions asked a second time: a datagram that is under way while its flow moves may be lost.
+   * questions that were asked again: a datagram that is under way while its flow moves may be lost.
    */
   readonly retried: number;
   /** Those that took longer than DELAYED_MS, failed or not; of a stream, whose echo did. */
