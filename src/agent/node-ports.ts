@@ -5,6 +5,7 @@
 import { ConflictError, InvalidParameterError } from "../base/errors.ts";
 import { type Random, randomBelow } from "../base/random.ts";
 import type { PortConfig, PortProblem, Task } from "../cluster/objects.ts";
+import { publishAccess } from "../cluster/publish-labels.ts";
 import { type HostPort, type MeshPort, type MeshProtocol, portKey } from "../datapath/view.ts";
 import type { PortHold, PortRequest } from "../keeper/protocol.ts";
 import { hostPortsOf, taskAddress } from "./container-config.ts";
@@ -19,6 +20,8 @@ const DYNAMIC_TRIES_MAX = 32;
 interface Claim {
   readonly address: string;
   readonly ports: readonly PortConfig[];
+  /** The service's. */
+  readonly labels: Readonly<Record<string, string>>;
   /** False while the keeper is still being asked: nothing is led to the task yet. */
   readonly granted: boolean;
 }
@@ -72,7 +75,7 @@ export class NodePorts {
       throw new InvalidParameterError("a task with host-mode ports has no address in the mesh");
     }
     try {
-      return await this.#claim(task.id, address, specs, previous);
+      return await this.#claim(task, address, specs, previous);
     } catch (error) {
       this.release(task.id);
       throw error;
@@ -85,7 +88,8 @@ export class NodePorts {
     const fixed = hostPortsOf(task).filter(({ publishedPort }) => publishedPort !== undefined);
     const ports = previous.length > 0 ? previous : fixed;
     if (address === undefined || ports.length === 0) return;
-    this.#claims.set(task.id, { address, ports, granted: true });
+    const { labels } = task.serviceAnnotations;
+    this.#claims.set(task.id, { address, ports, labels, granted: true });
   }
 
   /** Let go with the next pass of the mesh applier, after the kernel; false when there was nothing to let go. */
@@ -95,7 +99,7 @@ export class NodePorts {
 
   /** What the kernel is to lead to local tasks. */
   hostPorts(): readonly HostPort[] {
-    return [...this.#claims].flatMap(([taskID, { address, ports, granted }]) =>
+    return [...this.#claims].flatMap(([taskID, { address, ports, labels, granted }]) =>
       granted
         ? ports.map((port) => ({
             taskID,
@@ -103,6 +107,7 @@ export class NodePorts {
             protocol: protocolOf(port),
             publishedPort: port.publishedPort ?? 0,
             targetPort: port.targetPort,
+            ...publishAccess(labels, port.publishedPort ?? 0),
           }))
         : [],
     );
@@ -117,20 +122,22 @@ export class NodePorts {
   }
 
   async #claim(
-    taskID: string,
+    task: Task,
     address: string,
     specs: readonly PortConfig[],
     previous: readonly PortConfig[],
   ): Promise<readonly PortConfig[]> {
+    const taskID = task.id;
+    const { labels } = task.serviceAnnotations;
     const refused = new Set<string>();
     for (;;) {
       const ports = specs.map((spec) => this.#choose(spec, previous, refused));
       this.#refuseTaken(taskID, ports);
-      this.#claims.set(taskID, { address, ports, granted: false });
+      this.#claims.set(taskID, { address, ports, labels, granted: false });
       const holds = await this.hold();
       const busy = ports.find((port) => holds.get(keyOf(requestOf(port)))?.state !== "held");
       if (busy === undefined) {
-        this.#claims.set(taskID, { address, ports, granted: true });
+        this.#claims.set(taskID, { address, ports, labels, granted: true });
         return ports;
       }
       const isDynamic = specs[ports.indexOf(busy)]?.publishedPort === undefined;

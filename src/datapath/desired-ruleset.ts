@@ -9,7 +9,7 @@ import { answeredPorts, endpointsByAddress } from "./mesh.ts";
 import { LINK, overlayMAC, TASK_LINKS } from "./names.ts";
 import type { BaseChain, Chain, ElementSet, Ruleset, Table } from "./nft/ruleset.ts";
 import { chain } from "./nft/ruleset.ts";
-import type { MeshProtocol, MeshView } from "./view.ts";
+import type { MeshPort, MeshProtocol, MeshView } from "./view.ts";
 
 export const TABLE = "inet weft";
 export const EGRESS_TABLE = "netdev weft";
@@ -59,6 +59,7 @@ function sets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
         peers.map((peer) => [`${peer.index}`, `${replyMark(mark, peer.index)}`]),
       ),
     ],
+    ...accessSets(view),
     ["own_hosts", set("type ipv4_addr . ipv4_addr", ownHosts(view))],
     ["hairpin", set("type ipv4_addr . ipv4_addr", hairpins(view))],
     ["mesh_tcp", { type: TCP_TIMEOUTS, kind: "ct timeout", elements: new Map() }],
@@ -75,8 +76,11 @@ function chains(view: MeshView, mark: MarkLayout): [string, Chain][] {
     ["mark_prerouting", base("filter", "prerouting", PRIORITY_MANGLE, markPrerouting())],
     ["mark_reply", chain(markReply(mark))],
     ["mark_bits", chain(markBits(mark))],
-    ["nat_prerouting", base("nat", "prerouting", PRIORITY_DSTNAT, [FROM_ENTRY, TO_SERVICE])],
-    ["nat_output", base("nat", "output", PRIORITY_DSTNAT, [TO_SERVICE])],
+    [
+      "nat_prerouting",
+      base("nat", "prerouting", PRIORITY_DSTNAT, [FROM_ENTRY, NOT_HERE, NOT_FOR_YOU, TO_SERVICE]),
+    ],
+    ["nat_output", base("nat", "output", PRIORITY_DSTNAT, [NOT_HERE, TO_SERVICE])],
     ["refuse_input", base("filter", "input", PRIORITY_FILTER, refuseInput())],
     [
       "refuse",
@@ -156,6 +160,16 @@ function markBits(mark: MarkLayout): string[] {
   });
 }
 
+/** Whoever may not reach a port is led nowhere, and refused as if nothing answered there. */
+const NOT_FOR_YOU =
+  "meta nfproto ipv4 meta l4proto . th dport @restricted meta l4proto . th dport . ip saddr != @allowed accept";
+const NOT_HERE =
+  "meta nfproto ipv4 meta l4proto . th dport @bound meta l4proto . th dport . ip daddr != @bound_to accept";
+/** The keeper would relay IPv6 clients, and then who they are could not be told any more. */
+const NOT_FOR_IPV6 = ["@restricted", "@bound"].map(
+  (ports) =>
+    `meta nfproto ipv6 iifname != "lo" ct state new meta l4proto . th dport ${ports} reject with icmpx type port-unreachable`,
+);
 const TO_SERVICE = "meta nfproto ipv4 fib daddr type local meta l4proto . th dport vmap @services";
 
 /**
@@ -164,7 +178,10 @@ const TO_SERVICE = "meta nfproto ipv4 fib daddr type local meta l4proto . th dpo
  * about is established, and goes on.
  */
 function refuseInput(): string[] {
-  return ["meta nfproto ipv4 ct state new meta l4proto . th dport @held jump refuse"];
+  return [
+    ...NOT_FOR_IPV6,
+    "meta nfproto ipv4 ct state new meta l4proto . th dport @held jump refuse",
+  ];
 }
 
 /** Nobody routes straight to a task's unpublished port, and nothing for a task that is gone leaks to the LAN. */
@@ -326,6 +343,40 @@ function egressTable(view: MeshView, mark: MarkLayout): Table {
       ["send_back", chain(sendBack)],
     ]),
   };
+}
+
+/** Ports with limits, and the networks of each: two sets for each kind of limit, however many services. */
+function accessSets(view: MeshView): [string, ElementSet][] {
+  const ports = [...view.hostPorts, ...view.services.flatMap((service) => service.ports)];
+  const pair = (
+    limited: string,
+    allowed: string,
+    networksOf: (port: MeshPort) => readonly string[] | undefined,
+  ): [string, ElementSet][] => {
+    const limits = ports
+      .filter((port) => networksOf(port) !== undefined)
+      .map((port) => ({
+        key: `${port.protocol} . ${port.publishedPort}`,
+        networks: networksOf(port) ?? [],
+      }));
+    const elements = limits.flatMap(({ key, networks }) =>
+      networks.map((one) => `${key} . ${one}`),
+    );
+    return [
+      [
+        limited,
+        set(
+          "type inet_proto . inet_service",
+          limits.map(({ key }) => key),
+        ),
+      ],
+      [allowed, set("type inet_proto . inet_service . ipv4_addr; flags interval", elements)],
+    ];
+  };
+  return [
+    ...pair("restricted", "allowed", (port) => port.allowedSources),
+    ...pair("bound", "bound_to", (port) => port.boundTo),
+  ];
 }
 
 /** `heldPorts` keys are as "tcp/8080". */

@@ -160,8 +160,15 @@ function samePort(a: MeshPort, b: MeshPort): boolean {
   return (
     a.publishedPort === b.publishedPort &&
     a.targetPort === b.targetPort &&
-    a.protocol === b.protocol
+    a.protocol === b.protocol &&
+    sameLimit(a.allowedSources, b.allowedSources) &&
+    sameLimit(a.boundTo, b.boundTo)
   );
+}
+
+function sameLimit(a: readonly string[] | undefined, b: readonly string[] | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return sameAll(a, b, (one, other) => one === other);
 }
 
 function sameEndpoint(a: MeshEndpoint, b: MeshEndpoint): boolean {

@@ -65,11 +65,22 @@ const anyEndpoint = fc.record({
   state: fc.constantFrom("live" as const, "draining" as const),
 });
 
-const anyPort = fc.record({
-  protocol: fc.constantFrom("tcp" as const, "udp" as const),
-  publishedPort: fc.integer({ min: 8080, max: 8090 }),
-  targetPort: fc.constantFrom(53, 80),
+const anyLimit = fc.option(fc.subarray(["192.168.99.0/24", "10.0.0.0/8", "172.16.0.1"]), {
+  nil: undefined,
 });
+
+const anyPort = fc
+  .record({
+    protocol: fc.constantFrom("tcp" as const, "udp" as const),
+    publishedPort: fc.integer({ min: 8080, max: 8090 }),
+    targetPort: fc.constantFrom(53, 80),
+    ...{ allowedSources: anyLimit, boundTo: anyLimit },
+  })
+  .map(({ allowedSources, boundTo, ...port }) => ({
+    ...port,
+    ...(allowedSources === undefined ? {} : { allowedSources }),
+    ...(boundTo === undefined ? {} : { boundTo }),
+  }));
 
 const anyService = fc.record({
   serviceID: fc.constant("s"),

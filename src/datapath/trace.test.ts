@@ -140,6 +140,32 @@ describe("a packet's way", () => {
     assert.deepEqual(outcome, { kind: "process", at: "n1" });
   });
 
+  it("is led on for those who may reach the port, and refused to others", () => {
+    const [port] = makeService(ON_2).ports;
+    assert(port !== undefined);
+    const ports = [{ ...port, allowedSources: ["192.168.99.128/25", "10.9.0.1"] }];
+    const hosts = mesh([makeService(ON_2, { ports, endpoints: [makeEndpoint(TASK_2)] })]);
+    const through = (from: Probe["from"], source: string) =>
+      trace(hosts, probe(from, source, H1, ON_2)).outcome;
+    const led = task("n2", TASK_2.address, CLIENT, "n1");
+    assert.deepEqual(through(outside("n1"), CLIENT), led);
+    assert.deepEqual(through(outside("n1"), "10.9.0.2"), { kind: "refused", at: "n1" });
+    // The host's own processes are not clients from anywhere.
+    assert.equal(through({ process: "n1" }, H1).kind, "task");
+  });
+
+  it("is answered at the addresses that the port is bound to, and refused at others", () => {
+    const [port] = makeService(ON_2).ports;
+    assert(port !== undefined);
+    const ports = [{ ...port, boundTo: [H2] }];
+    const hosts = mesh([makeService(ON_2, { ports, endpoints: [makeEndpoint(TASK_2)] })]);
+    const through = (from: Probe["from"], to: string) =>
+      trace(hosts, probe(from, CLIENT, to, ON_2)).outcome;
+    assert.deepEqual(through(outside("n1"), H1), { kind: "refused", at: "n1" });
+    assert.equal(through(outside("n2"), H2).kind, "task");
+    assert.deepEqual(through({ process: "n1" }, H1), { kind: "refused", at: "n1" });
+  });
+
   it("ends at a live task of the service through any node, and comes back through that node", () => {
     const endpoints = [makeEndpoint(TASK_1), makeEndpoint(TASK_2)];
     const hosts = mesh([makeService(ON_1, { endpoints })]);

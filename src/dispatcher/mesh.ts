@@ -6,6 +6,7 @@ import { isIPv4 } from "node:net";
 import { isDeepStrictEqual } from "node:util";
 import type { TaskID } from "../base/ids.ts";
 import { isTaskStateAtLeast, type Node, type Task } from "../cluster/objects.ts";
+import { publishAccess } from "../cluster/publish-labels.ts";
 import type { Snapshot } from "../cluster/store.ts";
 import type { MeshEndpoint, MeshNode, MeshPort, MeshService } from "../datapath/view.ts";
 import type { MeshConfig } from "./assignment.ts";
@@ -144,10 +145,11 @@ function meshServiceOf(
     .map((task) => meshEndpointOf(snapshot, task, evidence))
     .filter((endpoint) => endpoint !== undefined)
     .sort((a, b) => (a.taskID < b.taskID ? -1 : 1));
+  const labels = service?.spec.labels ?? {};
   const ports = (service?.endpoint?.ports ?? []).flatMap(
     ({ protocol, publishMode, publishedPort, targetPort }): MeshPort[] =>
       publishMode === "ingress" && publishedPort !== undefined && protocol !== "sctp"
-        ? [{ protocol, publishedPort, targetPort }]
+        ? [{ protocol, publishedPort, targetPort, ...publishAccess(labels, publishedPort) }]
         : [],
   );
   if (ports.length === 0 && endpoints.length === 0) return undefined;

@@ -42,7 +42,11 @@ export function encodeMeshService(service: MeshService): MeshServiceMessage {
   return create(MeshServiceSchema, {
     serviceId: service.serviceID,
     serviceName: service.serviceName,
-    ports: service.ports.map((port) => ({ ...port })),
+    ports: service.ports.map(({ allowedSources = [], boundTo = [], ...port }) => ({
+      ...port,
+      allowedSources: [...allowedSources],
+      boundTo: [...boundTo],
+    })),
     endpoints: service.endpoints.map((endpoint) => ({
       taskId: endpoint.taskID,
       address: endpoint.address,
@@ -69,9 +73,13 @@ export function decodeMeshService(message: MeshServiceMessage): MeshService {
 }
 
 function decodeMeshPort(port: MeshServiceMessage["ports"][number]): MeshPort {
-  const { protocol, publishedPort, targetPort } = port;
+  const { protocol, publishedPort, targetPort, allowedSources, boundTo } = port;
   if (protocol !== "tcp" && protocol !== "udp") {
     throw new SystemError(`the manager sent a mesh port of protocol "${protocol}"`);
   }
-  return { protocol, publishedPort, targetPort };
+  return {
+    ...{ protocol, publishedPort, targetPort },
+    ...(allowedSources.length === 0 ? {} : { allowedSources }),
+    ...(boundTo.length === 0 ? {} : { boundTo }),
+  };
 }

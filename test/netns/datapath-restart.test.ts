@@ -21,6 +21,7 @@ const DRAINED = 8082;
 const SILENT = 8083;
 const LATE = 8084;
 const TAKEN = 8085;
+const LIMITED = 8086;
 /** At most: for TCP and UDP a verdict out and in, an endpoint, a chain of its size with two rules; two to forget. */
 const COMMANDS_OF_ONE_SERVICE = 16;
 
@@ -158,6 +159,54 @@ describe("a mesh that runs", { skip: whyNot() }, () => {
     await host.run("nft", "delete", "table", "inet", "other");
     assert.equal(answer, `b2 ${CLIENT}`);
     assert.match(seen, /counter packets [1-9]/);
+  });
+
+  it("leads only those to a port who may reach it, where it is answered", async () => {
+    const tcp = { protocol: "tcp", address: H1, port: LIMITED } as const;
+    const udp = { ...tcp, protocol: "udp" } as const;
+    const host = lab.host("h1").place;
+    const asked = async () => [
+      await client.ask(tcp),
+      await client.ask(udp),
+      await host.ask({ ...tcp, address: "127.0.0.1" }),
+      await client.ask({ ...tcp, address: H2 }),
+    ];
+    const [led, local] = [`b2 ${CLIENT}`, "b2 10.255.0.2"];
+    const refused = "ECONNREFUSED";
+    const rows = [
+      [{ allowedSources: ["192.168.99.192/26", "10.1.2.3"] }, [led, led, local, led]],
+      [{ allowedSources: ["192.168.0.0/24"] }, [refused, refused, local, refused]],
+      [{ boundTo: [H1] }, [led, led, refused, refused]],
+      [{ boundTo: ["192.168.99.100/30"], allowedSources: [CLIENT] }, [led, led, refused, led]],
+      [{ boundTo: ["127.0.0.0/8"] }, [refused, refused, local, refused]],
+      [{}, [led, led, local, led]],
+    ] as const;
+    for (const [limits, answers] of rows) {
+      mesh.publish(LIMITED, ["b2"]);
+      mesh.limit(LIMITED, limits);
+      await mesh.apply();
+      for (const each of lab.hosts) assert.deepEqual(await each.audit(), []);
+      assert.deepEqual(await asked(), answers, JSON.stringify(limits));
+    }
+    mesh.services.delete(LIMITED);
+    await mesh.apply();
+  });
+
+  it("meets a user's own chain before it is led anywhere, and leaves that alone", async () => {
+    const host = lab.host("h1");
+    const chain = `table inet mine { chain published { type filter hook prerouting priority -120; ip saddr ${CLIENT} tcp dport ${OTHER} drop; }; }`;
+    await inNamespace(host.namespace, ["nft", "-f", "-"], chain);
+    const ask = { protocol: "tcp", address: H1, port: OTHER } as const;
+    assert.equal(await client.ask(ask), "no answer");
+    await mesh.apply();
+    assert.deepEqual(await host.audit(), []);
+    assert.match(
+      await host.run("nft", "list", "table", "inet", "mine"),
+      /priority mangle \+ 30|-120/,
+    );
+    assert.equal(await client.ask({ ...ask, address: H2 }), `b2 ${CLIENT}`);
+    await host.run("nft", "delete", "table", "inet", "mine");
+    assert.equal(await client.ask(ask), `b2 ${CLIENT}`);
   });
 
   it("keeps out whoever routes straight to a task's port", async () => {

@@ -54,7 +54,10 @@ describe("a listing of nft's", () => {
   });
 
   it("is refused when it holds what Weft never writes", () => {
-    assert.throws(() => of({ set: { ...name, name: "s", elem: [{ prefix: {} }] } }), /cannot read/);
+    assert.throws(
+      () => of({ set: { ...name, name: "s", elem: [{ range: [1, 2] }] } }),
+      /cannot read/,
+    );
     assert.throws(() => decodeTable("no list"), /expected a list/);
   });
 });

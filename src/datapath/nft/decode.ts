@@ -70,6 +70,8 @@ function spell(value: unknown): string {
   if (isObject(value)) {
     const concat = value["concat"];
     if (Array.isArray(concat)) return concat.map(spell).join(" . ");
+    const prefix = objectOf(value, "prefix");
+    if (prefix !== undefined) return `${stringOf(prefix, "addr")}/${numberOf(prefix, "len")}`;
     const goto = objectOf(value, "goto");
     if (goto !== undefined) return `goto ${stringOf(goto, "target")}`;
     // An element with a counter or comment is wrapped.

@@ -125,6 +125,16 @@ const STATEMENTS: readonly Statement[] = [
       matches(isWithin(which === "s" ? packet.source : packet.destination, cidr)),
   ],
   [/^fib daddr type local\b/, ({ packet, around }) => matches(around.isLocal(packet.destination))],
+  [/^meta nfproto ipv6\b/, () => "next"],
+  [
+    /^meta l4proto \. th dport \. ip ([sd])addr != @(\w+)/,
+    ({ table, packet }, [which, set]) => {
+      const address = which === "s" ? packet.source : packet.destination;
+      const head = `${portOf(packet)} . `;
+      const networks = keysOf(table, set).filter((key) => key.startsWith(head));
+      return matches(!networks.some((key) => isWithin(address, key.slice(head.length))));
+    },
+  ],
   [/^meta l4proto \. th dport vmap @(\w+)/, (walk, [set]) => goToVerdict(walk, set)],
   [
     /^meta l4proto \. th dport @(\w+)/,
@@ -234,6 +244,12 @@ function portOf(packet: Packet): string {
 
 function isNamed(link: string, pattern: string): boolean {
   return pattern.endsWith("*") ? link.startsWith(pattern.slice(0, -1)) : link === pattern;
+}
+
+function keysOf(table: Table, set: string | undefined): string[] {
+  const found = table.sets.get(set ?? "");
+  assert(found !== undefined, `no set ${set}`);
+  return [...found.elements.keys()];
 }
 
 function has(table: Table, set: string | undefined, key: string): boolean {

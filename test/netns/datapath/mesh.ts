@@ -1,5 +1,11 @@
 /** A mesh on a lab: who runs which task, what is published, and each host's view of it. */
-import type { HostPort, MeshEndpoint, MeshService, MeshView } from "../../../src/datapath/view.ts";
+import type {
+  HostPort,
+  MeshEndpoint,
+  MeshPort,
+  MeshService,
+  MeshView,
+} from "../../../src/datapath/view.ts";
 import { portKey } from "../../../src/datapath/view.ts";
 import type { Host, HostName, Lab, Place } from "./lab.ts";
 import { SUBNET } from "./lab.ts";
@@ -53,6 +59,14 @@ export class Mesh {
     const made = endpoints.map((endpoint) => this.#endpoint(endpoint));
     const name = `service-${port}`;
     this.services.set(port, { serviceID: name, serviceName: name, ports, endpoints: made });
+  }
+
+  /** Who may reach a published port, and where it is answered. */
+  limit(port: number, limits: Pick<MeshPort, "allowedSources" | "boundTo">): void {
+    const service = this.services.get(port);
+    if (service === undefined) throw new Error(`port ${port} is not published`);
+    const ports = service.ports.map((one) => ({ ...one, ...limits }));
+    this.services.set(port, { ...service, ports });
   }
 
   publishOnHost(host: HostName, port: number, task: string): void {

@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { publishAccess, validatePublishLabels } from "./publish-labels.ts";
+
+describe("labels that say who may reach a port", () => {
+  it("are of one port, or of all that have none of their own", () => {
+    const labels = {
+      "weft.publish.allow": "10.0.0.0/8",
+      "weft.publish.allow.8080": "192.168.99.0/24, 10.1.2.3",
+      "weft.publish.address.8080": "192.168.99.100",
+      other: "x",
+    };
+    validatePublishLabels(labels);
+    assert.deepEqual(publishAccess(labels, 8080), {
+      allowedSources: ["192.168.99.0/24", "10.1.2.3"],
+      boundTo: ["192.168.99.100"],
+    });
+    assert.deepEqual(publishAccess(labels, 53), { allowedSources: ["10.0.0.0/8"] });
+    assert.deepEqual(publishAccess({}, 53), {});
+  });
+
+  it("leave out what is within another, and host bits", () => {
+    const labels = {
+      "weft.publish.allow": "10.1.2.3,10.0.0.7/8,10.9.0.0/16,10.0.0.0/8,1.1.1.1/32",
+    };
+    assert.deepEqual(publishAccess(labels, 1), { allowedSources: ["10.0.0.0/8", "1.1.1.1"] });
+  });
+
+  for (const [key, value, said] of [
+    ["weft.publish.alow", "10.0.0.0/8", /unknown label weft\.publish\.alow/],
+    ["weft.publish.allow.0", "10.0.0.0/8", /unknown label/],
+    ["weft.publish.allow.70000", "10.0.0.0/8", /unknown label/],
+    ["weft.publish.allow", "", /"" is neither/],
+    ["weft.publish.address.80", "eth0", /"eth0" is neither an IPv4 address nor a network/],
+    ["weft.publish.allow", "fd00::/8", /neither/],
+    ["weft.publish.allow", Array.from({ length: 300 }, () => "1.1.1.1").join(), /more than 256/],
+  ] as const) {
+    it(`are refused when wrong: ${key}=${value.slice(0, 20)}`, () => {
+      assert.throws(() => validatePublishLabels({ [key]: value }), { message: said });
+    });
+  }
+});

@@ -1,0 +1,90 @@
+/**
+ * Who may reach a published port, and at which of the hosts' addresses: service labels, since nothing else that
+ * Docker's CLI and stack files carry has room for it.
+ *
+ *     weft.publish.allow=192.168.99.0/24,10.1.2.3      of every port of the service
+ *     weft.publish.allow.8080=10.0.0.0/8               of this port, instead
+ *     weft.publish.address.8080=192.168.99.0/24        answered at addresses in it alone
+ */
+import { InvalidParameterError } from "../base/errors.ts";
+import { type Cidr, contains, formatAddress, formatCidr, parseCidr } from "./cidr.ts";
+
+const PREFIX = "weft.publish.";
+const KEY = /^weft\.publish\.(allow|address)(?:\.(\d{1,5}))?$/;
+const PORT_MAX = 65_535;
+/** Networks in one label: each is an element of a set in every node's kernel. */
+const NETWORKS_MAX = 256;
+const FULL_LENGTH = 32;
+
+/** IPv4 networks, none within another, an address as itself. Absent: no limit. */
+export interface PublishAccess {
+  readonly allowedSources?: readonly string[];
+  readonly boundTo?: readonly string[];
+}
+
+/** Throws what is wrong with the labels that are meant for Weft; all others are the user's. */
+export function validatePublishLabels(labels: Readonly<Record<string, string>>): void {
+  for (const [key, value] of Object.entries(labels)) {
+    if (!key.startsWith(PREFIX)) continue;
+    const match = KEY.exec(key);
+    const port = Number(match?.[2] ?? 1);
+    if (match === null || port < 1 || port > PORT_MAX) {
+      throw new InvalidParameterError(
+        `unknown label ${key}: expected weft.publish.allow or weft.publish.address, with .PORT behind it for one port`,
+      );
+    }
+    networksOf(key, value);
+  }
+}
+
+/** What valid labels say of one port. */
+export function publishAccess(
+  labels: Readonly<Record<string, string>>,
+  publishedPort: number,
+): PublishAccess {
+  const networks = (what: string) => {
+    const keys = [`${PREFIX}${what}.${publishedPort}`, `${PREFIX}${what}`];
+    const key = keys.find((one) => labels[one] !== undefined);
+    return key === undefined ? undefined : networksOf(key, labels[key] ?? "");
+  };
+  const allowedSources = networks("allow");
+  const boundTo = networks("address");
+  return {
+    ...(allowedSources === undefined ? {} : { allowedSources }),
+    ...(boundTo === undefined ? {} : { boundTo }),
+  };
+}
+
+function networksOf(key: string, value: string): readonly string[] {
+  const words = value.split(",").map((word) => word.trim());
+  if (words.length > NETWORKS_MAX) {
+    throw new InvalidParameterError(`label ${key} has more than ${NETWORKS_MAX} networks`);
+  }
+  const cidrs = words.map((word) => cidrOf(key, word));
+  const outermost = cidrs.filter(
+    (one, index) =>
+      !cidrs.some(
+        (other, at) => at !== index && contains(other, one) && !(same(one, other) && at > index),
+      ),
+  );
+  return outermost.map(spell);
+}
+
+function cidrOf(key: string, word: string): Cidr {
+  try {
+    return parseCidr(word.includes("/") ? word : `${word}/${FULL_LENGTH}`);
+  } catch (cause) {
+    throw new InvalidParameterError(
+      `label ${key}: "${word}" is neither an IPv4 address nor a network such as 192.168.99.0/24`,
+      { cause },
+    );
+  }
+}
+
+function same(a: Cidr, b: Cidr): boolean {
+  return a.base === b.base && a.prefixLength === b.prefixLength;
+}
+
+function spell(cidr: Cidr): string {
+  return cidr.prefixLength === FULL_LENGTH ? formatAddress(cidr.base) : formatCidr(cidr);
+}

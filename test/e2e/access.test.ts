@@ -1,0 +1,82 @@
+/** Who may reach a published port, and where: labels, as Docker's CLI carries them. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { labUnavailable } from "../../src/lab/requirements.ts";
+import { until } from "../../src/lab/until.ts";
+import { probe } from "./support/probing.ts";
+import { Swarm } from "./support/swarm.ts";
+
+const OPEN = 8080;
+const DIRECT = 8081;
+
+describe("a port with limits", { skip: (await labUnavailable()) ?? false }, () => {
+  let swarm: Swarm;
+
+  before(async () => {
+    swarm = await Swarm.create({ hosts: 2, clients: 2 });
+    await swarm.create(
+      ...["web", "--mode", "global", "--publish", `${OPEN}:80`],
+      ...["--publish", `published=${DIRECT},target=80,mode=host`],
+      ...["--label", `weft.publish.allow.${OPEN}=${swarm.client().ip}`],
+      ...["--label", `weft.publish.allow.${DIRECT}=${swarm.client().ip}`, "nginx"],
+    );
+    await swarm.answering(OPEN);
+  });
+  after(async () => await swarm?.[Symbol.asyncDispose]());
+
+  it("is answered for whom it is meant, and refused to others, by IPv6 too", async () => {
+    const [friend, stranger] = [swarm.client(), swarm.lab.client(2)];
+    for (const { ip, ipv6 } of swarm.hosts) {
+      for (const port of [OPEN, DIRECT]) {
+        assert.equal(await answer(friend, ip, port), friend.ip);
+        assert.equal(await answer(stranger, ip, port), "ECONNREFUSED");
+        assert.equal(await answer(stranger, ipv6, port), "ECONNREFUSED");
+        assert.equal(await answer(friend, ipv6, port), "ECONNREFUSED");
+      }
+    }
+    const manager = swarm.host(1);
+    assert.notEqual(await answer(manager, "127.0.0.1", OPEN), "ECONNREFUSED");
+  });
+
+  it("follows its labels, without a task being replaced", async () => {
+    const before = (await swarm.running("web")).map(({ id }) => id);
+    const stranger = swarm.lab.client(2);
+    const [host] = swarm.hosts;
+    assert.ok(host);
+    const address = `weft.publish.address.${OPEN}=${host.ip}`;
+    const update = ["service", "update", "--detach", "--label-add"];
+    await swarm.docker(...update, address, "--label-rm", `weft.publish.allow.${OPEN}`, "web");
+    const isOpen = async () => (await answer(stranger, host.ip, OPEN)) === stranger.ip;
+    await until(isOpen, { what: "the port to be open" });
+    const other = swarm.host(2);
+    await until(async () => (await answer(stranger, other.ip, OPEN)) === "ECONNREFUSED", {
+      what: "the port to be answered at one address alone",
+    });
+    assert.deepEqual(
+      (await swarm.running("web")).map(({ id }) => id),
+      before,
+    );
+  });
+
+  it("is refused when nobody could tell what is meant", async () => {
+    const create = ["service", "create", "--label"];
+    assert.match(
+      await swarm.refused(...create, "weft.publish.allow.80=eth0", "nginx"),
+      /label weft\.publish\.allow\.80: "eth0" is neither an IPv4 address nor a network/,
+    );
+    assert.match(
+      await swarm.refused(...create, "weft.publish.alow=10.0.0.0/8", "nginx"),
+      /unknown label weft\.publish\.alow/,
+    );
+  });
+
+  /** The client's address as the task saw it, or why there was no answer. */
+  async function answer(
+    from: Parameters<typeof probe>[0],
+    address: string,
+    port: number,
+  ): Promise<string> {
+    const [result] = await probe(from, [{ kind: "http", address, port }]);
+    return result?.error ?? result?.client ?? "";
+  }
+});
