@@ -5,10 +5,6 @@ export function millisecondsOf(nanoseconds: number): number {
   return nanoseconds / NANOSECONDS_PER_MILLISECOND;
 }
 
-export function nanosecondsOf(milliseconds: number): number {
-  return Math.round(milliseconds * NANOSECONDS_PER_MILLISECOND);
-}
-
 const UNIT_MS: Readonly<Record<string, number>> = {
   ns: 1e-6,
   us: 1e-3,

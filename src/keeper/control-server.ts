@@ -67,7 +67,9 @@ export class ControlServer {
       await handler(parseObject(await readBody(request), "the request"), response);
     } catch (error) {
       this.#components.log.warn("refused a call of the daemon", { route, error });
-      sendJSON(response, statusOf(error), errorBody(error));
+      // Half an answer cannot be taken back, and a second head would end the keeper.
+      if (response.headersSent) response.destroy();
+      else sendJSON(response, statusOf(error), errorBody(error));
     }
   }
 

@@ -5,8 +5,6 @@
  */
 import { hash } from "node:crypto";
 
-export type Family = "inet" | "netdev";
-
 export interface BaseChain {
   readonly type: "filter" | "nat";
   readonly hook: "prerouting" | "input" | "forward" | "output" | "postrouting" | "egress";
