@@ -14,6 +14,7 @@ import type { NodeCertificates } from "../ca/node-certificates.ts";
 import type { Datapath } from "../datapath/datapath.ts";
 import type { KeeperClient } from "../keeper/protocol.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { rememberedManagers } from "./node-state.ts";
 
 export interface MemberComponents {
   readonly runtime: Runtime;
@@ -91,7 +92,8 @@ export class MemberRole implements Startable {
           description,
           advertiseAddr: this.#init.advertiseAddr,
           onManagers: (managers) => {
-            this.#managers = managers.map(({ addr }) => addr);
+            const advertised = managers.map(({ addr }) => addr);
+            this.#managers = rememberedManagers(advertised, this.#managers);
             this.#init.onManagers(managers);
           },
         },

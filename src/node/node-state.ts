@@ -19,6 +19,17 @@ export interface NodeState {
   readonly advertiseAddr: string;
 }
 
+/** Addresses of managers beyond these are forgotten, the oldest first; a cluster has three or five. */
+const MANAGERS_MAX = 16;
+
+/** What managers advertise comes first; what this node found them at stays, since the other may not be reachable from here. */
+export function rememberedManagers(
+  advertised: readonly string[],
+  known: readonly string[],
+): readonly string[] {
+  return [...new Set([...advertised, ...known])].slice(0, MANAGERS_MAX);
+}
+
 export class NodeStateFile {
   readonly #path: string;
 

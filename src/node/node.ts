@@ -28,7 +28,7 @@ import {
 import { readHostRoutes } from "./host-routes.ts";
 import type { ManagerRole } from "./manager-role.ts";
 import { type MemberComponents, MemberRole } from "./member-role.ts";
-import { type NodeState, NodeStateFile } from "./node-state.ts";
+import { type NodeState, NodeStateFile, rememberedManagers } from "./node-state.ts";
 
 export interface NodeComponents extends MemberComponents {
   /** Throws when this host cannot be part of a Weft cluster: its Engine is in swarm mode itself, for one. */
@@ -244,8 +244,16 @@ export class WeftNode implements NodeBackend, Startable {
     this.#remoteManagers = managers;
     // A manager keeps to its own port; the others remember where the managers are now.
     if (this.#state === undefined || this.#state.role === "manager") return;
-    this.#state = { ...this.#state, managers: managers.map(({ addr }) => addr) };
-    this.#file.write(this.#state);
+    const advertised = managers.map(({ addr }) => addr);
+    const known = rememberedManagers(advertised, this.#state.managers);
+    if (known.join() === this.#state.managers.join()) return;
+    this.#state = { ...this.#state, managers: known };
+    try {
+      this.#file.write(this.#state);
+    } catch (error) {
+      // A full disk is no reason to be without a manager.
+      this.#components.log.error("the managers' addresses are not on disk", { error });
+    }
   }
 
   /** Taken out of the cluster from the other side: what it ran for it ends here too. */
