@@ -68,6 +68,24 @@ describe("a member that somebody damages", { skip: (await labUnavailable()) ?? f
     await swarm.answering(PORT);
   });
 
+  it("leaves forwarding off until the Engine is up, which then guards what is forwarded", async () => {
+    const forwarding = async () =>
+      (await worker.execOk(["sysctl", "-n", "net.ipv4.ip_forward"])).trim();
+    await worker.crash();
+    // Its API passes on what the Engine answers, and so is up when that is.
+    const daemon = worker.restart({ engine: false, daemon: true });
+    const hasRules = async () =>
+      worker.isUp && (await worker.execOk(["nft", "list", "tables"])).includes("inet weft");
+    await until(hasRules, { what: "the mesh's rules before the Engine is up" });
+    assert.equal(await forwarding(), "0");
+    await Promise.all([worker.startEngine(), daemon]);
+    const policy = await worker.execOk(["iptables", "-S", "FORWARD"]);
+    assert.match(policy, /^-P FORWARD DROP/);
+    await until(async () => (await forwarding()) === "1", { what: "forwarding to be on" });
+    await swarm.converged("web");
+    await swarm.answering(PORT);
+  });
+
   async function probeOf(host: Host): Promise<string> {
     const [result] = await probe(swarm.client(), [{ kind: "http", address: host.ip, port: PORT }]);
     return result?.error ?? "answered";
