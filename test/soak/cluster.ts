@@ -40,10 +40,12 @@ interface ApiService {
   readonly UpdateStatus?: { readonly State?: string };
 }
 interface ApiNode {
+  readonly ID: string;
   readonly Description: { readonly Hostname: string };
   readonly Status: { readonly State: string };
 }
 interface ApiTask {
+  readonly NodeID?: string;
   readonly ServiceID: string;
   readonly DesiredState: string;
   readonly Status: {
@@ -92,12 +94,18 @@ export class SoakCluster implements AsyncDisposable {
   /** Resolves when every task is where it is wanted, and none is left that is not. */
   async settled(): Promise<void> {
     const look = async () => {
-      const [services, tasks] = await Promise.all([
+      const [services, tasks, nodes] = await Promise.all([
         this.#ask<readonly ApiService[]>("/services"),
         this.#ask<readonly ApiTask[]>("/tasks"),
-        this.#refuseUnready(),
+        this.#ask<readonly ApiNode[]>("/nodes"),
       ]);
-      for (const service of services) refuseUnsettled(service, tasks);
+      refuseUnready(nodes);
+      // What was on a dead host has ended, though nobody can say so before it is back.
+      const dead = new Set(
+        nodes.flatMap(({ ID, Status }) => (Status.State === "down" ? [ID] : [])),
+      );
+      const alive = tasks.filter(({ NodeID = "" }) => !dead.has(NodeID));
+      for (const service of services) refuseUnsettled(service, alive);
       return true;
     };
     await until(look, { what: "the services to settle", timeoutMs: SETTLE_MS, intervalMs: 50 });
@@ -120,14 +128,6 @@ export class SoakCluster implements AsyncDisposable {
     const { status, body } = await unixHttp(this.manager.weftSocket, { path });
     if (status !== 200) throw new LabError(`GET ${path} is answered with ${status}: ${body}`);
     return JSON.parse(body) as Answer;
-  }
-
-  /** After its manager's restart a node is not ready before its own session is open again. */
-  async #refuseUnready(): Promise<void> {
-    for (const { Description, Status } of await this.#ask<readonly ApiNode[]>("/nodes")) {
-      if (Status.State === "ready" || Status.State === "down") continue;
-      throw new LabError(`${Description.Hostname} is ${Status.State}`);
-    }
   }
 
   async #form(): Promise<void> {
@@ -163,4 +163,12 @@ function refuseUnsettled({ ID, Spec, UpdateStatus }: ApiService, tasks: readonly
   throw new LabError(
     `${Spec.Name}: ${running} of ${replicas} run, ${wanted.length} are wanted, ${stopping.length} stop`,
   );
+}
+
+/** After its manager's restart a node is not ready before its own session is open again. */
+function refuseUnready(nodes: readonly ApiNode[]): void {
+  for (const { Description, Status } of nodes) {
+    if (Status.State === "ready" || Status.State === "down") continue;
+    throw new LabError(`${Description.Hostname} is ${Status.State}`);
+  }
 }
