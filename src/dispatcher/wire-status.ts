@@ -28,6 +28,8 @@ const TEXT_LENGTH_MAX = 4_096;
 /** A node reports at most this many problems; the rest would be a fault of its own. */
 const PORT_PROBLEMS_MAX = 65_536;
 const PORT_MAX = 65_535;
+/** Neither a time nor a container's id is longer; what is, is refused, since the store keeps both. */
+const WORD_LENGTH_MAX = 128;
 
 export function encodeStatus(update: TaskStatusUpdate): TaskStatusReport {
   const { status } = update;
@@ -65,7 +67,9 @@ export function decodeStatus(message: TaskStatusReport): TaskStatusUpdate {
       ? {}
       : {
           containerStatus: {
-            ...(container.containerId === undefined ? {} : { containerID: container.containerId }),
+            ...(container.containerId === undefined
+              ? {}
+              : { containerID: decodeContainerID(container.containerId) }),
             ...(container.pid === undefined ? {} : { pid: container.pid }),
             ...(container.exitCode === undefined ? {} : { exitCode: container.exitCode }),
           },
@@ -101,7 +105,15 @@ function decodeReportedState(text: string): TaskState {
 }
 
 function decodeTime(text: string): string {
-  if (Number.isNaN(Date.parse(text))) throw new InvalidParameterError(`invalid time "${text}"`);
+  // The length too: JavaScript takes any comment in a date.
+  if (text.length > WORD_LENGTH_MAX || Number.isNaN(Date.parse(text))) {
+    throw new InvalidParameterError(`invalid time "${text.slice(0, WORD_LENGTH_MAX)}"`);
+  }
+  return text;
+}
+
+function decodeContainerID(text: string): string {
+  if (text.length > WORD_LENGTH_MAX) throw new InvalidParameterError("invalid container id");
   return text;
 }
 
