@@ -33,6 +33,8 @@ Examples:
     });
     refuseUnfitHost();
     const logLevel = logLevelOf(options["log-level"]);
+    // Whoever read the log may go away; that ends a pipe, not the mesh.
+    process.stderr.on("error", () => {});
     const { runDaemon } = await import("../node/daemon.ts");
     const tls = tlsOf(options);
     await runDaemon({

@@ -40,6 +40,8 @@ import type { SessionStream } from "./session.ts";
 /** A connection without certificate is there for a join, which takes a tenth of a second. */
 const STRANGER_MS_MAX = 30_000;
 const HANDSHAKE_MS_MAX = 10_000;
+/** Connections without certificate at a time, joins among them; one more is cut off, so that members always find room. */
+const STRANGERS_MAX = 256;
 /** Beyond this new connections are refused; a cluster of a thousand nodes has some two thousand. */
 const CONNECTIONS_MAX = 10_000;
 
@@ -64,6 +66,7 @@ export class ManagerServer implements Startable {
   readonly #tls: TLSServer;
   /** By "address:port", as calls name their peer. */
   readonly #sockets = new Map<string, TLSSocket>();
+  #strangers = 0;
   #unsubscribe: (() => void) | undefined;
 
   constructor(components: ManagerServerComponents, init: ManagerServerInit) {
@@ -134,10 +137,23 @@ export class ManagerServer implements Startable {
       socket.destroy();
       return;
     }
-    if (isStranger) socket.setTimeout(STRANGER_MS_MAX, () => socket.destroy());
+    if (isStranger && !this.#admitStranger(socket)) return;
     this.#sockets.set(peer, socket);
     socket.once("close", () => this.#sockets.delete(peer));
     this.#injector.injectConnection(socket);
+  }
+
+  #admitStranger(socket: TLSSocket): boolean {
+    if (this.#strangers >= STRANGERS_MAX) {
+      socket.destroy();
+      return false;
+    }
+    this.#strangers += 1;
+    socket.once("close", () => {
+      this.#strangers -= 1;
+    });
+    socket.setTimeout(STRANGER_MS_MAX, () => socket.destroy());
+    return true;
   }
 
   #caHandlers() {

@@ -47,7 +47,12 @@ export async function ensureKeeper(options: EnsureKeeperOptions): Promise<Keeper
     log.warn("the keeper is of another version: restart its service", { of: status.version });
   } else {
     log.info("the keeper is of another version and hands over", { of: status.version });
-    await client.handOver(commandOf({ ...options, executable }));
+    try {
+      await client.handOver(commandOf({ ...options, executable }));
+    } catch (error) {
+      // The old one holds the ports and answers the Engine as before: no reason to be without a daemon too.
+      log.error("the keeper did not hand over and goes on as it is", { of: status.version, error });
+    }
   }
   return client;
 }
