@@ -91,6 +91,7 @@ export class Datapath {
   #actual: Belief | undefined;
   #view: MeshView | undefined;
   #holders: ReadonlyMap<string, AddressHolder> = new Map();
+  #hindrances: readonly string[] = [];
   #executing = 0;
   #changedAt = 0;
   #turn: Promise<unknown> = Promise.resolve();
@@ -187,6 +188,7 @@ export class Datapath {
     const drifts = [...driftsOf(mending), ...(await this.#firewalls.mend())];
     await this.#execute(mending, { on, state: wanted });
     this.#driftLog.add(drifts);
+    this.#tellHindrances(view, on.facts);
     return drifts;
   }
 
@@ -312,12 +314,26 @@ export class Datapath {
 
   #problems(view: MeshView, facts: HostFacts): string[] {
     const absent = view.localLinks.filter((local) => !facts.links.has(local.link));
-    const problems = absent.map(
-      (local) => `link ${local.link} of task address ${local.address} is not there`,
-    );
-    if (!this.#holders.has(view.self.underlayAddress)) problems.push(noHolder(view));
-    if (!facts.forwarding) problems.push(FORWARDING_WAITS);
-    return [...problems, ...this.#firewalls.problems()];
+    return [
+      ...absent.map((local) => `link ${local.link} of task address ${local.address} is not there`),
+      ...this.#tellHindrances(view, facts),
+    ];
+  }
+
+  /** What keeps the whole mesh from working here, said in the log when it begins. */
+  #tellHindrances(view: MeshView, facts: HostFacts): readonly string[] {
+    const hindrances = [
+      ...(this.#holders.has(view.self.underlayAddress) ? [] : [noHolder(view)]),
+      ...(facts.forwarding ? [] : [FORWARDING_WAITS]),
+      ...this.#firewalls.problems(),
+    ];
+    for (const problem of hindrances) {
+      if (!this.#hindrances.includes(problem)) {
+        this.#log.warn("the mesh is hindered on this host", { problem });
+      }
+    }
+    this.#hindrances = hindrances;
+    return hindrances;
   }
 
   /** One at a time; callers wait their turn. */

@@ -326,6 +326,19 @@ describe("a mesh that runs", { skip: whyNot() }, () => {
     assert.match(rules.trim().split("\n").at(-1) ?? "", /-j RETURN$/);
   });
 
+  it("says what hinders the mesh and is not Weft's to change", async () => {
+    const host = lab.host("h3");
+    const rules = await host.run("iptables-save", "-t", "filter");
+    await host.run("iptables", "-F");
+    await host.run("iptables", "-X", "DOCKER-USER");
+    await host.audit();
+    const { problems } = await host.apply(mesh.view(host));
+    assert.match(problems.join(), /FORWARD policy DROP.*start the Docker Engine again/);
+    await inNamespace(host.namespace, ["iptables-restore"], rules);
+    await host.audit();
+    assert.deepEqual((await host.apply(mesh.view(host))).problems, []);
+  });
+
   it("applies after somebody has taken its table away meanwhile", async () => {
     const host = lab.host("h3");
     await host.run("nft", "delete", "table", "inet", "weft");
