@@ -2,9 +2,13 @@
  * Runs suites of tests one after the other, all of them even when one fails, and sums them up:
  * `node test/run.ts unit netns e2e`. A suite without files is said to be empty, and skips are listed
  * with their reasons, so that nothing passes by not running.
+ *
+ * In CI, files that failed are run once more, by themselves: a file that then passes is listed as unsteady.
+ * That keeps a busy machine from costing a landing, and keeps the fault in sight.
  */
 import { globSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { relative } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
@@ -38,8 +42,17 @@ interface Totals {
   cancelled: number;
   skipped: number;
   readonly skips: Map<string, number>;
+  /** Files that passed only when they were run again. */
+  unsteady: readonly string[];
   durationMs: number;
 }
+
+type Counts = Pick<Totals, "tests" | "passed" | "failed" | "cancelled" | "skipped">;
+
+const NOTHING: Counts = { tests: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0 };
+
+/** More files than this are no accident: they are not run again. */
+const RERUN_FILES_MAX = 4;
 
 const names = process.argv.slice(2);
 const unknown = names.filter((name) => !(name in SUITES));
@@ -66,27 +79,69 @@ async function runSuite(name: string, suite: Suite): Promise<Totals> {
     cancelled: 0,
     skipped: 0,
     skips: new Map(),
+    unsteady: [],
     durationMs: 0,
   };
   process.stdout.write(`\n── ${name}: ${files.length} files of ${suite.pattern}\n`);
   if (files.length === 0) return totals;
-  const events = run({ files, concurrency: suite.concurrency, timeout: suite.timeoutMs });
+  const byFile = await runFiles(files, suite.concurrency, suite.timeoutMs, totals);
+  const failed = [...byFile].filter(([, counts]) => hasFailed(counts)).map(([file]) => file);
+  if (process.env["CI"] !== undefined && failed.length > 0 && failed.length <= RERUN_FILES_MAX) {
+    process.stdout.write(`\n── ${name}: once more, by themselves: ${failed.join(" ")}\n`);
+    const again = await runFiles(failed, 1, suite.timeoutMs, totals);
+    for (const [file, counts] of again) byFile.set(file, counts);
+    totals.unsteady = failed.filter((file) => {
+      const counts = again.get(file);
+      return counts !== undefined && !hasFailed(counts);
+    });
+  }
+  for (const counts of byFile.values()) {
+    for (const key of ["tests", "passed", "failed", "cancelled", "skipped"] as const) {
+      totals[key] += counts[key];
+    }
+  }
+  return totals;
+}
+
+/** Runs the files to their end, printing as it goes; what each came to. */
+async function runFiles(
+  files: readonly string[],
+  concurrency: number,
+  timeout: number,
+  totals: Totals,
+): Promise<Map<string, Counts>> {
+  const byFile = new Map<string, Counts>();
+  const events = run({ files: [...files], concurrency, timeout });
   events.on("test:pass", ({ skip }) => {
     if (skip === undefined || skip === false) return;
     const reason = skip === true || skip === "" ? "no reason given" : skip;
     totals.skips.set(reason, (totals.skips.get(reason) ?? 0) + 1);
   });
   events.on("test:summary", ({ file, counts, duration_ms: durationMs }) => {
-    if (file !== undefined) return; // the last one is the whole suite's
-    totals.tests = counts.tests;
-    totals.passed = counts.passed;
-    totals.failed = counts.tests - counts.passed - counts.skipped - counts.todo - counts.cancelled;
-    totals.cancelled = counts.cancelled;
-    totals.skipped = counts.skipped;
-    totals.durationMs = Math.round(durationMs);
+    // The one without a file is that of all of them.
+    if (file === undefined) totals.durationMs += Math.round(durationMs);
+    else byFile.set(relative(process.cwd(), file), countsOf(counts));
   });
   for await (const chunk of events.compose(spec)) process.stdout.write(String(chunk));
-  return totals;
+  // A file that ended without a word has failed.
+  for (const file of files)
+    if (!byFile.has(file)) byFile.set(file, { ...NOTHING, tests: 1, failed: 1 });
+  return byFile;
+}
+
+function countsOf(counts: {
+  readonly tests: number;
+  readonly passed: number;
+  readonly cancelled: number;
+  readonly skipped: number;
+  readonly todo: number;
+}): Counts {
+  const { tests, passed, cancelled, skipped, todo } = counts;
+  return { tests, passed, cancelled, skipped, failed: tests - passed - skipped - todo - cancelled };
+}
+
+function hasFailed({ failed, cancelled }: Counts): boolean {
+  return failed + cancelled > 0;
 }
 
 /** A table of the suites, the skips, and last the totals as node's own runner prints them. */
@@ -101,6 +156,9 @@ function summary(all: readonly Totals[]): string {
   const skips = all.flatMap(({ suite, skips: reasons }) =>
     [...reasons].map(([reason, count]) => `skipped ${count} of ${suite}: ${reason}`),
   );
+  const unsteady = all.flatMap(({ suite, unsteady: files }) =>
+    files.map((file) => `UNSTEADY in ${suite}: ${file} failed, and passed when it was run again`),
+  );
   const totals = [
     `ℹ tests ${sum("tests")}`,
     `ℹ pass ${sum("passed")}`,
@@ -110,5 +168,5 @@ function summary(all: readonly Totals[]): string {
     `ℹ duration_ms ${sum("durationMs")}`,
   ];
   const head = `${"suite".padEnd(8)}   tests    pass    fail skipped     time`;
-  return `\n${[head, ...rows, ...skips, "", ...totals].join("\n")}\n`;
+  return `\n${[head, ...rows, ...skips, ...unsteady, "", ...totals].join("\n")}\n`;
 }
