@@ -28,7 +28,7 @@ const skip = hasSerf ? false : "serf is missing (Debian's package serf)";
 const SERF_TAGS = 0xff;
 /** serf's own message for "I am leaving on purpose", which it wants besides the protocol's. */
 const SERF_LEAVE_INTENT = 0;
-const WAIT_MS = 30_000;
+const WAIT_MS = 100_000;
 
 describe("with serf, in the clear", { skip }, () => {
   interoperate(undefined);
