@@ -29,7 +29,8 @@ describe("weft doctor", { skip: (await labUnavailable()) ?? false }, () => {
     await worker.engineOk(["swarm", "init", "--advertise-addr", worker.ip]);
     const { code, findings } = await doctor(worker);
     await worker.engineOk(["swarm", "leave", "--force"]);
-    assert.deepEqual(ailments(findings), ["Engine", "daemon", "ports", "ports"]);
+    // The manager's port is taken at once; the tunnel's when the Engine has made its ingress network.
+    assert.deepEqual([...new Set(ailments(findings))], ["Engine", "daemon", "ports"]);
     assert.equal(code, 1);
   });
 

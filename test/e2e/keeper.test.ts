@@ -47,7 +47,8 @@ test("a container on Weft's network, from its first instruction to its end", { s
   assert.deepEqual((await events.next()).value, { kind: "endpoints", endpoints });
   assert.partialDeepStrictEqual(endpoints, [{ address: "10.255.0.5", state: "joined" }]);
   assert.deepEqual(await keeper.links(), [link]);
-  assert.equal(await keeper.route("10.255.0.5"), `10.255.0.5 dev ${link}`);
+  const way = `10.255.0.5 via 10.255.0.5 dev ${link} onlink`;
+  assert.equal(await keeper.route("10.255.0.5"), way);
   const sysctls = ["rp_filter", "route_localnet"].map((name) => `net.ipv4.conf.${link}.${name}`);
   assert.equal(await host.execOk(["sysctl", "-n", ...sysctls]), "2\n1\n");
   assert.equal(await host.execOk(["sysctl", "-n", "net.ipv4.conf.all.route_localnet"]), "0\n");
