@@ -58,6 +58,7 @@ function normalised(text: string): string[] {
   return (
     text
       .split("\n")
+      .map((line) => line.replace(/^(docker0|br-\S+) .*(UP|DOWN|UNKNOWN) .*/, "$1"))
       .map((line) => line.replace(/counter packets \d+ bytes \d+/g, "counter"))
       .map((line) => line.replace(/^((?:tcp|udp)\s+\S+)\s+\d+\s+\d+/, "$1"))
       .map((line) => line.replace(/expires \S+| linkdown/g, "").trim())
