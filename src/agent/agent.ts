@@ -148,6 +148,7 @@ export class Agent implements Startable, SessionHandler {
       ...(components.interfaces === undefined ? {} : { interfaces: components.interfaces }),
     });
     this.#memory = new MemoryFile({
+      nodeID,
       path: join(init.dataDir, "agent", "memory.json"),
       log,
       snapshot: () => this.#snapshot(),

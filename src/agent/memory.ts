@@ -22,15 +22,18 @@ export interface AgentMemory {
 }
 
 export class MemoryFile {
+  readonly #nodeID: string;
   readonly #path: string;
   readonly #log: Logger;
   readonly #loop: Reconciler;
 
-  constructor(init: { path: string; log: Logger; snapshot: () => AgentMemory }) {
+  /** `nodeID`: whose memory it is. What another membership of this host has left is nobody's. */
+  constructor(init: { nodeID: string; path: string; log: Logger; snapshot: () => AgentMemory }) {
+    this.#nodeID = init.nodeID;
     this.#path = init.path;
     this.#log = init.log;
     this.#loop = new Reconciler({
-      pass: () => write(init.path, init.snapshot()),
+      pass: () => write(init.path, init.nodeID, init.snapshot()),
       onError: (error) => init.log.error("the agent's memory is not written", { error }),
     });
   }
@@ -38,8 +41,9 @@ export class MemoryFile {
   /** What was remembered; nothing when there is no file, or one that is not ours. */
   async read(): Promise<AgentMemory | undefined> {
     try {
-      const memory = decode(JSON.parse(await readFile(this.#path, "utf8")));
-      if (memory === undefined) this.#log.warn("the agent's memory is of another format");
+      const memory = decode(JSON.parse(await readFile(this.#path, "utf8")), this.#nodeID);
+      if (memory === undefined)
+        this.#log.warn("the agent's memory is of another format, or another node's");
       return memory;
     } catch (error) {
       const isAbsent = (error as NodeJS.ErrnoException).code === "ENOENT";
@@ -69,18 +73,20 @@ export class MemoryFile {
   }
 }
 
-function decode(value: unknown): AgentMemory | undefined {
-  const memory = value as Partial<AgentMemory & { format: number }> | null;
-  const isOurs = memory?.format === FORMAT && Array.isArray(memory.tasks) && !!memory.statuses;
-  return isOurs ? (memory as AgentMemory) : undefined;
+function decode(value: unknown, nodeID: string): AgentMemory | undefined {
+  const memory = value as Partial<AgentMemory & { format: number; nodeID: string }> | null;
+  const isOurs = memory?.format === FORMAT && memory.nodeID === nodeID;
+  return isOurs && Array.isArray(memory.tasks) && !!memory.statuses
+    ? (memory as AgentMemory)
+    : undefined;
 }
 
-async function write(path: string, memory: AgentMemory): Promise<void> {
+async function write(path: string, nodeID: string, memory: AgentMemory): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
   const next = `${path}.next`;
   const file = await open(next, "w", FILE_MODE);
   try {
-    await file.writeFile(JSON.stringify({ format: FORMAT, ...memory }));
+    await file.writeFile(JSON.stringify({ format: FORMAT, nodeID, ...memory }));
     await file.datasync();
   } finally {
     await file.close();
