@@ -30,7 +30,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   sim: { pattern: "test/sim/**/*.test.ts", concurrency: 1, timeoutMs: 3_600_000 },
   netns: { pattern: "test/netns/**/*.test.ts", concurrency: 1, timeoutMs: 120_000 },
   compat: { pattern: "test/compat/**/*.test.ts", concurrency: 1, timeoutMs: 600_000 },
-  e2e: { pattern: "test/e2e/**/*.test.ts", concurrency: 1, timeoutMs: 300_000 },
+  e2e: { pattern: "test/e2e/**/*.test.ts", concurrency: 2, timeoutMs: 300_000 },
 };
 
 interface Totals {
