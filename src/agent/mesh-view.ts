@@ -25,7 +25,9 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
     subnet: mesh.network.subnet,
     vni: mesh.network.vni,
     dataPathPort: mesh.network.dataPathPort,
-    services: mesh.services.map((service) => withoutGone(service, self.index, linked)),
+    services: mesh.services
+      .filter(({ ports, endpoints }) => ports.length > 0 || endpoints.length > 0)
+      .map((service) => withoutGone(service, self.index, linked)),
     hostPorts: facts.hostPorts,
     localLinks,
     heldPorts: facts.heldPorts,

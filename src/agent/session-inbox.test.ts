@@ -3,7 +3,9 @@ import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { makeTask } from "../cluster/factories.ts";
 import type { TaskState } from "../cluster/objects.ts";
+import type { MeshNode, MeshService } from "../datapath/view.ts";
 import { AssignmentsSchema, MeshSchema } from "../dispatcher/gen/weft_pb.ts";
+import { encodeMeshNode, encodeMeshService } from "../dispatcher/wire-mesh.ts";
 import { encodeAssignment } from "../dispatcher/wire-objects.ts";
 import { AssignmentsInbox, MeshInbox } from "./session-inbox.ts";
 
@@ -46,6 +48,24 @@ test("the mesh is whole again after a gap too", () => {
   assert.equal(inbox.receive(complete, 4).kind, "set");
   const received = inbox.receive(change, 5);
   assert.deepEqual(received, { kind: "set", value: { revision: 9, nodes: [], services: [] } });
+});
+
+test("nodes and services arrive as they were sent", () => {
+  const node: MeshNode = {
+    ...{ nodeID: "n1", index: 1, underlayAddress: "192.168.99.100", overlayAddress: "10.255.0.2" },
+    addresses: ["192.168.99.100"],
+    down: true,
+  };
+  const task = { taskID: "t1", protocol: "udp", publishedPort: 53, targetPort: 53 } as const;
+  const service: MeshService = {
+    ...{ serviceID: "s", serviceName: "dns", ports: [], endpoints: [] },
+    published: [{ ...task, nodeIndex: 1 }],
+  };
+  const putNodes = [encodeMeshNode(node)];
+  const putServices = [encodeMeshService(service)];
+  const frame = create(MeshSchema, { complete: true, revision: 7n, putNodes, putServices });
+  const value = { revision: 7, nodes: [node], services: [service] };
+  assert.deepEqual(new MeshInbox().receive(frame, 1), { kind: "set", value });
 });
 
 test("a task that was told to stop is not called back, in this session or the next", () => {

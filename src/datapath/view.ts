@@ -14,6 +14,8 @@ export interface MeshNode {
   readonly overlayAddress: string;
   /** All IPv4 addresses that it may be a client with. */
   readonly addresses: readonly string[];
+  /** True while its managers have given it up. It stays a member: it may come back, or be a client. */
+  readonly down?: boolean;
 }
 
 /** A task's address in the ingress network, and where it is. */
@@ -44,6 +46,17 @@ export interface MeshService {
   readonly serviceName: string;
   readonly ports: readonly MeshPort[];
   readonly endpoints: readonly MeshEndpoint[];
+  /** Where its live tasks are reached beside the mesh, for names alone: each node's rules know only its own. Absent for none. */
+  readonly published?: readonly PublishedTask[];
+}
+
+/** A live task's host-mode port, as its node really published it. */
+export interface PublishedTask {
+  readonly taskID: string;
+  readonly protocol: MeshProtocol;
+  readonly publishedPort: number;
+  readonly targetPort: number;
+  readonly nodeIndex: number;
 }
 
 /** A host-mode port: this node's own, led to one local task. */

@@ -69,5 +69,5 @@ function encodeFrames(before: MeshTable, after: MeshTable): readonly Uint8Array[
 }
 
 function weightOf(service: MeshService): number {
-  return 1 + service.endpoints.length;
+  return 1 + service.endpoints.length + (service.published?.length ?? 0);
 }

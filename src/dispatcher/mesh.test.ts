@@ -145,6 +145,33 @@ test("host-mode ports and sctp are not the mesh's", async () => {
   ]);
 });
 
+test("host-mode ports are told of live tasks, as their nodes have them; a service is known before its first", async () => {
+  const store = await storeWithMesh();
+  const host = makePort({ publishMode: "host", publishedPort: 8081 });
+  const told = () => meshOf(store).services.get("web")?.published;
+  await store.update((tx) => {
+    tx.put("service", makeService({ id: "web", name: "web", endpoint: endpointOf(host) }));
+  });
+  assert.equal(meshOf(store).services.get("web")?.serviceName, "web");
+  assert.equal(told(), undefined);
+  const status = { portStatus: { ports: [{ ...host, publishedPort: 32_001 }, makePort()] } };
+  await store.update((tx) => {
+    tx.put("task", meshTask({ id: "t1", status, networksAttachments: [] }));
+    tx.put("task", meshTask({ id: "t2", status, state: "starting" }));
+    tx.put("task", meshTask({ id: "t3", status, desiredState: "shutdown" }));
+  });
+  const expected = { protocol: "tcp", publishedPort: 32_001, targetPort: 80, nodeIndex: 1 };
+  assert.deepEqual(told(), [{ taskID: "t1", ...expected }]);
+  await store.update((tx) => {
+    const node = tx.get("node", "n1");
+    assert.ok(node);
+    tx.put("node", { ...node, status: { ...node.status, state: "down" } });
+  });
+  assert.equal(told(), undefined);
+  assert.equal(meshOf(store).nodes.get("n1")?.down, true);
+  assert.equal(meshOf(store).nodes.get("n2")?.down, undefined);
+});
+
 test("a removed service answers nowhere, but what is connected to it can finish", async () => {
   const store = await storeWithMesh();
   await store.update((tx) => {

@@ -8,7 +8,13 @@ import type { TaskID } from "../base/ids.ts";
 import { isTaskStateAtLeast, type Node, type Task } from "../cluster/objects.ts";
 import { publishAccess } from "../cluster/publish-labels.ts";
 import type { Snapshot } from "../cluster/store.ts";
-import type { MeshEndpoint, MeshNode, MeshPort, MeshService } from "../datapath/view.ts";
+import type {
+  MeshEndpoint,
+  MeshNode,
+  MeshPort,
+  MeshService,
+  PublishedTask,
+} from "../datapath/view.ts";
 import type { MeshConfig } from "./assignment.ts";
 import { diffKeyed, isEmptyDelta, type KeyedDelta } from "./keyed-delta.ts";
 import { hasLeft } from "./node-state.ts";
@@ -127,6 +133,7 @@ function meshNodeOf(node: Node | undefined): MeshNode | undefined {
     underlayAddress: node.status.addr,
     overlayAddress: node.ingressAddress,
     addresses: node.description?.addresses ?? [],
+    ...(node.status.state === "down" ? { down: true } : {}),
   };
 }
 
@@ -146,15 +153,48 @@ function meshServiceOf(
     .filter((endpoint) => endpoint !== undefined)
     .sort((a, b) => (a.taskID < b.taskID ? -1 : 1));
   const labels = service?.spec.labels ?? {};
-  const ports = (service?.endpoint?.ports ?? []).flatMap(
+  const allPorts = service?.endpoint?.ports ?? [];
+  const ports = allPorts.flatMap(
     ({ protocol, publishMode, publishedPort, targetPort }): MeshPort[] =>
       publishMode === "ingress" && publishedPort !== undefined && protocol !== "sctp"
         ? [{ protocol, publishedPort, targetPort, ...publishAccess(labels, publishedPort) }]
         : [],
   );
-  if (ports.length === 0 && endpoints.length === 0) return undefined;
+  const published = tasks
+    .flatMap((task) => publishedTasksOf(snapshot, task, evidence))
+    .sort((a, b) => (a.taskID < b.taskID ? -1 : 1));
+  // One that publishes is known by its name before its first task runs.
+  if (allPorts.length === 0 && endpoints.length === 0 && published.length === 0) return undefined;
   const serviceName = service?.spec.name ?? tasks[0]?.serviceAnnotations.name ?? serviceID;
-  return { serviceID, serviceName, ports, endpoints };
+  const known = { serviceID, serviceName, ports, endpoints };
+  return published.length === 0 ? known : { ...known, published };
+}
+
+/** The host-mode ports of a task that is given new connections, as its own node says that it has them. */
+function publishedTasksOf(
+  snapshot: Snapshot,
+  task: Task,
+  evidence: EndpointEvidence,
+): readonly PublishedTask[] {
+  const ports = task.status.portStatus?.ports ?? [];
+  if (ports.length === 0) return [];
+  const node = nodeOfRunning(snapshot, task);
+  if (node === undefined || endpointState(task, node, evidence) !== "live") return [];
+  return ports.flatMap(({ protocol, publishMode, publishedPort, targetPort }) =>
+    publishMode === "host" && publishedPort !== undefined && protocol !== "sctp"
+      ? [{ taskID: task.id, protocol, publishedPort, targetPort, nodeIndex: node.index }]
+      : [],
+  );
+}
+
+/** The node of a task that runs, when it is a member. */
+function nodeOfRunning(
+  snapshot: Snapshot,
+  task: Task,
+): (Node & { readonly index: number }) | undefined {
+  const node = task.nodeID === undefined ? undefined : snapshot.get("node", task.nodeID);
+  if (task.status.state !== "running" || node?.index === undefined) return undefined;
+  return { ...node, index: node.index };
 }
 
 function meshEndpointOf(
@@ -162,8 +202,8 @@ function meshEndpointOf(
   task: Task,
   evidence: EndpointEvidence,
 ): MeshEndpoint | undefined {
-  const node = task.nodeID === undefined ? undefined : snapshot.get("node", task.nodeID);
-  if (task.status.state !== "running" || node?.index === undefined) return undefined;
+  const node = nodeOfRunning(snapshot, task);
+  if (node === undefined) return undefined;
   const address = ingressAddressOf(snapshot, task);
   const state = endpointState(task, node, evidence);
   if (address === undefined || state === undefined) return undefined;

@@ -1,7 +1,14 @@
 /** The mesh on the wire: each value of datapath/view.ts as its message, and back. */
 import { create } from "@bufbuild/protobuf";
 import { SystemError } from "../base/errors.ts";
-import type { MeshEndpoint, MeshNode, MeshPort, MeshService } from "../datapath/view.ts";
+import type {
+  MeshEndpoint,
+  MeshNode,
+  MeshPort,
+  MeshProtocol,
+  MeshService,
+  PublishedTask,
+} from "../datapath/view.ts";
 import type { MeshConfig } from "./assignment.ts";
 import {
   type MeshNetwork as MeshNetworkMessage,
@@ -30,12 +37,14 @@ export function encodeMeshNode(node: MeshNode): MeshNodeMessage {
     underlayAddress: node.underlayAddress,
     overlayAddress: node.overlayAddress,
     addresses: [...node.addresses],
+    down: node.down === true,
   });
 }
 
 export function decodeMeshNode(message: MeshNodeMessage): MeshNode {
   const { nodeId: nodeID, index, underlayAddress, overlayAddress, addresses } = message;
-  return { nodeID, index, underlayAddress, overlayAddress, addresses };
+  const node = { nodeID, index, underlayAddress, overlayAddress, addresses };
+  return message.down ? { ...node, down: true } : node;
 }
 
 export function encodeMeshService(service: MeshService): MeshServiceMessage {
@@ -53,6 +62,10 @@ export function encodeMeshService(service: MeshService): MeshServiceMessage {
       nodeIndex: endpoint.nodeIndex,
       draining: endpoint.state === "draining",
     })),
+    published: (service.published ?? []).map(({ taskID: taskId, ...task }) => ({
+      ...task,
+      taskId,
+    })),
   });
 }
 
@@ -69,17 +82,27 @@ export function decodeMeshService(message: MeshServiceMessage): MeshService {
         state: endpoint.draining ? "draining" : "live",
       }),
     ),
+    ...(message.published.length === 0
+      ? {}
+      : { published: message.published.map(decodePublishedTask) }),
   };
 }
 
+function decodePublishedTask(task: MeshServiceMessage["published"][number]): PublishedTask {
+  const { taskId: taskID, publishedPort, targetPort, nodeIndex } = task;
+  return { taskID, protocol: protocolOf(task), publishedPort, targetPort, nodeIndex };
+}
+
 function decodeMeshPort(port: MeshServiceMessage["ports"][number]): MeshPort {
-  const { protocol, publishedPort, targetPort, allowedSources, boundTo } = port;
-  if (protocol !== "tcp" && protocol !== "udp") {
-    throw new SystemError(`the manager sent a mesh port of protocol "${protocol}"`);
-  }
+  const { publishedPort, targetPort, allowedSources, boundTo } = port;
   return {
-    ...{ protocol, publishedPort, targetPort },
+    ...{ protocol: protocolOf(port), publishedPort, targetPort },
     ...(allowedSources.length === 0 ? {} : { allowedSources }),
     ...(boundTo.length === 0 ? {} : { boundTo }),
   };
+}
+
+function protocolOf({ protocol }: { readonly protocol: string }): MeshProtocol {
+  if (protocol === "tcp" || protocol === "udp") return protocol;
+  throw new SystemError(`the manager sent a mesh port of protocol "${protocol}"`);
 }

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft.proto.
  */
 export const file_weft: GenFile = /*@__PURE__*/
-  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJInwKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJEhMKC2hvc3Rfcm91dGVzGAUgAygJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSLxAQoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIABIqCgtrZXJuZWxfbWVzaBgGIAEoCzITLndlZnQudjEuS2VybmVsTWVzaEgAQgYKBGtpbmQiLAoKS2VybmVsTWVzaBIQCghxdWVzdGlvbhgBIAEoDRIMCgRtZXNoGAIgASgMIjQKBUhlbGxvEhMKC2Rlc2NyaXB0aW9uGAEgASgMEhYKDmFkdmVydGlzZV9hZGRyGAIgASgJItMBCgZSZXBvcnQSEAoIc2VxdWVuY2UYASABKA0SKwoIc3RhdHVzZXMYAiADKAsyGS53ZWZ0LnYxLlRhc2tTdGF0dXNSZXBvcnQSHQoQYXBwbGllZF9yZXZpc2lvbhgDIAEoBEgAiAEBEiwKDXBvcnRfcHJvYmxlbXMYBCABKAsyFS53ZWZ0LnYxLlBvcnRQcm9ibGVtcxIYCgtkZXNjcmlwdGlvbhgFIAEoDEgBiAEBQhMKEV9hcHBsaWVkX3JldmlzaW9uQg4KDF9kZXNjcmlwdGlvbiLYAQoQVGFza1N0YXR1c1JlcG9ydBIPCgd0YXNrX2lkGAEgASgJEhEKCXRpbWVzdGFtcBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKA2VychgFIAEoCUgAiAEBEisKCWNvbnRhaW5lchgGIAEoCzIYLndlZnQudjEuQ29udGFpbmVyU3RhdHVzEiYKBXBvcnRzGAcgASgLMhcud2VmdC52MS5QdWJsaXNoZWRQb3J0cxIRCgl1bmhlYWx0aHkYCCABKAhCBgoEX2VyciJ9Cg9Db250YWluZXJTdGF0dXMSGQoMY29udGFpbmVyX2lkGAEgASgJSACIAQESEAoDcGlkGAIgASgFSAGIAQESFgoJZXhpdF9jb2RlGAMgASgFSAKIAQFCDwoNX2NvbnRhaW5lcl9pZEIGCgRfcGlkQgwKCl9leGl0X2NvZGUiNwoOUHVibGlzaGVkUG9ydHMSJQoFcG9ydHMYASADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFBvcnQimAEKDVB1Ymxpc2hlZFBvcnQSEQoEbmFtZRgBIAEoCUgAiAEBEhAKCHByb3RvY29sGAIgASgJEhMKC3RhcmdldF9wb3J0GAMgASgNEhsKDnB1Ymxpc2hlZF9wb3J0GAQgASgNSAGIAQESFAoMcHVibGlzaF9tb2RlGAUgASgJQgcKBV9uYW1lQhEKD19wdWJsaXNoZWRfcG9ydCI2CgxQb3J0UHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBvcnRQcm9ibGVtIkcKC1BvcnRQcm9ibGVtEhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEg4KBnJlYXNvbhgDIAEoCSILCglIZWFydGJlYXQiCAoGUmVzeW5jIgcKBUxlYXZlIusDCgxNYW5hZ2VyRnJhbWUSIwoHd2VsY29tZRgBIAEoCzIQLndlZnQudjEuV2VsY29tZUgAEisKC2Fzc2lnbm1lbnRzGAIgASgLMhQud2VmdC52MS5Bc3NpZ25tZW50c0gAEh0KBG1lc2gYAyABKAsyDS53ZWZ0LnYxLk1lc2hIABIbCgNhY2sYBCABKAsyDC53ZWZ0LnYxLkFja0gAEi0KCWhlYXJ0YmVhdBgFIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VySAASJQoIbWFuYWdlcnMYBiABKAsyES53ZWZ0LnYxLk1hbmFnZXJzSAASMAoOc3Vic2NyaWJlX2xvZ3MYByABKAsyFi53ZWZ0LnYxLlN1YnNjcmliZUxvZ3NIABI0ChB1bnN1YnNjcmliZV9sb2dzGAggASgLMhgud2VmdC52MS5VbnN1YnNjcmliZUxvZ3NIABIdCgRyb2xlGAkgASgLMg0ud2VmdC52MS5Sb2xlSAASIwoHcmVtb3ZlZBgKIAEoCzIQLndlZnQudjEuUmVtb3ZlZEgAEjEKD2Fza19rZXJuZWxfbWVzaBgMIAEoCzIWLndlZnQudjEuQXNrS2VybmVsTWVzaEgAEhAKCHNlcXVlbmNlGAsgASgNQgYKBGtpbmQifQoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEgwKBHJvbGUYAiABKAkSIwoIbWFuYWdlcnMYAyABKAsyES53ZWZ0LnYxLk1hbmFnZXJzEisKCWhlYXJ0YmVhdBgEIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VyIi4KCE1hbmFnZXJzEiIKCG1hbmFnZXJzGAEgAygLMhAud2VmdC52MS5NYW5hZ2VyIigKB01hbmFnZXISDwoHbm9kZV9pZBgBIAEoCRIMCgRhZGRyGAIgASgJIt0BCgtBc3NpZ25tZW50cxIQCghjb21wbGV0ZRgBIAEoCBIMCgRtb3JlGAIgASgIEiAKA3B1dBgDIAMoCzITLndlZnQudjEuQXNzaWdubWVudBIOCgZyZW1vdmUYBCADKAkSJQoLcHV0X3NlY3JldHMYBSADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX3NlY3JldHMYBiADKAkSJQoLcHV0X2NvbmZpZ3MYByADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX2NvbmZpZ3MYCCADKAkiIwoHUGF5bG9hZBIKCgJpZBgBIAEoCRIMCgRkYXRhGAIgASgMIkgKCkFzc2lnbm1lbnQSDAoEdGFzaxgBIAEoDBIaCg1yZWdpc3RyeV9hdXRoGAIgASgJSACIAQFCEAoOX3JlZ2lzdHJ5X2F1dGgi+QEKBE1lc2gSEAoIY29tcGxldGUYASABKAgSDAoEbW9yZRgCIAEoCBIQCghyZXZpc2lvbhgDIAEoBBIlCgduZXR3b3JrGAQgASgLMhQud2VmdC52MS5NZXNoTmV0d29yaxIXCg9uZXR3b3JrX3JlbW92ZWQYBSABKAgSJAoJcHV0X25vZGVzGAYgAygLMhEud2VmdC52MS5NZXNoTm9kZRIUCgxyZW1vdmVfbm9kZXMYByADKAkSKgoMcHV0X3NlcnZpY2VzGAggAygLMhQud2VmdC52MS5NZXNoU2VydmljZRIXCg9yZW1vdmVfc2VydmljZXMYCSADKAkiUAoLTWVzaE5ldHdvcmsSDAoEbmFtZRgBIAEoCRIOCgZzdWJuZXQYAiABKAkSCwoDdm5pGAMgASgNEhYKDmRhdGFfcGF0aF9wb3J0GAQgASgNInAKCE1lc2hOb2RlEg8KB25vZGVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SGAoQdW5kZXJsYXlfYWRkcmVzcxgDIAEoCRIXCg9vdmVybGF5X2FkZHJlc3MYBCABKAkSEQoJYWRkcmVzc2VzGAUgAygJIoMBCgtNZXNoU2VydmljZRISCgpzZXJ2aWNlX2lkGAEgASgJEhQKDHNlcnZpY2VfbmFtZRgCIAEoCRIgCgVwb3J0cxgDIAMoCzIRLndlZnQudjEuTWVzaFBvcnQSKAoJZW5kcG9pbnRzGAQgAygLMhUud2VmdC52MS5NZXNoRW5kcG9pbnQidAoITWVzaFBvcnQSEAoIcHJvdG9jb2wYASABKAkSFgoOcHVibGlzaGVkX3BvcnQYAiABKA0SEwoLdGFyZ2V0X3BvcnQYAyABKA0SFwoPYWxsb3dlZF9zb3VyY2VzGAQgAygJEhAKCGJvdW5kX3RvGAUgAygJIlYKDE1lc2hFbmRwb2ludBIPCgd0YXNrX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEgoKbm9kZV9pbmRleBgDIAEoDRIQCghkcmFpbmluZxgEIAEoCCIhCg1Bc2tLZXJuZWxNZXNoEhAKCHF1ZXN0aW9uGAEgASgNIhcKA0FjaxIQCghzZXF1ZW5jZRgBIAEoDSI0Cg9IZWFydGJlYXRBbnN3ZXISDwoHbmV4dF9tcxgBIAEoDRIQCghncmFjZV9tcxgCIAEoDSIUCgRSb2xlEgwKBHJvbGUYASABKAkiGQoHUmVtb3ZlZBIOCgZyZWFzb24YASABKAkiwgEKDVN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJEhAKCHRhc2tfaWRzGAIgAygJEg4KBnN0ZG91dBgDIAEoCBIOCgZzdGRlcnIYBCABKAgSDgoGZm9sbG93GAUgASgIEhEKBHRhaWwYBiABKAVIAIgBARISCgVzaW5jZRgHIAEoCUgBiAEBEhIKBXVudGlsGAggASgJSAKIAQFCBwoFX3RhaWxCCAoGX3NpbmNlQggKBl91bnRpbCIqCg9VbnN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJIk4KElB1Ymxpc2hMb2dzUmVxdWVzdBIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSHwoFbGluZXMYAiADKAsyEC53ZWZ0LnYxLkxvZ0xpbmUiSwoHTG9nTGluZRIPCgd0YXNrX2lkGAEgASgJEg4KBnN0ZGVychgCIAEoCBIRCgl0aW1lc3RhbXAYAyABKAkSDAoEZGF0YRgEIAEoDCIVChNQdWJsaXNoTG9nc1Jlc3BvbnNlMtIBCgZOb2RlQ0ESYwoUR2V0Um9vdENBQ2VydGlmaWNhdGUSJC53ZWZ0LnYxLkdldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdBolLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXNwb25zZRJjChRJc3N1ZU5vZGVDZXJ0aWZpY2F0ZRIkLndlZnQudjEuSXNzdWVOb2RlQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlc3BvbnNlMpMBCgpEaXNwYXRjaGVyEjkKB1Nlc3Npb24SEy53ZWZ0LnYxLkFnZW50RnJhbWUaFS53ZWZ0LnYxLk1hbmFnZXJGcmFtZSgBMAESSgoLUHVibGlzaExvZ3MSGy53ZWZ0LnYxLlB1Ymxpc2hMb2dzUmVxdWVzdBocLndlZnQudjEuUHVibGlzaExvZ3NSZXNwb25zZSgBYgZwcm90bzM");
+  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJInwKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJEhMKC2hvc3Rfcm91dGVzGAUgAygJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSLxAQoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIABIqCgtrZXJuZWxfbWVzaBgGIAEoCzITLndlZnQudjEuS2VybmVsTWVzaEgAQgYKBGtpbmQiLAoKS2VybmVsTWVzaBIQCghxdWVzdGlvbhgBIAEoDRIMCgRtZXNoGAIgASgMIjQKBUhlbGxvEhMKC2Rlc2NyaXB0aW9uGAEgASgMEhYKDmFkdmVydGlzZV9hZGRyGAIgASgJItMBCgZSZXBvcnQSEAoIc2VxdWVuY2UYASABKA0SKwoIc3RhdHVzZXMYAiADKAsyGS53ZWZ0LnYxLlRhc2tTdGF0dXNSZXBvcnQSHQoQYXBwbGllZF9yZXZpc2lvbhgDIAEoBEgAiAEBEiwKDXBvcnRfcHJvYmxlbXMYBCABKAsyFS53ZWZ0LnYxLlBvcnRQcm9ibGVtcxIYCgtkZXNjcmlwdGlvbhgFIAEoDEgBiAEBQhMKEV9hcHBsaWVkX3JldmlzaW9uQg4KDF9kZXNjcmlwdGlvbiLYAQoQVGFza1N0YXR1c1JlcG9ydBIPCgd0YXNrX2lkGAEgASgJEhEKCXRpbWVzdGFtcBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKA2VychgFIAEoCUgAiAEBEisKCWNvbnRhaW5lchgGIAEoCzIYLndlZnQudjEuQ29udGFpbmVyU3RhdHVzEiYKBXBvcnRzGAcgASgLMhcud2VmdC52MS5QdWJsaXNoZWRQb3J0cxIRCgl1bmhlYWx0aHkYCCABKAhCBgoEX2VyciJ9Cg9Db250YWluZXJTdGF0dXMSGQoMY29udGFpbmVyX2lkGAEgASgJSACIAQESEAoDcGlkGAIgASgFSAGIAQESFgoJZXhpdF9jb2RlGAMgASgFSAKIAQFCDwoNX2NvbnRhaW5lcl9pZEIGCgRfcGlkQgwKCl9leGl0X2NvZGUiNwoOUHVibGlzaGVkUG9ydHMSJQoFcG9ydHMYASADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFBvcnQimAEKDVB1Ymxpc2hlZFBvcnQSEQoEbmFtZRgBIAEoCUgAiAEBEhAKCHByb3RvY29sGAIgASgJEhMKC3RhcmdldF9wb3J0GAMgASgNEhsKDnB1Ymxpc2hlZF9wb3J0GAQgASgNSAGIAQESFAoMcHVibGlzaF9tb2RlGAUgASgJQgcKBV9uYW1lQhEKD19wdWJsaXNoZWRfcG9ydCI2CgxQb3J0UHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBvcnRQcm9ibGVtIkcKC1BvcnRQcm9ibGVtEhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEg4KBnJlYXNvbhgDIAEoCSILCglIZWFydGJlYXQiCAoGUmVzeW5jIgcKBUxlYXZlIusDCgxNYW5hZ2VyRnJhbWUSIwoHd2VsY29tZRgBIAEoCzIQLndlZnQudjEuV2VsY29tZUgAEisKC2Fzc2lnbm1lbnRzGAIgASgLMhQud2VmdC52MS5Bc3NpZ25tZW50c0gAEh0KBG1lc2gYAyABKAsyDS53ZWZ0LnYxLk1lc2hIABIbCgNhY2sYBCABKAsyDC53ZWZ0LnYxLkFja0gAEi0KCWhlYXJ0YmVhdBgFIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VySAASJQoIbWFuYWdlcnMYBiABKAsyES53ZWZ0LnYxLk1hbmFnZXJzSAASMAoOc3Vic2NyaWJlX2xvZ3MYByABKAsyFi53ZWZ0LnYxLlN1YnNjcmliZUxvZ3NIABI0ChB1bnN1YnNjcmliZV9sb2dzGAggASgLMhgud2VmdC52MS5VbnN1YnNjcmliZUxvZ3NIABIdCgRyb2xlGAkgASgLMg0ud2VmdC52MS5Sb2xlSAASIwoHcmVtb3ZlZBgKIAEoCzIQLndlZnQudjEuUmVtb3ZlZEgAEjEKD2Fza19rZXJuZWxfbWVzaBgMIAEoCzIWLndlZnQudjEuQXNrS2VybmVsTWVzaEgAEhAKCHNlcXVlbmNlGAsgASgNQgYKBGtpbmQifQoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEgwKBHJvbGUYAiABKAkSIwoIbWFuYWdlcnMYAyABKAsyES53ZWZ0LnYxLk1hbmFnZXJzEisKCWhlYXJ0YmVhdBgEIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VyIi4KCE1hbmFnZXJzEiIKCG1hbmFnZXJzGAEgAygLMhAud2VmdC52MS5NYW5hZ2VyIigKB01hbmFnZXISDwoHbm9kZV9pZBgBIAEoCRIMCgRhZGRyGAIgASgJIt0BCgtBc3NpZ25tZW50cxIQCghjb21wbGV0ZRgBIAEoCBIMCgRtb3JlGAIgASgIEiAKA3B1dBgDIAMoCzITLndlZnQudjEuQXNzaWdubWVudBIOCgZyZW1vdmUYBCADKAkSJQoLcHV0X3NlY3JldHMYBSADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX3NlY3JldHMYBiADKAkSJQoLcHV0X2NvbmZpZ3MYByADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX2NvbmZpZ3MYCCADKAkiIwoHUGF5bG9hZBIKCgJpZBgBIAEoCRIMCgRkYXRhGAIgASgMIkgKCkFzc2lnbm1lbnQSDAoEdGFzaxgBIAEoDBIaCg1yZWdpc3RyeV9hdXRoGAIgASgJSACIAQFCEAoOX3JlZ2lzdHJ5X2F1dGgi+QEKBE1lc2gSEAoIY29tcGxldGUYASABKAgSDAoEbW9yZRgCIAEoCBIQCghyZXZpc2lvbhgDIAEoBBIlCgduZXR3b3JrGAQgASgLMhQud2VmdC52MS5NZXNoTmV0d29yaxIXCg9uZXR3b3JrX3JlbW92ZWQYBSABKAgSJAoJcHV0X25vZGVzGAYgAygLMhEud2VmdC52MS5NZXNoTm9kZRIUCgxyZW1vdmVfbm9kZXMYByADKAkSKgoMcHV0X3NlcnZpY2VzGAggAygLMhQud2VmdC52MS5NZXNoU2VydmljZRIXCg9yZW1vdmVfc2VydmljZXMYCSADKAkiUAoLTWVzaE5ldHdvcmsSDAoEbmFtZRgBIAEoCRIOCgZzdWJuZXQYAiABKAkSCwoDdm5pGAMgASgNEhYKDmRhdGFfcGF0aF9wb3J0GAQgASgNIn4KCE1lc2hOb2RlEg8KB25vZGVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SGAoQdW5kZXJsYXlfYWRkcmVzcxgDIAEoCRIXCg9vdmVybGF5X2FkZHJlc3MYBCABKAkSEQoJYWRkcmVzc2VzGAUgAygJEgwKBGRvd24YCiABKAgirgEKC01lc2hTZXJ2aWNlEhIKCnNlcnZpY2VfaWQYASABKAkSFAoMc2VydmljZV9uYW1lGAIgASgJEiAKBXBvcnRzGAMgAygLMhEud2VmdC52MS5NZXNoUG9ydBIoCgllbmRwb2ludHMYBCADKAsyFS53ZWZ0LnYxLk1lc2hFbmRwb2ludBIpCglwdWJsaXNoZWQYCiADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFRhc2sicwoNUHVibGlzaGVkVGFzaxIPCgd0YXNrX2lkGAEgASgJEhAKCHByb3RvY29sGAIgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAMgASgNEhMKC3RhcmdldF9wb3J0GAQgASgNEhIKCm5vZGVfaW5kZXgYBSABKA0idAoITWVzaFBvcnQSEAoIcHJvdG9jb2wYASABKAkSFgoOcHVibGlzaGVkX3BvcnQYAiABKA0SEwoLdGFyZ2V0X3BvcnQYAyABKA0SFwoPYWxsb3dlZF9zb3VyY2VzGAQgAygJEhAKCGJvdW5kX3RvGAUgAygJIlYKDE1lc2hFbmRwb2ludBIPCgd0YXNrX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEgoKbm9kZV9pbmRleBgDIAEoDRIQCghkcmFpbmluZxgEIAEoCCIhCg1Bc2tLZXJuZWxNZXNoEhAKCHF1ZXN0aW9uGAEgASgNIhcKA0FjaxIQCghzZXF1ZW5jZRgBIAEoDSI0Cg9IZWFydGJlYXRBbnN3ZXISDwoHbmV4dF9tcxgBIAEoDRIQCghncmFjZV9tcxgCIAEoDSIUCgRSb2xlEgwKBHJvbGUYASABKAkiGQoHUmVtb3ZlZBIOCgZyZWFzb24YASABKAkiwgEKDVN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJEhAKCHRhc2tfaWRzGAIgAygJEg4KBnN0ZG91dBgDIAEoCBIOCgZzdGRlcnIYBCABKAgSDgoGZm9sbG93GAUgASgIEhEKBHRhaWwYBiABKAVIAIgBARISCgVzaW5jZRgHIAEoCUgBiAEBEhIKBXVudGlsGAggASgJSAKIAQFCBwoFX3RhaWxCCAoGX3NpbmNlQggKBl91bnRpbCIqCg9VbnN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJIk4KElB1Ymxpc2hMb2dzUmVxdWVzdBIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSHwoFbGluZXMYAiADKAsyEC53ZWZ0LnYxLkxvZ0xpbmUiSwoHTG9nTGluZRIPCgd0YXNrX2lkGAEgASgJEg4KBnN0ZGVychgCIAEoCBIRCgl0aW1lc3RhbXAYAyABKAkSDAoEZGF0YRgEIAEoDCIVChNQdWJsaXNoTG9nc1Jlc3BvbnNlMtIBCgZOb2RlQ0ESYwoUR2V0Um9vdENBQ2VydGlmaWNhdGUSJC53ZWZ0LnYxLkdldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdBolLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXNwb25zZRJjChRJc3N1ZU5vZGVDZXJ0aWZpY2F0ZRIkLndlZnQudjEuSXNzdWVOb2RlQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlc3BvbnNlMpMBCgpEaXNwYXRjaGVyEjkKB1Nlc3Npb24SEy53ZWZ0LnYxLkFnZW50RnJhbWUaFS53ZWZ0LnYxLk1hbmFnZXJGcmFtZSgBMAESSgoLUHVibGlzaExvZ3MSGy53ZWZ0LnYxLlB1Ymxpc2hMb2dzUmVxdWVzdBocLndlZnQudjEuUHVibGlzaExvZ3NSZXNwb25zZSgBYgZwcm90bzM");
 
 /**
  * @generated from message weft.v1.GetRootCACertificateRequest
@@ -873,6 +873,13 @@ export type MeshNode = Message<"weft.v1.MeshNode"> & {
    * @generated from field: repeated string addresses = 5;
    */
   addresses: string[];
+
+  /**
+   * Given up by its managers.
+   *
+   * @generated from field: bool down = 10;
+   */
+  down: boolean;
 };
 
 /**
@@ -905,6 +912,13 @@ export type MeshService = Message<"weft.v1.MeshService"> & {
    * @generated from field: repeated weft.v1.MeshEndpoint endpoints = 4;
    */
   endpoints: MeshEndpoint[];
+
+  /**
+   * Host-mode ports of its live tasks.
+   *
+   * @generated from field: repeated weft.v1.PublishedTask published = 10;
+   */
+  published: PublishedTask[];
 };
 
 /**
@@ -913,6 +927,43 @@ export type MeshService = Message<"weft.v1.MeshService"> & {
  */
 export const MeshServiceSchema: GenMessage<MeshService> = /*@__PURE__*/
   messageDesc(file_weft, 27);
+
+/**
+ * @generated from message weft.v1.PublishedTask
+ */
+export type PublishedTask = Message<"weft.v1.PublishedTask"> & {
+  /**
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+
+  /**
+   * @generated from field: string protocol = 2;
+   */
+  protocol: string;
+
+  /**
+   * @generated from field: uint32 published_port = 3;
+   */
+  publishedPort: number;
+
+  /**
+   * @generated from field: uint32 target_port = 4;
+   */
+  targetPort: number;
+
+  /**
+   * @generated from field: uint32 node_index = 5;
+   */
+  nodeIndex: number;
+};
+
+/**
+ * Describes the message weft.v1.PublishedTask.
+ * Use `create(PublishedTaskSchema)` to create a new message.
+ */
+export const PublishedTaskSchema: GenMessage<PublishedTask> = /*@__PURE__*/
+  messageDesc(file_weft, 28);
 
 /**
  * @generated from message weft.v1.MeshPort
@@ -951,7 +1002,7 @@ export type MeshPort = Message<"weft.v1.MeshPort"> & {
  * Use `create(MeshPortSchema)` to create a new message.
  */
 export const MeshPortSchema: GenMessage<MeshPort> = /*@__PURE__*/
-  messageDesc(file_weft, 28);
+  messageDesc(file_weft, 29);
 
 /**
  * @generated from message weft.v1.MeshEndpoint
@@ -985,7 +1036,7 @@ export type MeshEndpoint = Message<"weft.v1.MeshEndpoint"> & {
  * Use `create(MeshEndpointSchema)` to create a new message.
  */
 export const MeshEndpointSchema: GenMessage<MeshEndpoint> = /*@__PURE__*/
-  messageDesc(file_weft, 29);
+  messageDesc(file_weft, 30);
 
 /**
  * @generated from message weft.v1.AskKernelMesh
@@ -1002,7 +1053,7 @@ export type AskKernelMesh = Message<"weft.v1.AskKernelMesh"> & {
  * Use `create(AskKernelMeshSchema)` to create a new message.
  */
 export const AskKernelMeshSchema: GenMessage<AskKernelMesh> = /*@__PURE__*/
-  messageDesc(file_weft, 30);
+  messageDesc(file_weft, 31);
 
 /**
  * @generated from message weft.v1.Ack
@@ -1019,7 +1070,7 @@ export type Ack = Message<"weft.v1.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_weft, 31);
+  messageDesc(file_weft, 32);
 
 /**
  * @generated from message weft.v1.HeartbeatAnswer
@@ -1045,7 +1096,7 @@ export type HeartbeatAnswer = Message<"weft.v1.HeartbeatAnswer"> & {
  * Use `create(HeartbeatAnswerSchema)` to create a new message.
  */
 export const HeartbeatAnswerSchema: GenMessage<HeartbeatAnswer> = /*@__PURE__*/
-  messageDesc(file_weft, 32);
+  messageDesc(file_weft, 33);
 
 /**
  * @generated from message weft.v1.Role
@@ -1062,7 +1113,7 @@ export type Role = Message<"weft.v1.Role"> & {
  * Use `create(RoleSchema)` to create a new message.
  */
 export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
-  messageDesc(file_weft, 33);
+  messageDesc(file_weft, 34);
 
 /**
  * @generated from message weft.v1.Removed
@@ -1079,7 +1130,7 @@ export type Removed = Message<"weft.v1.Removed"> & {
  * Use `create(RemovedSchema)` to create a new message.
  */
 export const RemovedSchema: GenMessage<Removed> = /*@__PURE__*/
-  messageDesc(file_weft, 34);
+  messageDesc(file_weft, 35);
 
 /**
  * @generated from message weft.v1.SubscribeLogs
@@ -1131,7 +1182,7 @@ export type SubscribeLogs = Message<"weft.v1.SubscribeLogs"> & {
  * Use `create(SubscribeLogsSchema)` to create a new message.
  */
 export const SubscribeLogsSchema: GenMessage<SubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 35);
+  messageDesc(file_weft, 36);
 
 /**
  * @generated from message weft.v1.UnsubscribeLogs
@@ -1148,7 +1199,7 @@ export type UnsubscribeLogs = Message<"weft.v1.UnsubscribeLogs"> & {
  * Use `create(UnsubscribeLogsSchema)` to create a new message.
  */
 export const UnsubscribeLogsSchema: GenMessage<UnsubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 36);
+  messageDesc(file_weft, 37);
 
 /**
  * @generated from message weft.v1.PublishLogsRequest
@@ -1172,7 +1223,7 @@ export type PublishLogsRequest = Message<"weft.v1.PublishLogsRequest"> & {
  * Use `create(PublishLogsRequestSchema)` to create a new message.
  */
 export const PublishLogsRequestSchema: GenMessage<PublishLogsRequest> = /*@__PURE__*/
-  messageDesc(file_weft, 37);
+  messageDesc(file_weft, 38);
 
 /**
  * @generated from message weft.v1.LogLine
@@ -1204,7 +1255,7 @@ export type LogLine = Message<"weft.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_weft, 38);
+  messageDesc(file_weft, 39);
 
 /**
  * @generated from message weft.v1.PublishLogsResponse
@@ -1217,7 +1268,7 @@ export type PublishLogsResponse = Message<"weft.v1.PublishLogsResponse"> & {
  * Use `create(PublishLogsResponseSchema)` to create a new message.
  */
 export const PublishLogsResponseSchema: GenMessage<PublishLogsResponse> = /*@__PURE__*/
-  messageDesc(file_weft, 39);
+  messageDesc(file_weft, 40);
 
 /**
  * The only service that a caller without a certificate may use.
