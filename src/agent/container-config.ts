@@ -3,6 +3,7 @@ import { millisecondsOf, parseDuration } from "../base/duration.ts";
 import { taskName } from "../cluster/names.ts";
 import type { Labels, Mount, PortConfig, Task } from "../cluster/objects.ts";
 import { isOnHostNetwork } from "../cluster/predefined-networks.ts";
+import { DRAIN_TIMEOUT_LABEL } from "../cluster/service-labels.ts";
 import { expandTemplates, type TemplateNode } from "../cluster/template.ts";
 import type { ContainerConfig } from "../runtime/runtime.ts";
 
@@ -14,9 +15,7 @@ export function stopGraceMsOf(task: Task): number {
   return grace === undefined ? DEFAULT_STOP_GRACE_MS : millisecondsOf(grace);
 }
 
-/** A service's label: how long a task's connections may go on before it is stopped, as "30s"; the stop grace period when absent. */
-export const DRAIN_TIMEOUT_LABEL = "weft.drain.timeout";
-
+/** How long the task's connections may go on once it is to stop: its service's label, else its stop grace period. */
 export function drainTimeoutMsOf(task: Task): number {
   const label = task.serviceAnnotations.labels[DRAIN_TIMEOUT_LABEL];
   return parseDuration(label ?? "") ?? stopGraceMsOf(task);

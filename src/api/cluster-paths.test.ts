@@ -198,6 +198,27 @@ describe("services", () => {
     });
   }
 
+  for (const [key, value, words] of [
+    ["weft.drain.timeout", "soon", /label weft\.drain\.timeout: "soon" is no duration: .* 30s/],
+    ["weft.drain.timout", "30s", /unknown label weft\.drain\.timout/],
+    ["weft.publish.allow", "eth0", /"eth0" is neither an IPv4 address nor a network/],
+  ] as const) {
+    it(`is neither made nor changed with the label ${key}=${value}`, async () => {
+      const wrong = JSON.stringify({ ...spec, Labels: { tier: "web", [key]: value } });
+      const made = await refusal("/services/create", { method: "POST", body: wrong });
+      assert.equal(made[0], 400);
+      assert.match(made[1], words);
+      assert.deepEqual(backend.store.view().list("service"), []);
+      await put(makeService({ id: "s", name: "web", spec: { labels: { tier: "old" } } }));
+      const { version } = backend.store.view().get("service", "s") ?? assert.fail();
+      const path = `/services/s/update?version=${version.index}`;
+      const changed = await refusal(path, { method: "POST", body: wrong });
+      assert.equal(changed[0], 400);
+      assert.match(changed[1], words);
+      assert.deepEqual(backend.store.view().get("service", "s")?.spec.labels, { tier: "old" });
+    });
+  }
+
   it("meets a port that the allocator gave to another", async () => {
     const ports = [makePort({ publishedPort: 30_000 })];
     const endpoint = { spec: { mode: "vip", ports: [] }, ports, virtualIPs: [] } as const;

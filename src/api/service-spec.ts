@@ -14,7 +14,7 @@ import type {
   TaskSpec,
   UpdateConfig,
 } from "../cluster/objects.ts";
-import { validatePublishLabels } from "../cluster/publish-labels.ts";
+import { validateServiceLabels } from "../cluster/service-labels.ts";
 import { checkTemplates } from "../cluster/template.ts";
 import { rpcError } from "./errors.ts";
 import { isImageReference } from "./image-reference.ts";
@@ -38,7 +38,7 @@ export function validateServiceSpec(spec: ServiceSpec): void {
     throw new InvalidParameterError("must specify only one service mode");
   }
   validateName(spec.name);
-  validatePublishLabels(spec.labels);
+  validateServiceLabels(spec.labels);
   validateTask(spec.taskTemplate);
   if (spec.updateConfig !== undefined) validateUpdate(spec.updateConfig);
   if (spec.endpointSpec !== undefined) validateEndpoint(spec.endpointSpec);

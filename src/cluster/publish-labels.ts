@@ -22,10 +22,15 @@ export interface PublishAccess {
   readonly boundTo?: readonly string[];
 }
 
-/** Throws what is wrong with the labels that are meant for Weft; all others are the user's. */
+/** Whether a label means to say who may reach a port, rightly or not. */
+export function isPublishLabel(key: string): boolean {
+  return key.startsWith(PREFIX);
+}
+
+/** Throws what is wrong with these labels; all others are somebody else's. */
 export function validatePublishLabels(labels: Readonly<Record<string, string>>): void {
   for (const [key, value] of Object.entries(labels)) {
-    if (!key.startsWith(PREFIX)) continue;
+    if (!isPublishLabel(key)) continue;
     const match = KEY.exec(key);
     const port = Number(match?.[2] ?? 1);
     if (match === null || port < 1 || port > PORT_MAX) {

@@ -6,6 +6,7 @@ import type { Logger } from "../base/logger.ts";
 import { isTaskStateAtLeast, type Node, type ServiceMode, type Task } from "../cluster/objects.ts";
 import { sameValue } from "../cluster/same-value.ts";
 import type { Change, Snapshot, Store, StoreEvent } from "../cluster/store.ts";
+import { isRefused } from "./handover.ts";
 import { planService } from "./plan-service.ts";
 
 export interface OrchestratorComponents {
@@ -137,6 +138,7 @@ function isOnEveryNode({ global, globalJob }: ServiceMode): boolean {
 /** The steps before running are allocator's, scheduler's and agent's own. */
 function hasMoved(task: Task, old: Task): boolean {
   if (task.desiredState !== old.desiredState) return true;
+  if (isRefused(task) !== isRefused(old)) return true;
   const { state } = task.status;
   return state !== old.status.state && isTaskStateAtLeast(state, "running");
 }

@@ -2,6 +2,7 @@
 import { isJob, type Node, type Service, type Task } from "../cluster/objects.ts";
 import type { Snapshot } from "../cluster/store.ts";
 import { isWanted } from "../cluster/task-lifecycle.ts";
+import { annotateStep } from "./annotate.ts";
 import { coverStep, globalRules, isOpen } from "./global.ts";
 import { jobStep } from "./jobs.ts";
 import { replicatedRules, scaleStep } from "./replicated.ts";
@@ -34,14 +35,14 @@ export function planService(snapshot: Snapshot, init: PlanServiceInit): ServiceP
   const deadlines = new Deadlines(init.nowMs);
   const context: ServiceContext = { service, nodes, deadlines, nextVersion };
   if (isJob(service.spec)) {
-    const tasks = changesBetween(before, jobStep(context, before));
+    const tasks = changesBetween(before, jobStep(context, annotateStep(context, before)));
     return { tasks, ...(deadlines.nextMs === undefined ? {} : { nextMs: deadlines.nextMs }) };
   }
   const isGlobal = service.spec.mode.global !== undefined;
   const rules = isGlobal ? globalRules(context) : replicatedRules(context);
-  const restarted = restartStep(context, before, rules);
+  const restarted = restartStep(context, annotateStep(context, before), rules);
   const counted = isGlobal ? coverStep(context, restarted) : scaleStep(context, restarted);
-  const retired = retireStep(context, counted);
+  const retired = retireStep(context, counted, rules);
   const updated = updateStep(context, retired, isGlobal ? isOnOpenNode(context) : () => true);
   const promoted = promoteStep(context, updated.tasks);
   return {

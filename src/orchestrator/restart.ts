@@ -2,10 +2,12 @@
  * Tasks that ended, or whose node may not have them any more, give way to new ones in the same slot. A
  * restart waits at desired state READY until its delay is over and its predecessor has stopped.
  */
+import { unreachable } from "../base/assert.ts";
 import { millisecondsOf } from "../base/duration.ts";
 import type { RestartPolicy, Service, Task } from "../cluster/objects.ts";
 import { isTaskDirty } from "../cluster/task-dirty.ts";
 import { isWanted } from "../cluster/task-lifecycle.ts";
+import { handoverOf } from "./handover.ts";
 import { newTask, type ServiceContext, type Step } from "./service-context.ts";
 import { hasEnded, hasStopped, replaced, type Slot, slotKeyOf, slotsOf } from "./slots.ts";
 
@@ -57,12 +59,36 @@ export function restartStep(
     if (!leaving && !isDelayOver(context, task)) return task;
     const over: Task = { ...task, desiredState: "shutdown" };
     const slot = slots.get(slotKeyOf(task));
-    if (slot === undefined || !rules.mayReplace(task) || isCovered(context, task, slot))
-      return over;
-    if (leaving)
-      return policyOf(task).condition === "none" ? over : [over, moved(context, task, slot)];
+    if (slot === undefined || !rules.mayReplace(task)) return over;
+    if (leaving) return leave(context, task, slot, rules);
+    if (isCovered(context, task, slot)) return over;
     return shouldRestart(task) ? [over, restarted(context, task, slot)] : over;
   });
+}
+
+/** Off a node that it may not be on: at once, or once its successor runs. */
+function leave(
+  context: ServiceContext,
+  task: Task,
+  slot: Slot,
+  rules: PlacementRules,
+): Task | readonly Task[] {
+  const over: Task = { ...task, desiredState: "shutdown" };
+  if (policyOf(task).condition === "none") return over;
+  const handover = handoverOf(context, task, slot, rules);
+  switch (handover) {
+    case "begin":
+      return [task, moved(context, task, slot, "running")];
+    case "wait":
+      return task;
+    case "done":
+      return over;
+    case "stop":
+      // Whoever else is in the slot goes on with it.
+      return slot.wanted.length > 1 ? over : [over, moved(context, task, slot, "ready")];
+    default:
+      return unreachable(handover);
+  }
 }
 
 /** Lets tasks that wait at READY go on, once their delay is over and their predecessors have stopped. */
@@ -120,11 +146,16 @@ function restarted(context: ServiceContext, task: Task, { place }: Slot): Task {
   });
 }
 
-/** Off a node that is drained, down or no longer fitting: at once, and it is no attempt of the task's own. */
-function moved(context: ServiceContext, task: Task, { place }: Slot): Task {
+/** For one that leaves a node that is drained, down or no longer fitting: that is no attempt of the task's own. */
+function moved(
+  context: ServiceContext,
+  task: Task,
+  { place }: Slot,
+  desiredState: "ready" | "running",
+): Task {
   const { notBefore, restarts } = task.orchestration ?? {};
   return newTask(context, place, {
-    desiredState: "ready",
+    desiredState,
     orchestration: {
       origin: "restart",
       ...(notBefore === undefined ? {} : { notBefore }),

@@ -14,8 +14,8 @@ import {
 } from "../cluster/objects.ts";
 import { isTaskDirty } from "../cluster/task-dirty.ts";
 import { isWanted } from "../cluster/task-lifecycle.ts";
-import { isSettled } from "./restart.ts";
-import { newTask, type ServiceContext, type Step } from "./service-context.ts";
+import { isSettled, type PlacementRules } from "./restart.ts";
+import { newTask, type ServiceContext } from "./service-context.ts";
 import { replaced, type Slot, slotsOf } from "./slots.ts";
 
 const MONITOR_MS = 5_000;
@@ -35,10 +35,18 @@ interface Progress {
   readonly made: readonly Task[];
 }
 
-/** Ends what replacements have made superfluous: at once when old ones stop first, else when the new one runs. */
-export const retireStep: Step = (context, tasks) => {
+/**
+ * Ends what replacements have made superfluous: at once when old ones stop first, else when the new one runs.
+ * Those that leave their node meanwhile have been seen to.
+ */
+export function retireStep(
+  context: ServiceContext,
+  tasks: readonly Task[],
+  { mustLeave }: Pick<PlacementRules, "mustLeave">,
+): readonly Task[] {
   const retired = new Set<Task>();
-  for (const { wanted } of slotsOf(tasks)) {
+  for (const slot of slotsOf(tasks)) {
+    const wanted = slot.wanted.filter((task) => !mustLeave(task));
     if (wanted.length < 2) continue;
     const clean = wanted.filter((task) => !isDirty(context, task));
     const [best] = [...clean].sort((a, b) => Number(isRunning(b)) - Number(isRunning(a)));
@@ -52,7 +60,7 @@ export const retireStep: Step = (context, tasks) => {
   return tasks.map(
     (task): Task => (retired.has(task) ? { ...task, desiredState: "shutdown" } : task),
   );
-};
+}
 
 /** The next move of the service's update. `mayUpdate` leaves slots out that must not be touched now. */
 export function updateStep(

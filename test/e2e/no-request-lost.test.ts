@@ -25,6 +25,8 @@ const PLANNED = [
   does.scale("dns", 1, 3),
   does.drainNode(2),
   does.drainNode(1),
+  does.drainOnlyTask("web"),
+  does.drainOnlyTask("echo"),
   does.restartDaemon(2),
   does.restartDaemon(1),
   does.killDaemon(3),

@@ -111,6 +111,12 @@ export class SoakCluster implements AsyncDisposable {
     await until(look, { what: "the services to settle", timeoutMs: SETTLE_MS, intervalMs: 50 });
   }
 
+  async replicas(service: ServiceName): Promise<number> {
+    const services = await this.#ask<readonly ApiService[]>("/services");
+    const found = services.find(({ Spec }) => Spec.Name === service);
+    return found?.Spec.Mode.Replicated?.Replicas ?? 0;
+  }
+
   /** Whether the managers believe that this container runs. */
   async isRunning(container: string): Promise<boolean> {
     const tasks = await this.#ask<readonly ApiTask[]>("/tasks");

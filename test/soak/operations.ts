@@ -67,6 +67,21 @@ export function drainNode(number: number): Operation {
   });
 }
 
+/** The node of a service's only task: its clients find the next one before this one stops. */
+export function drainOnlyTask(service: ServiceName): Operation {
+  return planned(`drain the node of the only task of ${service}`, async (cluster) => {
+    const before = await cluster.replicas(service);
+    await cluster.docker("service", "scale", "--detach", `${service}=1`);
+    await cluster.settled();
+    const place = ["service", "ps", "--filter", "desired-state=running", "--format", "{{.Node}}"];
+    const node = (await cluster.docker(...place, service)).trim();
+    await cluster.docker("node", "update", "--availability", "drain", node);
+    await cluster.settled();
+    await cluster.docker("node", "update", "--availability", "active", node);
+    await cluster.docker("service", "scale", "--detach", `${service}=${before}`);
+  });
+}
+
 /** Restarted by its init system, as an upgrade does: told to end, and started again. */
 export function restartDaemon(number: number): Operation {
   return planned(`restart the daemon of n${number}`, (cluster) =>
@@ -125,6 +140,7 @@ export function* drawnOperations(random: Random): Generator<Operation> {
     () => rollbackEarly(order()),
     () => scale(service(), pick(random, [1, 2]), 12, 2 + randomBelow(random, 4)),
     () => drainNode(1 + randomBelow(random, 3)),
+    () => drainOnlyTask(service()),
     () => restartDaemon(1 + randomBelow(random, 3)),
     () => killDaemon(1 + randomBelow(random, 3)),
     () => killTask(service()),
