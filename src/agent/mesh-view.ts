@@ -39,9 +39,10 @@ export function meshPortsOf(mesh: MeshConfig): readonly MeshPort[] {
   return mesh.services.flatMap(({ ports }) => ports);
 }
 
+/** Those that are routed to: containers of overlay networks are on bridges. */
 function localLinksOf(endpoints: readonly KeeperEndpoint[]): readonly LocalLink[] {
   return endpoints
-    .filter(({ state }) => state === "joined")
+    .filter(({ state, vni }) => state === "joined" && vni === undefined)
     .map(({ address, link }) => ({ address, link }));
 }
 

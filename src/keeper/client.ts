@@ -189,11 +189,16 @@ function decodeHold(value: unknown): PortHold {
 
 function decodeEndpoint(value: unknown): KeeperEndpoint {
   const object = objectOf(value, "an endpoint");
+  const addressIPv6 = optionalString(object, "addressIPv6");
+  const sandboxKey = optionalString(object, "sandboxKey");
   return {
     networkID: stringField(object, "networkID"),
     endpointID: stringField(object, "endpointID"),
     address: stringField(object, "address"),
     link: stringField(object, "link"),
     state: object["state"] === "joined" ? "joined" : "created",
+    ...(addressIPv6 === undefined ? {} : { addressIPv6 }),
+    ...(object["vni"] === undefined ? {} : { vni: Number(object["vni"]) }),
+    ...(sandboxKey === undefined ? {} : { sandboxKey }),
   };
 }

@@ -1,5 +1,5 @@
 /** Turns the `unknown` of a parsed JSON body into what the keeper believes; each refusal names the field. */
-import { isIPv4 } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 import { InvalidParameterError, messageOf } from "../base/errors.ts";
 
 export type JSONObject = Readonly<Record<string, unknown>>;
@@ -59,6 +59,13 @@ export function integerIn(value: unknown, what: string, least: number, most: num
     throw new InvalidParameterError(`${what} is not a whole number from ${least} to ${most}`);
   }
   return value;
+}
+
+/** The address of "fd00::5" or "fd00::5/64". */
+export function addressIPv6Of(text: string): string {
+  const [address = ""] = text.split("/", 1);
+  if (!isIPv6(address)) throw new InvalidParameterError(`${text} is not an IPv6 address`);
+  return address;
 }
 
 /** The address of "10.0.0.5" or "10.0.0.5/32". */

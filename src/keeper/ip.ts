@@ -1,4 +1,4 @@
-/** The one seam to iproute2: argument arrays and batches on stdin, never a shell. */
+/** The one seam to iproute2, its `ip` and `bridge`: argument arrays and batches on stdin, never a shell. */
 import { spawn } from "node:child_process";
 import { SystemError } from "../base/errors.ts";
 
@@ -9,8 +9,12 @@ const IP_OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Runs `ip` with these arguments and resolves with its output; a failure carries what it said. */
 export function ip(args: readonly string[], input = ""): Promise<string> {
+  return run("ip", args, input);
+}
+
+function run(tool: "ip" | "bridge", args: readonly string[], input: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn("ip", args, { stdio: ["pipe", "pipe", "pipe"], timeout: IP_TIMEOUT_MS });
+    const child = spawn(tool, args, { stdio: ["pipe", "pipe", "pipe"], timeout: IP_TIMEOUT_MS });
     let output = "";
     let complaint = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -21,12 +25,12 @@ export function ip(args: readonly string[], input = ""): Promise<string> {
       if (complaint.length < IP_OUTPUT_BYTES_MAX) complaint += text;
     });
     child.on("error", (cause) => {
-      reject(new SystemError(`ip cannot be run: ${cause.message}`, { cause }));
+      reject(new SystemError(`${tool} cannot be run: ${cause.message}`, { cause }));
     });
     child.on("close", (code, signal) => {
       if (code === 0) return resolve(output);
       const end = code === null ? `ended by ${signal}` : `exit status ${code}`;
-      reject(new SystemError(`ip ${args.join(" ")}: ${complaint.trim() || end}`));
+      reject(new SystemError(`${tool} ${args.join(" ")}: ${complaint.trim() || end}`));
     });
     // A child that ends before it has read everything says so by its exit status.
     child.stdin.on("error", () => {});
@@ -37,4 +41,9 @@ export function ip(args: readonly string[], input = ""): Promise<string> {
 /** One process for many commands; it stops at the first that fails. */
 export async function ipBatch(commands: readonly string[]): Promise<void> {
   await ip(["-batch", "-"], `${commands.join("\n")}\n`);
+}
+
+/** The same for `bridge`. */
+export async function bridgeBatch(commands: readonly string[]): Promise<void> {
+  await run("bridge", ["-batch", "-"], `${commands.join("\n")}\n`);
 }

@@ -217,11 +217,5 @@ export class Keeper implements Startable {
 }
 
 function endpointsOf(state: KeeperState): readonly KeeperEndpoint[] {
-  return [...state.endpoints.values()].map(({ networkID, endpointID, address, link, state }) => ({
-    networkID,
-    endpointID,
-    address,
-    link,
-    state,
-  }));
+  return [...state.endpoints.values()].map(({ gateway: _own, ...endpoint }) => endpoint);
 }

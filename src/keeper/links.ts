@@ -5,14 +5,21 @@
 import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import type { Logger } from "../base/logger.ts";
-import { ip, ipBatch } from "./ip.ts";
-import { type LinkEffect, linkNames } from "./plugin/driver.ts";
+import {
+  bridgeCommands,
+  bridgeName,
+  bridgeSettings,
+  portCommands,
+  portEntryCommand,
+} from "../base/overlay-links.ts";
+import { bridgeBatch, ip, ipBatch } from "./ip.ts";
+import { type LinkEffect, peerOf } from "./plugin/driver.ts";
 import { GATEWAY_ADDRESS } from "./plugin/ipam.ts";
 import type { EndpointRecord } from "./state.ts";
 import { TUNNEL_OVERHEAD, uplinkMTU } from "./uplink.ts";
 
-const OWN_LINK = /^wv[0-9a-f]{12}$/;
-const CONF = "/proc/sys/net/ipv4/conf";
+const SYSCTL = "/proc/sys";
+const CONF = `${SYSCTL}/net/ipv4/conf`;
 
 /** Read from /proc, which shows the network namespace of the reader; /sys shows that of whoever mounted it. */
 export function linkExists(link: string): boolean {
@@ -21,6 +28,7 @@ export function linkExists(link: string): boolean {
 
 export async function applyLinkEffect(effect: LinkEffect): Promise<void> {
   if (effect.kind === "link.create") return createLink(effect);
+  if (effect.kind === "port.create") return createPort(effect);
   if (linkExists(effect.link)) await deleteLink(effect.link);
 }
 
@@ -32,21 +40,61 @@ export async function applyLinkEffect(effect: LinkEffect): Promise<void> {
  * client that the host's main table would look for elsewhere, or one at 127.0.0.1.
  */
 async function createLink(effect: Extract<LinkEffect, { kind: "link.create" }>): Promise<void> {
-  const { link, peer, address } = effect;
-  const mtu = effect.mtu ?? (await uplinkMTU()) - TUNNEL_OVERHEAD;
+  const { link, address } = effect;
   const commands = [
+    ...(await pairCommands(effect)),
     `addr replace ${GATEWAY_ADDRESS}/32 dev ${link} scope link`,
     `link set ${link} up`,
     `route replace ${address}/32 via ${address} dev ${link} onlink`,
   ];
-  if (!(linkExists(link) && linkExists(peer))) {
-    if (linkExists(link)) await deleteLink(link);
-    commands.unshift(`link add ${link} mtu ${mtu} type veth peer name ${peer} mtu ${mtu}`);
-  }
   await ipBatch(commands);
   // No packet has passed yet: the far end is down until the Engine has its answer.
   await writeFile(`${CONF}/${link}/rp_filter`, "2");
   await writeFile(`${CONF}/${link}/route_localnet`, "1");
+}
+
+/**
+ * The bridge is made when its first container comes. Its tunnel to the other nodes is the datapath's; until that is
+ * there, containers of this host reach one another.
+ */
+async function createPort(
+  effect: Extract<LinkEffect, { kind: "port.create" }>,
+  attempt = 1,
+): Promise<void> {
+  const { link, vni, mac } = effect;
+  const bridge = bridgeName(vni);
+  const isNew = !linkExists(bridge);
+  try {
+    if (isNew) await ipBatch(bridgeCommands(bridge));
+    for (const [path, value] of isNew ? bridgeSettings(bridge) : [])
+      await writeSetting(path, value);
+    await ipBatch([...(await pairCommands(effect)), ...portCommands(link, bridge)]);
+    await bridgeBatch([portEntryCommand(link, mac)]);
+  } catch (error) {
+    // The datapath may have taken an idle bridge away, or made it, at this very moment.
+    if (attempt === ATTEMPTS_MAX) throw error;
+    await createPort(effect, attempt + 1);
+  }
+}
+
+/** A bridge is made, or goes, in one step; whoever lost that race once finds it as it is now. */
+const ATTEMPTS_MAX = 3;
+
+/** A kernel without IPv6 lacks the settings of IPv6, and needs none. */
+async function writeSetting(path: string, value: string): Promise<void> {
+  if (existsSync(`${SYSCTL}/${path}`)) await writeFile(`${SYSCTL}/${path}`, value);
+}
+
+/** Nothing when the pair is there, as when the Engine asks again. */
+async function pairCommands({
+  link,
+  peer,
+  mtu,
+}: Exclude<LinkEffect, { kind: "link.delete" }>): Promise<readonly string[]> {
+  if (linkExists(link) && linkExists(peer)) return [];
+  if (linkExists(link)) await deleteLink(link);
+  const bytes = mtu ?? (await uplinkMTU()) - TUNNEL_OVERHEAD;
+  return [`link add ${link} mtu ${bytes} type veth peer name ${peer} mtu ${bytes}`];
 }
 
 async function deleteLink(link: string): Promise<void> {
@@ -70,8 +118,7 @@ export async function cleanLinks(
   const known = new Map([...endpoints.values()].map((endpoint) => [endpoint.link, endpoint]));
   for (const link of await ownLinks()) {
     if (known.get(link)?.state === "joined") continue;
-    const { peer } = linkNames(link.slice(2));
-    if (linkExists(peer)) {
+    if (linkExists(peerOf(link) ?? "")) {
       await deleteLink(link);
       log.info("deleted a link that no container got", { link });
     } else {
@@ -86,5 +133,5 @@ export async function cleanLinks(
 async function ownLinks(): Promise<readonly string[]> {
   const table = await readFile("/proc/net/dev", "utf8");
   const names = table.split("\n").map((line) => line.split(":", 1)[0]?.trim() ?? "");
-  return names.filter((name) => OWN_LINK.test(name));
+  return names.filter((name) => peerOf(name) !== undefined);
 }

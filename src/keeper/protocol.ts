@@ -24,8 +24,14 @@ export interface KeeperEndpoint {
   readonly endpointID: string;
   /** Without prefix length. */
   readonly address: string;
+  /** Of an overlay network that has IPv6, without prefix length. */
+  readonly addressIPv6?: string;
   /** The host's end of the veth pair. */
   readonly link: string;
+  /** Of an overlay network: its VXLAN network identifier. Absent for the mesh's own network, whose links are routed to. */
+  readonly vni?: number;
+  /** The network namespace's file that the Engine makes for the container; it may not be there yet. Only while joined. */
+  readonly sandboxKey?: string;
   readonly state: "created" | "joined";
 }
 

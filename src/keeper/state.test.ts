@@ -15,12 +15,14 @@ const anyPort = fc.record({
   port: fc.integer({ min: 1, max: 65_535 }),
 });
 const anyEndpoint = fc
-  .tuple(anyID, anyID, fc.ipV4(), fc.boolean())
-  .map(([networkID, endpointID, address, joined]) => ({
+  .tuple(anyID, anyID, fc.ipV4(), fc.boolean(), fc.boolean())
+  .map(([networkID, endpointID, address, joined, bridged]) => ({
     networkID,
     endpointID,
     address,
-    link: linkNames(endpointID).link,
+    ...(bridged
+      ? { link: linkNames(endpointID).port, vni: 4097, addressIPv6: "fd00::5" }
+      : { link: linkNames(endpointID).link }),
     ...(joined
       ? { state: "joined" as const, sandboxKey: `/var/run/docker/netns/${networkID}` }
       : { state: "created" as const }),
@@ -40,6 +42,17 @@ test("a state that was written is read as it was", () => {
       assert.deepEqual(decodeState(encodeState(state)), state);
     }),
   );
+});
+
+test("what a keeper wrote that knew no overlay networks is read", () => {
+  const [networkID, endpointID] = ["0".repeat(64), "1".repeat(64)];
+  const endpoint = { networkID, endpointID, address: "10.255.0.5", link: "wv111111111111" };
+  const joined = { ...endpoint, state: "joined", gateway: true, sandboxKey: "/run/n" } as const;
+  const written = { format: 1, networks: [{ networkID }], endpoints: [joined], ports: [] };
+  const state = decodeState(JSON.stringify(written));
+  assert.deepEqual(state.networks.get(networkID), { networkID });
+  assert.deepEqual(state.endpoints.get(endpointID), joined);
+  assert.throws(() => decodeState(JSON.stringify({ ...written, format: 3 })), /format 3/);
 });
 
 test("ports: each once, in order, whatever was asked; nonsense is refused", () => {

@@ -4,6 +4,7 @@
  */
 import { InvalidParameterError } from "../base/errors.ts";
 import {
+  addressIPv6Of,
   addressOf,
   integerIn,
   type JSONObject,
@@ -13,6 +14,7 @@ import {
   parseObject,
   stringField,
 } from "./decode.ts";
+import { VNI_MAX, VNI_MIN } from "./plugin/network-options.ts";
 import type { KeeperEndpoint, PortRequest } from "./protocol.ts";
 
 /** A network that the Engine made through the plugin. */
@@ -20,11 +22,11 @@ export interface KeeperNetwork {
   readonly networkID: string;
   /** Given by the network's option; the uplink's less the tunnel's overhead when absent. */
   readonly mtu?: number;
+  /** Of an overlay network, whose containers are on a bridge; absent for one whose containers are routed to. */
+  readonly vni?: number;
 }
 
 export interface EndpointRecord extends KeeperEndpoint {
-  /** The sandbox that it joined. */
-  readonly sandboxKey?: string;
   /** Whether it is the one endpoint of its sandbox that returned the gateway. */
   readonly gateway: boolean;
 }
@@ -41,7 +43,9 @@ export const EMPTY_STATE: KeeperState = { networks: new Map(), endpoints: new Ma
 export const MTU_MIN = 576;
 export const MTU_MAX = 65_535;
 
-const FORMAT = 1;
+/** 1 knew no overlay networks; what it wrote is read as it is. */
+const FORMAT = 2;
+const FORMATS_READ: readonly unknown[] = [1, FORMAT];
 
 export function encodeState(state: KeeperState): string {
   const { ports } = state;
@@ -52,7 +56,7 @@ export function encodeState(state: KeeperState): string {
 
 export function decodeState(text: string): KeeperState {
   const object = parseObject(text, "the keeper's state");
-  if (object["format"] !== FORMAT) {
+  if (!FORMATS_READ.includes(object["format"])) {
     throw new InvalidParameterError(`the keeper's state has format ${String(object["format"])}`);
   }
   const networks = listOf(object["networks"], "networks").map(decodeNetwork);
@@ -82,9 +86,12 @@ export function decodePorts(object: JSONObject): readonly PortRequest[] {
 
 function decodeNetwork(value: unknown): KeeperNetwork {
   const object = objectOf(value, "a network");
-  const networkID = stringField(object, "networkID");
-  if (object["mtu"] === undefined) return { networkID };
-  return { networkID, mtu: integerIn(object["mtu"], "mtu", MTU_MIN, MTU_MAX) };
+  const { mtu, vni } = object;
+  return {
+    networkID: stringField(object, "networkID"),
+    ...(mtu === undefined ? {} : { mtu: integerIn(mtu, "mtu", MTU_MIN, MTU_MAX) }),
+    ...(vni === undefined ? {} : { vni: integerIn(vni, "vni", VNI_MIN, VNI_MAX) }),
+  };
 }
 
 function decodeEndpoint(value: unknown): EndpointRecord {
@@ -94,6 +101,8 @@ function decodeEndpoint(value: unknown): EndpointRecord {
     throw new InvalidParameterError(`an endpoint's state is ${String(state)}`);
   }
   const sandboxKey = optionalString(object, "sandboxKey");
+  const addressIPv6 = optionalString(object, "addressIPv6");
+  const { vni } = object;
   return {
     networkID: stringField(object, "networkID"),
     endpointID: stringField(object, "endpointID"),
@@ -102,5 +111,7 @@ function decodeEndpoint(value: unknown): EndpointRecord {
     state,
     gateway: object["gateway"] === true,
     ...(sandboxKey === undefined ? {} : { sandboxKey }),
+    ...(addressIPv6 === undefined ? {} : { addressIPv6: addressIPv6Of(addressIPv6) }),
+    ...(vni === undefined ? {} : { vni: integerIn(vni, "vni", VNI_MIN, VNI_MAX) }),
   };
 }

@@ -8,7 +8,8 @@ export const TUNNEL_OVERHEAD = 50;
 const MTU_DEFAULT = 1500;
 
 /** Links that lead to containers of this host or are the mesh's own: none leads out of the host by itself. */
-export const INNER_LINK = /^(lo|docker|br-|virbr|veth|weft|wv|wc|vx)/;
+export const INNER_LINK =
+  /^(lo|docker|br-|virbr|veth|weft|wv|wc|vx|w[bx][0-9a-f]{6}$|wo[0-9a-f]{12}$)/;
 
 /** The MTU of the link with the default route; without one, the smallest of the links that have a route and lead out. */
 export async function uplinkMTU(): Promise<number> {

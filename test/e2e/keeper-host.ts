@@ -41,10 +41,15 @@ export class KeeperHost {
     await this.host.engineOk(["network", "create", ...drivers, ...options, name]);
   }
 
+  async createOverlay(name: string, vni: number, ...options: string[]): Promise<void> {
+    const kind = ["-o", "weft.kind=overlay", "--ipam-opt", "weft.kind=overlay"];
+    await this.createNetwork(name, ...kind, "-o", `weft.vni=${vni}`, ...options);
+  }
+
   /** Names of the host's links that are the keeper's. */
   async links(): Promise<string[]> {
     const output = await this.host.execOk(["ip", "-o", "link", "show"]);
-    return [...output.matchAll(/^\d+: (w[vc][0-9a-f]{12})/gm)].map((match) => match[1] ?? "");
+    return [...output.matchAll(/^\d+: (w[vco][0-9a-f]{12})/gm)].map((match) => match[1] ?? "");
   }
 
   /** The host's route to an address, or an empty text. */

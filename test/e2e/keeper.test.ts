@@ -93,6 +93,61 @@ test("networks: overlapping subnets, an MTU of their own, two on one container",
   await host.engineOk(["restart", "-t", "0", "both"]);
 });
 
+test("overlay networks: one LAN for their containers, none for those of another", {
+  skip,
+}, async () => {
+  await using lab = await Lab.create({ hosts: 1, clients: 0, images: ["busybox"] });
+  const host = lab.host(1);
+  const keeper = new KeeperHost(host);
+  await keeper.start();
+  const ipv6 = ["--ipv6", "--subnet", "fd00:1::/64"];
+  await keeper.createOverlay("one", 4097, "--subnet", "10.0.1.0/24", ...ipv6);
+  await keeper.createOverlay("two", 4098, "--subnet", "10.0.1.0/24");
+  await keeper.createOverlay("shut", 4099, "--subnet", "10.0.3.0/24", "--internal");
+  await keeper.createNetwork("ingress", ...SUBNET);
+  const run = async (name: string, ...network: string[]) => {
+    await host.engineOk(["run", "-d", "--name", name, ...network, "busybox", "sleep", "1000"]);
+    return await host.container(name);
+  };
+  const a = await run("first", ...at("10.0.1.5", "one"), "--ip6", "fd00:1::5");
+  await run("second", ...at("10.0.1.6", "one"), "--ip6", "fd00:1::6");
+  const other = await run("other", ...at("10.0.1.6", "two"));
+  const shut = await run("shut", ...at("10.0.3.5", "shut"));
+  const reaches = async (from: typeof a, address: string) =>
+    (await from.exec(["ping", "-c", "1", "-W", "1", address])).code === 0;
+
+  // The datapath's rule: frames on one bridge meet the Engine's FORWARD chain.
+  await host.execOk(["iptables", "-I", "DOCKER-USER", "-i", "wb+", "-o", "wb+", "-j", "ACCEPT"]);
+  assert.ok(await reaches(a, "10.0.1.6"));
+  assert.ok(await reaches(a, "fd00:1::6"));
+  assert.ok(await reaches(a, host.ip), "the Engine's own bridge leads out");
+  assert.match((await a.exec(["ip", "-o", "link"])).stdout, /eth0@.* mtu 1450 /);
+  assert.match((await a.exec(["ip", "-o", "addr"])).stdout, /inet 10\.0\.1\.5\/24 /);
+  assert.match((await a.exec(["ip", "route"])).stdout, /^default via .* dev eth1/m);
+  assert.equal(await reaches(other, "10.0.1.5"), false, "the same subnet, another network");
+  assert.equal(await reaches(shut, host.ip), false, "an internal network has no way out");
+  assert.equal((await shut.exec(["ip", "route", "show", "default"])).stdout, "");
+
+  // On the mesh's own network as well, that is its way out and the Engine adds none.
+  await run("both", ...at("10.255.0.5"));
+  await host.engineOk(["network", "connect", "--ip", "10.0.1.7", "two", "both"]);
+  await host.engineOk(["restart", "-t", "0", "both"]);
+  const both = await host.container("both");
+  assert.match((await both.exec(["ip", "route"])).stdout, /^default via 169\.254\.1\.1 /m);
+  assert.doesNotMatch((await both.exec(["ip", "-o", "addr"])).stdout, /eth2/);
+  assert.ok(await reaches(both, "10.0.1.6"));
+
+  const bridges = await host.execOk(["ip", "-o", "addr", "show"]);
+  assert.doesNotMatch(bridges, /wb00/, "no address of the host is in a network");
+  const { endpoints } = await keeper.client.status();
+  assert.partialDeepStrictEqual(
+    endpoints.find(({ address }) => address === "10.0.1.5"),
+    { vni: 4097, addressIPv6: "fd00:1::5", state: "joined" },
+  );
+  await host.engineOk(["rm", "-f", "first", "second", "other", "shut", "both"]);
+  assert.deepEqual(await keeper.links(), []);
+});
+
 test("what cannot be is refused in plain words", { skip }, async () => {
   await using lab = await Lab.create({ hosts: 1, clients: 0, images: ["busybox"] });
   const host = lab.host(1);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EMPTY_STATE, type KeeperState } from "../state.ts";
-import { handle, linkNames, macAddressOf, type PluginResult } from "./driver.ts";
+import { handle, linkNames, type PluginResult, peerOf } from "./driver.ts";
 import type { PluginRequest } from "./requests.ts";
 
 const networkID = "n".padEnd(64, "0");
@@ -49,7 +49,6 @@ test("an endpoint's life: created, joined with a link, left and deleted without 
     InterfaceName: { SrcName: "wca10000000000", DstPrefix: "eth" },
     Gateway: "169.254.1.1",
     StaticRoutes: [{ Destination: "169.254.1.1/32", RouteType: 1, NextHop: "" }],
-    DisableGatewayService: true,
   });
 
   const left = run(joined.state, { kind: "endpoint.leave", endpointID: first });
@@ -65,6 +64,7 @@ test("exactly one endpoint of a sandbox returns the gateway, also when it is ask
   const secondJoined = run(firstJoined.state, join(second));
   assert.equal(secondJoined.response["Gateway"], undefined);
   assert.equal(secondJoined.response["StaticRoutes"], undefined);
+  assert.equal(secondJoined.response["DisableGatewayService"], true);
   const again = run(secondJoined.state, join(first));
   assert.equal(again.response["Gateway"], "169.254.1.1");
   assert.deepEqual(again.state, secondJoined.state);
@@ -85,7 +85,8 @@ test("every call of the Engine can be repeated", () => {
     const twice = handle(once.state, request, everythingExists);
     assert.deepEqual(twice.state, once.state, request.kind);
     assert.deepEqual(twice.response, once.response, request.kind);
-    assert.deepEqual(twice.effects, once.effects, request.kind);
+    // What is no longer known may have been of either kind: then both names of its link are tried.
+    assert.deepEqual(twice.effects.slice(0, once.effects.length), once.effects, request.kind);
     state = once.state;
   }
   assert.deepEqual(state, EMPTY_STATE);
@@ -110,13 +111,58 @@ test("what a dead keeper forgot can be left and deleted", () => {
   for (const kind of ["endpoint.leave", "endpoint.delete"] as const) {
     const { state, effects } = run(EMPTY_STATE, { kind, endpointID: first });
     assert.deepEqual(state, EMPTY_STATE);
-    assert.deepEqual(effects, [{ kind: "link.delete", link: linkNames(first).link }]);
+    const { link, port } = linkNames(first);
+    const deletions = [link, port].map((one) => ({ kind: "link.delete", link: one }));
+    assert.deepEqual(effects, deletions);
   }
   assert.throws(() => run(EMPTY_STATE, join(first)), /endpoint a10+ not found/);
 });
 
 test("names of links fit into Linux's 15 characters", () => {
-  const { link, peer } = linkNames(first);
-  assert.ok(link.length <= 15 && peer.length <= 15);
-  assert.equal(macAddressOf("10.255.0.5"), "02:42:0a:ff:00:05");
+  const { link, port, peer } = linkNames(first);
+  assert.ok([link, port, peer].every((name) => name.length <= 15));
+  assert.deepEqual([link, port, "eth0"].map(peerOf), [peer, peer, undefined]);
+});
+
+const overlay: PluginRequest = { kind: "network.create", networkID, vni: 4097, mtu: 1400 };
+
+test("an endpoint of an overlay network joins a bridge and leaves the way out to the Engine", () => {
+  const addressIPv6 = "fd00:1::5";
+  const created = run(EMPTY_STATE, overlay, {
+    ...{ kind: "endpoint.create", networkID, endpointID: first },
+    ...{ address: "10.0.1.5", addressIPv6 },
+  });
+  assert.deepEqual(created.response, { Interface: { MacAddress: "02:42:0a:00:01:05" } });
+  const joined = run(created.state, join(first));
+  assert.deepEqual(joined.response, {
+    InterfaceName: { SrcName: "wca10000000000", DstPrefix: "eth" },
+  });
+  assert.deepEqual(joined.effects, [
+    {
+      kind: "port.create",
+      link: "woa10000000000",
+      peer: "wca10000000000",
+      vni: 4097,
+      mac: "02:42:0a:00:01:05",
+      mtu: 1400,
+    },
+  ]);
+  assert.deepEqual(joined.state.endpoints.get(first), {
+    ...{ networkID, endpointID: first, address: "10.0.1.5", addressIPv6 },
+    ...{ link: "woa10000000000", vni: 4097, state: "joined", sandboxKey, gateway: false },
+  });
+  const left = run(joined.state, { kind: "endpoint.leave", endpointID: first });
+  assert.deepEqual(left.effects, [{ kind: "link.delete", link: "woa10000000000" }]);
+  assert.equal(left.state.endpoints.get(first)?.sandboxKey, undefined);
+});
+
+test("overlay networks may have the same addresses; no endpoint has a MAC address of its own choice", () => {
+  const other = "m".padEnd(64, "0");
+  const taken = run(EMPTY_STATE, overlay, create(first, "10.0.1.5"), join(first));
+  const { state } = run(taken.state, { kind: "network.create", networkID: other, vni: 4098 });
+  const second5 = { ...create(second, "10.0.1.5"), networkID: other } as PluginRequest;
+  assert.equal(run(state, second5).state.endpoints.get(second)?.vni, 4098);
+  assert.throws(() => run(state, create(second, "10.0.1.5")), /in use by endpoint a1/);
+  const withMAC = { ...create(second, "10.0.1.6"), macAddress: "02:42:00:00:00:01" };
+  assert.throws(() => run(state, withMAC as PluginRequest), /without --mac-address/);
 });

@@ -4,8 +4,9 @@
  * repeated, and is: the Engine asks again when an answer was lost.
  */
 import { unreachable } from "../../base/assert.ts";
-import { ConflictError, NotFoundError } from "../../base/errors.ts";
-import type { EndpointRecord, KeeperState } from "../state.ts";
+import { ConflictError, InvalidParameterError, NotFoundError } from "../../base/errors.ts";
+import { macOf, PORT_PREFIX } from "../../base/overlay-links.ts";
+import type { EndpointRecord, KeeperNetwork, KeeperState } from "../state.ts";
 import { ADDRESS_SPACE, GATEWAY_ADDRESS, requestAddress, requestPool } from "./ipam.ts";
 import type { PluginRequest } from "./requests.ts";
 
@@ -15,6 +16,15 @@ export type LinkEffect =
       readonly link: string;
       readonly peer: string;
       readonly address: string;
+      /** The uplink's less the tunnel's overhead when absent. */
+      readonly mtu?: number;
+    }
+  | {
+      readonly kind: "port.create";
+      readonly link: string;
+      readonly peer: string;
+      readonly vni: number;
+      readonly mac: string;
       /** The uplink's less the tunnel's overhead when absent. */
       readonly mtu?: number;
     }
@@ -32,15 +42,20 @@ export interface PluginContext {
 }
 
 /** Names of both ends: the host's, and the one that the Engine moves into the container. Linux allows 15 characters. */
-export function linkNames(endpointID: string): { link: string; peer: string } {
-  const short = endpointID.slice(0, 12);
-  return { link: `wv${short}`, peer: `wc${short}` };
+export function linkNames(endpointID: string): { link: string; port: string; peer: string } {
+  const short = endpointID.slice(0, ID_CHARACTERS);
+  return { link: `${LINK_PREFIX}${short}`, port: `${PORT_PREFIX}${short}`, peer: `wc${short}` };
 }
 
-/** What Docker does too: 02:42 and the four bytes of the address. */
-export function macAddressOf(address: string): string {
-  const bytes = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
-  return ["02", "42", ...bytes].join(":");
+const ID_CHARACTERS = 12;
+/** Of a link that is routed to. */
+const LINK_PREFIX = "wv";
+const OWN_LINK = new RegExp(`^(?:${LINK_PREFIX}|${PORT_PREFIX})([0-9a-f]{${ID_CHARACTERS}})$`);
+
+/** The far end of a link of the keeper's; undefined for any other link. */
+export function peerOf(link: string): string | undefined {
+  const short = OWN_LINK.exec(link)?.[1];
+  return short === undefined ? undefined : linkNames(short).peer;
 }
 
 export function handle(
@@ -89,9 +104,8 @@ export function handle(
 type Of<K extends PluginRequest["kind"]> = Extract<PluginRequest, { readonly kind: K }>;
 
 function createNetwork(state: KeeperState, request: Of<"network.create">): PluginResult {
-  const { networkID, mtu } = request;
-  const network = mtu === undefined ? { networkID } : { networkID, mtu };
-  const networks = new Map(state.networks).set(networkID, network);
+  const { kind: _, ...network } = request;
+  const networks = new Map(state.networks).set(network.networkID, network);
   return { state: { ...state, networks }, response: {}, effects: [] };
 }
 
@@ -110,24 +124,37 @@ function createEndpoint(
   request: Of<"endpoint.create">,
   { linkExists }: PluginContext,
 ): PluginResult {
-  const { networkID, endpointID, address } = request;
+  const { networkID, endpointID, address, addressIPv6 } = request;
+  const vni = state.networks.get(networkID)?.vni;
   for (const other of state.endpoints.values()) {
-    if (other.endpointID === endpointID || other.address !== address) continue;
+    if (other.endpointID === endpointID || other.address !== address || other.vni !== vni) continue;
     if (other.state === "joined" && linkExists(other.link)) {
       throw new ConflictError(`address ${address} is in use by endpoint ${other.endpointID}`);
     }
   }
-  const { link } = linkNames(endpointID);
+  const { link, port } = linkNames(endpointID);
   const endpoint = {
     networkID,
     endpointID,
     address,
-    link,
+    link: vni === undefined ? link : port,
     state: "created",
     gateway: false,
+    ...(addressIPv6 === undefined ? {} : { addressIPv6 }),
+    ...(vni === undefined ? {} : { vni }),
   } as const;
-  const given = request.macAddress === undefined ? { MacAddress: macAddressOf(address) } : {};
+  if (vni !== undefined) refuseOtherMAC(address, request.macAddress);
+  const given = request.macAddress === undefined ? { MacAddress: macOf(address) } : {};
   return { state: withEndpoint(state, endpoint), response: { Interface: given }, effects: [] };
+}
+
+/** The other nodes know the address alone: they send frames to the MAC address that is made from it. */
+function refuseOtherMAC(address: string, given: string | undefined): void {
+  const mac = macOf(address);
+  if (given === undefined || given.toLowerCase() === mac) return;
+  throw new InvalidParameterError(
+    `a container on an overlay network has the MAC address of its IP address, ${mac}: start it without --mac-address`,
+  );
 }
 
 /** Two endpoints of one sandbox that both return the gateway would keep the container from starting. */
@@ -135,21 +162,42 @@ function join(state: KeeperState, request: Of<"endpoint.join">): PluginResult {
   const { endpointID, sandboxKey } = request;
   const endpoint = state.endpoints.get(endpointID);
   if (endpoint === undefined) throw new NotFoundError(`endpoint ${endpointID} not found`);
+  const network = state.networks.get(endpoint.networkID);
+  if (endpoint.vni !== undefined) return joinBridge(state, request, endpoint, network);
   const gateway = ![...state.endpoints.values()].some(
     (other) => other.gateway && other.sandboxKey === sandboxKey && other.endpointID !== endpointID,
   );
-  const mtu = state.networks.get(endpoint.networkID)?.mtu;
   const { link, peer } = linkNames(endpointID);
   const { address } = endpoint;
   return {
     state: withEndpoint(state, { ...endpoint, state: "joined", sandboxKey, gateway }),
     response: {
       InterfaceName: { SrcName: peer, DstPrefix: "eth" },
-      ...(gateway ? gatewayOf() : {}),
-      DisableGatewayService: true,
+      // With its gateway the Engine sees that no other way out is needed, whatever else the container is on.
+      ...(gateway ? gatewayOf() : { DisableGatewayService: true }),
     },
-    effects: [{ kind: "link.create", link, peer, address, ...(mtu === undefined ? {} : { mtu }) }],
+    effects: [{ kind: "link.create", link, peer, address, ...mtuOf(network) }],
   };
+}
+
+/** No gateway: unless the network is internal or another gives one, the Engine adds its docker_gwbridge as the way out. */
+function joinBridge(
+  state: KeeperState,
+  { endpointID, sandboxKey }: Of<"endpoint.join">,
+  endpoint: EndpointRecord,
+  network: KeeperNetwork | undefined,
+): PluginResult {
+  const { port: link, peer } = linkNames(endpointID);
+  const { vni = 0, address } = endpoint;
+  return {
+    state: withEndpoint(state, { ...endpoint, state: "joined", sandboxKey, gateway: false }),
+    response: { InterfaceName: { SrcName: peer, DstPrefix: "eth" } },
+    effects: [{ kind: "port.create", link, peer, vni, mac: macOf(address), ...mtuOf(network) }],
+  };
+}
+
+function mtuOf(network: KeeperNetwork | undefined): { readonly mtu?: number } {
+  return network?.mtu === undefined ? {} : { mtu: network.mtu };
 }
 
 /** The gateway is in no subnet of the container, so a route on the link itself (type 1) leads to it. */
@@ -159,9 +207,8 @@ function gatewayOf() {
 }
 
 function leave(state: KeeperState, endpointID: string): PluginResult {
-  const { link } = linkNames(endpointID);
-  const effects = [{ kind: "link.delete", link }] as const;
   const endpoint = state.endpoints.get(endpointID);
+  const effects = deletions(endpointID, endpoint);
   if (endpoint === undefined) return { state, response: {}, effects };
   const { sandboxKey: _left, ...rest } = endpoint;
   const next = withEndpoint(state, { ...rest, state: "created", gateway: false });
@@ -171,12 +218,15 @@ function leave(state: KeeperState, endpointID: string): PluginResult {
 function deleteEndpoint(state: KeeperState, endpointID: string): PluginResult {
   const endpoints = new Map(state.endpoints);
   endpoints.delete(endpointID);
-  const { link } = linkNames(endpointID);
-  return {
-    state: { ...state, endpoints },
-    response: {},
-    effects: [{ kind: "link.delete", link }],
-  };
+  const effects = deletions(endpointID, state.endpoints.get(endpointID));
+  return { state: { ...state, endpoints }, response: {}, effects };
+}
+
+/** Of an endpoint that the state does not know nobody can tell which of the two its link was. */
+function deletions(endpointID: string, endpoint: EndpointRecord | undefined): LinkEffect[] {
+  const { link, port } = linkNames(endpointID);
+  const links = endpoint === undefined ? [link, port] : [endpoint.link];
+  return links.map((one) => ({ kind: "link.delete", link: one }));
 }
 
 function withEndpoint(state: KeeperState, endpoint: EndpointRecord): KeeperState {

@@ -31,6 +31,45 @@ test("pools may overlap; a pool without a subnet or of IPv6 is refused in plain 
   assert.throws(() => ask("/IpamDriver.RequestPool", { Pool: "10.255.0.0/33" }), /not an IPv4/);
 });
 
+test("the pools and addresses of overlay networks keep their prefix length, IPv6 too", () => {
+  const Options = { "weft.kind": "overlay" };
+  const pool = (Pool: string, V6: boolean) =>
+    ask("/IpamDriver.RequestPool", { Pool, V6, Options })["PoolID"];
+  const address = (PoolID: unknown, body: Readonly<Record<string, unknown>>) =>
+    ask("/IpamDriver.RequestAddress", { PoolID, ...body })["Address"];
+  const four = pool("10.0.1.0/24", false);
+  const six = pool("fd00:1::/64", true);
+  assert.equal(address(four, { Address: "10.0.1.5" }), "10.0.1.5/24");
+  assert.equal(address(six, { Address: "fd00:1::5" }), "fd00:1::5/64");
+  assert.throws(() => address(four, { Address: "10.0.2.5" }), /not in subnet 10\.0\.1\.0\/24/);
+  assert.throws(() => address(six, { Address: "10.0.1.5" }), /not in subnet fd00:1::\/64/);
+  assert.throws(() => pool("10.0.1.0/24", true), /not an IPv6 subnet/);
+  const gateway = { Options: { RequestAddressType: "com.docker.network.gateway" } };
+  assert.equal(address(four, gateway), "0.0.0.0/32");
+  assert.equal(address(six, gateway), "::/128");
+  assert.throws(() => pool("fd00:1::/129", true), /not an IPv6 subnet/);
+});
+
+test("an overlay network is known by its kind and VNI", () => {
+  const create = (generic: Readonly<Record<string, string>>) =>
+    decodeRequest("/NetworkDriver.CreateNetwork", {
+      NetworkID: networkID,
+      IPv4Data: [{ AddressSpace: "weft" }],
+      IPv6Data: [{ AddressSpace: "weft" }],
+      Options: {
+        "com.docker.network.enable_ipv6": true,
+        "com.docker.network.generic": generic,
+      },
+    });
+  assert.deepEqual(create({ "weft.kind": "overlay", "weft.vni": "4097" }), {
+    ...{ kind: "network.create", networkID, vni: 4097 },
+  });
+  assert.throws(() => create({ "weft.kind": "overlay", "weft.vni": "4096" }), /from 4097/);
+  assert.throws(() => create({ "weft.kind": "overlay" }), /weft\.vni is missing/);
+  assert.throws(() => create({ "weft.kind": "macvlan" }), /macvlan and not overlay/);
+  assert.throws(() => create({}), /without --ipv6/);
+});
+
 test("addresses: the manager's is taken, none is refused, the gateway is the same everywhere", () => {
   const address = (body: Readonly<Record<string, unknown>>) =>
     ask("/IpamDriver.RequestAddress", { PoolID: "10.255.0.0/16", ...body });

@@ -4,6 +4,7 @@
  */
 import { InvalidParameterError } from "../../base/errors.ts";
 import {
+  addressIPv6Of,
   addressOf,
   integerIn,
   type JSONObject,
@@ -15,17 +16,32 @@ import {
 } from "../decode.ts";
 import { MTU_MAX, MTU_MIN } from "../state.ts";
 import { ADDRESS_SPACE } from "./ipam.ts";
+import {
+  KIND_OPTION,
+  KIND_OVERLAY,
+  MTU_OPTION,
+  VNI_MAX,
+  VNI_MIN,
+  VNI_OPTION,
+} from "./network-options.ts";
 
 export type PluginRequest =
   | { readonly kind: "activate" }
   | { readonly kind: "network.capabilities" }
-  | { readonly kind: "network.create"; readonly networkID: string; readonly mtu?: number }
+  | {
+      readonly kind: "network.create";
+      readonly networkID: string;
+      readonly mtu?: number;
+      /** Of an overlay network. */
+      readonly vni?: number;
+    }
   | { readonly kind: "network.delete"; readonly networkID: string }
   | {
       readonly kind: "endpoint.create";
       readonly networkID: string;
       readonly endpointID: string;
       readonly address: string;
+      readonly addressIPv6?: string;
       readonly macAddress?: string;
     }
   | { readonly kind: "endpoint.info" }
@@ -36,7 +52,13 @@ export type PluginRequest =
   | { readonly kind: "acknowledge" }
   | { readonly kind: "ipam.capabilities" }
   | { readonly kind: "ipam.addressSpaces" }
-  | { readonly kind: "pool.request"; readonly pool?: string; readonly v6: boolean }
+  | {
+      readonly kind: "pool.request";
+      readonly pool?: string;
+      readonly v6: boolean;
+      /** The addresses of its containers carry the subnet's prefix length. */
+      readonly bridged: boolean;
+    }
   | {
       readonly kind: "address.request";
       readonly poolID: string;
@@ -44,8 +66,8 @@ export type PluginRequest =
       readonly gateway: boolean;
     };
 
-const MTU_OPTION = "com.docker.network.driver.mtu";
 const GENERIC_OPTIONS = "com.docker.network.generic";
+const IPV6_OPTION = "com.docker.network.enable_ipv6";
 const ADDRESS_TYPE_OPTION = "RequestAddressType";
 const GATEWAY_TYPE = "com.docker.network.gateway";
 
@@ -91,31 +113,55 @@ export function decodeRequest(path: string, body: JSONObject): PluginRequest | u
 function createNetwork(body: JSONObject): PluginRequest {
   const networkID = stringField(body, "NetworkID");
   const options = optionalObject(body, "Options");
-  if (options["com.docker.network.enable_ipv6"] === true) {
+  const generic = optionalObject(options, GENERIC_OPTIONS);
+  const isOverlay = kindOf(generic) === KIND_OVERLAY;
+  if (options[IPV6_OPTION] === true && !isOverlay) {
     throw new InvalidParameterError("Weft's networks are IPv4: create this one without --ipv6");
   }
-  // With another IPAM driver, addresses would not be the managers' and their subnet would be on the link.
-  for (const entry of listOf(body["IPv4Data"], "IPv4Data")) {
-    if (objectOf(entry, "IPv4Data")["AddressSpace"] !== ADDRESS_SPACE) {
-      throw new InvalidParameterError(
-        "a network of Weft needs Weft's own IPAM driver: create it with --ipam-driver weft",
-      );
+  // With another IPAM driver, addresses would not be the managers'.
+  for (const family of ["IPv4Data", "IPv6Data"]) {
+    for (const entry of listOf(body[family] ?? [], family)) {
+      if (objectOf(entry, family)["AddressSpace"] !== ADDRESS_SPACE) {
+        throw new InvalidParameterError(
+          "a network of Weft needs Weft's own IPAM driver: create it with --ipam-driver weft",
+        );
+      }
     }
   }
-  const text = optionalString(optionalObject(options, GENERIC_OPTIONS), MTU_OPTION);
-  if (text === undefined) return { kind: "network.create", networkID };
-  const mtu = integerIn(Number(text), `option ${MTU_OPTION}`, MTU_MIN, MTU_MAX);
-  return { kind: "network.create", networkID, mtu };
+  const mtu = optionalString(generic, MTU_OPTION);
+  return {
+    kind: "network.create",
+    networkID,
+    ...(mtu === undefined ? {} : { mtu: numberOption(MTU_OPTION, mtu, MTU_MIN, MTU_MAX) }),
+    ...(isOverlay ? { vni: vniOption(generic) } : {}),
+  };
+}
+
+function vniOption(generic: JSONObject): number {
+  return numberOption(VNI_OPTION, stringField(generic, VNI_OPTION), VNI_MIN, VNI_MAX);
+}
+
+function numberOption(option: string, text: string, least: number, most: number): number {
+  return integerIn(Number(text), `option ${option}`, least, most);
+}
+
+/** Undefined for a network that is routed. */
+function kindOf(options: JSONObject): typeof KIND_OVERLAY | undefined {
+  const kind = optionalString(options, KIND_OPTION);
+  if (kind === undefined || kind === KIND_OVERLAY) return kind;
+  throw new InvalidParameterError(`option ${KIND_OPTION} is ${kind} and not ${KIND_OVERLAY}`);
 }
 
 function createEndpoint(body: JSONObject): PluginRequest {
   const given = optionalObject(body, "Interface");
   const macAddress = optionalString(given, "MacAddress");
+  const addressIPv6 = optionalString(given, "AddressIPv6");
   return {
     kind: "endpoint.create",
     networkID: stringField(body, "NetworkID"),
     endpointID: endpointField(body),
     address: addressOf(stringField(given, "Address")),
+    ...(addressIPv6 === undefined ? {} : { addressIPv6: addressIPv6Of(addressIPv6) }),
     ...(macAddress === undefined ? {} : { macAddress }),
   };
 }
@@ -129,10 +175,18 @@ function endpointField(body: JSONObject): string {
   return endpointID;
 }
 
+function anyAddressOf(text: string): string {
+  return text.includes(":") ? addressIPv6Of(text) : addressOf(text);
+}
+
 function requestPool(body: JSONObject): PluginRequest {
   const pool = optionalString(body, "Pool");
-  const v6 = body["V6"] === true;
-  return pool === undefined ? { kind: "pool.request", v6 } : { kind: "pool.request", pool, v6 };
+  return {
+    kind: "pool.request",
+    v6: body["V6"] === true,
+    bridged: kindOf(optionalObject(body, "Options")) === KIND_OVERLAY,
+    ...(pool === undefined ? {} : { pool }),
+  };
 }
 
 function requestAddress(body: JSONObject): PluginRequest {
@@ -142,6 +196,6 @@ function requestAddress(body: JSONObject): PluginRequest {
     kind: "address.request",
     poolID: stringField(body, "PoolID"),
     gateway: type === GATEWAY_TYPE,
-    ...(address === undefined ? {} : { address: addressOf(address) }),
+    ...(address === undefined ? {} : { address: anyAddressOf(address) }),
   };
 }
