@@ -43,6 +43,7 @@ export function scaleView({ services: count, underlayAddress }: ScaleInit): Mesh
     vni: 4096,
     dataPathPort: 4789,
     services,
+    networks: [],
     hostPorts: [],
     localLinks: localAddresses({ services: count }).map((address) => ({
       address,

@@ -229,5 +229,6 @@ export function makeMesh(
         })),
       },
     ],
+    networks: [],
   };
 }

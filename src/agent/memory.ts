@@ -76,9 +76,10 @@ export class MemoryFile {
 function decode(value: unknown, nodeID: string): AgentMemory | undefined {
   const memory = value as Partial<AgentMemory & { format: number; nodeID: string }> | null;
   const isOurs = memory?.format === FORMAT && memory.nodeID === nodeID;
-  return isOurs && Array.isArray(memory.tasks) && !!memory.statuses
-    ? (memory as AgentMemory)
-    : undefined;
+  if (!isOurs || !Array.isArray(memory.tasks) || !memory.statuses) return undefined;
+  const { mesh, ...rest } = memory as AgentMemory;
+  // An older daemon knew no networks beside the ingress network.
+  return mesh === undefined ? rest : { ...rest, mesh: { ...mesh, networks: mesh.networks ?? [] } };
 }
 
 async function write(path: string, nodeID: string, memory: AgentMemory): Promise<void> {

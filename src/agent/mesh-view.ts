@@ -28,6 +28,7 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
     services: mesh.services
       .filter(({ ports, endpoints }) => ports.length > 0 || endpoints.length > 0)
       .map((service) => withoutGone(service, self.index, linked)),
+    networks: mesh.networks,
     hostPorts: facts.hostPorts,
     localLinks,
     heldPorts: facts.heldPorts,

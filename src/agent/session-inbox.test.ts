@@ -47,7 +47,8 @@ test("the mesh is whole again after a gap too", () => {
   assert.equal(inbox.receive(change, 3).kind, "gap");
   assert.equal(inbox.receive(complete, 4).kind, "set");
   const received = inbox.receive(change, 5);
-  assert.deepEqual(received, { kind: "set", value: { revision: 9, nodes: [], services: [] } });
+  const value = { revision: 9, nodes: [], services: [], networks: [] };
+  assert.deepEqual(received, { kind: "set", value });
 });
 
 test("nodes and services arrive as they were sent", () => {
@@ -64,7 +65,7 @@ test("nodes and services arrive as they were sent", () => {
   const putNodes = [encodeMeshNode(node)];
   const putServices = [encodeMeshService(service)];
   const frame = create(MeshSchema, { complete: true, revision: 7n, putNodes, putServices });
-  const value = { revision: 7, nodes: [node], services: [service] };
+  const value = { revision: 7, nodes: [node], services: [service], networks: [] };
   assert.deepEqual(new MeshInbox().receive(frame, 1), { kind: "set", value });
 });
 

@@ -5,11 +5,13 @@
 import type { NodeRole } from "../cluster/objects.ts";
 import type { MeshConfig, Payloads, TaskAssignment } from "../dispatcher/assignment.ts";
 import { mustStop, NO_PAYLOADS } from "../dispatcher/assignment.ts";
-import type { Assignments, Mesh, Payload } from "../dispatcher/gen/weft_pb.ts";
+import type { Assignments, Mesh, Overlay, Payload } from "../dispatcher/gen/weft_pb.ts";
 import { applyDelta } from "../dispatcher/keyed-delta.ts";
 import { EMPTY_MESH, type MeshTable, meshConfigOf } from "../dispatcher/mesh.ts";
+import type { OverlayTable } from "../dispatcher/overlays.ts";
 import { decodeMeshNetwork, decodeMeshNode, decodeMeshService } from "../dispatcher/wire-mesh.ts";
 import { decodeAssignment } from "../dispatcher/wire-objects.ts";
+import { applyOverlay } from "../dispatcher/wire-overlay.ts";
 
 /** `gap`: a frame is missing, ask for the complete sets. `partial`: the set goes on in the next frame. */
 export type Received<T> =
@@ -91,9 +93,31 @@ export class MeshInbox {
         { put: frame.putServices.map(decodeMeshService), remove: frame.removeServices },
         ({ serviceID }) => serviceID,
       ),
+      overlays: before.overlays,
     };
     return frame.more ? PARTIAL : { kind: "set", value: meshConfigOf(this.#table) };
   }
+
+  /** Part of a set whose last frame is one of the mesh. */
+  receiveOverlay(frame: Overlay, sequence: number): Received<MeshConfig> {
+    const order = this.#order.check(sequence, false);
+    if (order !== "next") return order === "gap" ? GAP : PARTIAL;
+    const { overlays } = this.#table;
+    const tables = withOverlay(overlays.tables, frame);
+    this.#table = { ...this.#table, overlays: { ...overlays, tables } };
+    return PARTIAL;
+  }
+}
+
+function withOverlay(
+  before: ReadonlyMap<string, OverlayTable>,
+  frame: Overlay,
+): ReadonlyMap<string, OverlayTable> {
+  const after = new Map(before);
+  const table = applyOverlay(before.get(frame.networkId), frame);
+  if (table === undefined) after.delete(frame.networkId);
+  else after.set(frame.networkId, table);
+  return after;
 }
 
 function withPayloads(

@@ -239,6 +239,11 @@ export class AgentSession implements Startable, SessionReporter {
             handler.onMesh(mesh);
           });
           break;
+        case "overlay":
+          this.#deliver(this.#mesh.receiveOverlay(kind.value, sequence), (mesh) =>
+            handler.onMesh(mesh),
+          );
+          break;
         case "ack":
           this.#outbox.acknowledge(kind.value.sequence);
           this.#flushSoon();

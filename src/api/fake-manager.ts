@@ -65,7 +65,7 @@ export class FakeBackend implements NodeBackend {
       rotateJoinToken: (role) => this.#record(`rotate ${role}`),
       logs: (subscription) => this.#logs(subscription),
       surveyMesh: async () => ({
-        mesh: { revision: 0, nodes: [], services: [] },
+        mesh: { revision: 0, nodes: [], services: [], networks: [] },
         kernels: new Map(),
       }),
     };

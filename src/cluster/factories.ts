@@ -148,6 +148,25 @@ export function makeNetwork(
   };
 }
 
+/** A user's overlay network, 10.0.1.0/24 with VNI 4097, unless told. */
+export function makeOverlay(
+  init: Partial<Omit<Network, "id" | "spec">> & {
+    readonly id?: string;
+    readonly name?: string;
+    readonly subnet?: string;
+    readonly spec?: Partial<Network["spec"]>;
+  } = {},
+): Network {
+  const { name, subnet = "10.0.1.0/24", spec, ...rest } = init;
+  const base = makeNetwork();
+  return makeNetwork({
+    ipam: { driver: "default", config: [{ subnet, gateway: subnet.replace(/0\/.*/, "1") }] },
+    vni: 4097,
+    ...rest,
+    spec: { ...base.spec, ingress: false, name: name ?? "overlay", ...spec },
+  });
+}
+
 export function makeClusterSpec(init: Partial<ClusterSpec> = {}): ClusterSpec {
   return {
     name: "default",

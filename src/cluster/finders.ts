@@ -4,7 +4,17 @@
  */
 import { InvalidParameterError, NotFoundError } from "../base/errors.ts";
 import { taskName } from "./names.ts";
-import type { Cluster, Config, Network, Node, Secret, Service, Task } from "./objects.ts";
+import type {
+  Cluster,
+  Config,
+  Network,
+  NetworkAttachmentConfig,
+  Node,
+  Secret,
+  Service,
+  ServiceSpec,
+  Task,
+} from "./objects.ts";
 import type { Kind, ObjectsByKind, Snapshot } from "./store.ts";
 
 export function findService(snapshot: Snapshot, reference: string): Service {
@@ -42,6 +52,23 @@ export function findCluster(snapshot: Snapshot): Cluster | undefined {
 /** The network that published ports are reached through; undefined when it was removed. */
 export function findIngressNetwork(snapshot: Snapshot): Network | undefined {
   return snapshot.list("network").find((network) => network.spec.ingress);
+}
+
+/** A network that a service asks for, and how. */
+export interface ServiceNetwork {
+  readonly network: Network;
+  readonly config: NetworkAttachmentConfig;
+}
+
+/** The cluster's networks that a service asks for, in its order; those that every Engine has, or that are gone, are left out. */
+export function serviceNetworks(snapshot: Snapshot, spec: ServiceSpec): readonly ServiceNetwork[] {
+  const configs = spec.taskTemplate.networks ?? spec.networks ?? [];
+  return configs.flatMap((config) => {
+    const network =
+      snapshot.get("network", config.target) ??
+      snapshot.list("network").find(({ spec: { name } }) => name === config.target);
+    return network === undefined || network.spec.ingress ? [] : [{ network, config }];
+  });
 }
 
 function find<K extends Exclude<Kind, "cluster">>(

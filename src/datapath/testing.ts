@@ -41,6 +41,7 @@ export function makeView(overrides: Partial<MeshView> = {}): MeshView {
     vni: 4096,
     dataPathPort: 4789,
     services,
+    networks: [],
     hostPorts: [],
     localLinks: [],
     heldPorts: new Set(ports.map((port) => portKey(port.protocol, port.publishedPort))),

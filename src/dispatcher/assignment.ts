@@ -11,6 +11,7 @@ import type {
   TaskStatus,
 } from "../cluster/objects.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
+import type { OverlayNetwork } from "../datapath/overlay/view.ts";
 import type { MeshNode, MeshService } from "../datapath/view.ts";
 
 /** A task that this node must run, or must end. */
@@ -45,6 +46,8 @@ export interface MeshConfig {
   /** All members that have an index and an address, this node among them. */
   readonly nodes: readonly MeshNode[];
   readonly services: readonly MeshService[];
+  /** Users' overlay networks that this node takes part in; as managers keep the mesh, all of them. */
+  readonly networks: readonly OverlayNetwork[];
 }
 
 /** The mesh as it should be, and each node's kernel as it is; who is missing has not answered. */

@@ -14,6 +14,7 @@ export class Dirt {
   #mesh = false;
   #nodeIDs = new Set<string>();
   #serviceIDs = new Set<string>();
+  #networkIDs = new Set<string>();
   #sessions = new Set<string>();
 
   markAll(): void {
@@ -33,8 +34,11 @@ export class Dirt {
   markChange(change: Change): void {
     switch (change.kind) {
       case "cluster":
-      case "network":
         this.#mesh = true;
+        break;
+      case "network":
+        if (change.object.spec.ingress) this.#mesh = true;
+        else this.#networkIDs.add(change.object.id);
         break;
       case "node":
         this.#nodeIDs.add(change.object.id);
@@ -63,13 +67,20 @@ export class Dirt {
   take(): TakenDirt {
     const taken: TakenDirt = {
       mesh:
-        this.#all || this.#mesh ? "all" : { nodeIDs: this.#nodeIDs, serviceIDs: this.#serviceIDs },
+        this.#all || this.#mesh
+          ? "all"
+          : {
+              nodeIDs: this.#nodeIDs,
+              serviceIDs: this.#serviceIDs,
+              networkIDs: this.#networkIDs,
+            },
       sessions: this.#all ? "all" : this.#sessions,
     };
     this.#all = false;
     this.#mesh = false;
     this.#nodeIDs = new Set();
     this.#serviceIDs = new Set();
+    this.#networkIDs = new Set();
     this.#sessions = new Set();
     return taken;
   }

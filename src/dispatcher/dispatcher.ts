@@ -29,6 +29,7 @@ import { EMPTY_MESH, type MeshTable, meshConfigOf, updateMesh } from "./mesh.ts"
 import { runningEndpoints, stoppingEndpoints } from "./mesh-queries.ts";
 import { NodeLiveness, type Verdict } from "./node-liveness.ts";
 import { doubtAllNodes, LEFT_MESSAGE, setNodeState } from "./node-state.ts";
+import { overlaysOfNode } from "./overlays.ts";
 import { ReportWriter } from "./report-writer.ts";
 import {
   type HeartbeatAnswer,
@@ -321,9 +322,14 @@ export class Dispatcher implements Startable {
     const before = this.#mesh;
     this.#mesh = updateMesh(before, snapshot, this.#liveness.evidence(), dirt.mesh);
     if (this.#mesh !== before) this.#stopping = stoppingEndpoints(snapshot, this.#mesh);
+    for (const session of this.#sessions.values()) {
+      if (dirt.sessions === "all" || dirt.sessions.has(session.nodeID)) {
+        session.overlayIDs = overlaysOfNode(snapshot, session.nodeID);
+      }
+      session.syncMesh(this.#mesh);
+    }
     const held = this.#updateHolds(snapshot, dirt.sessions);
     for (const session of this.#sessions.values()) {
-      session.syncMesh(this.#mesh);
       if (dirt.sessions !== "all" && !dirt.sessions.has(session.nodeID)) continue;
       const assignments = assignmentsOfNode(snapshot, session.nodeID, held);
       session.syncAssignments(assignments, payloadsOfNode(snapshot, assignments));
@@ -339,7 +345,7 @@ export class Dispatcher implements Startable {
     this.#holds = planHolds(this.#holds, {
       stopping: this.#stopping,
       revision: this.#mesh.revision,
-      applied: [...this.#sessions.values()].map(({ applied }) => applied),
+      applied: [...this.#sessions.values()].map(({ confirmed }) => confirmed),
       now,
     });
     const held = heldTasks(this.#holds);

@@ -6,6 +6,7 @@ import {
   makeCluster,
   makeNetwork,
   makeNode,
+  makeOverlay,
   makePort,
   makeService,
   makeTask,
@@ -15,17 +16,12 @@ import type { Endpoint, NodeState, PortConfig, TaskState } from "../cluster/obje
 import { createMemoryStore } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
 import { Dirt } from "./dirt.ts";
+import type { EndpointEvidence } from "./endpoint-state.ts";
 import { applyDelta } from "./keyed-delta.ts";
-import {
-  diffMesh,
-  EMPTY_MESH,
-  type EndpointEvidence,
-  type MeshTable,
-  meshConfigOf,
-  updateMesh,
-} from "./mesh.ts";
+import { diffMesh, EMPTY_MESH, type MeshTable, meshConfigOf, updateMesh } from "./mesh.ts";
 
 const INGRESS = "ingress-id" as NetworkID;
+const OVERLAY = "overlay-id" as NetworkID;
 const NO_EVIDENCE: EndpointEvidence = { lost: new Set(), answering: new Set() };
 
 function endpointOf(...ports: PortConfig[]): Endpoint {
@@ -41,6 +37,11 @@ function meshTask(init: TaskInit & { readonly address?: string }) {
     networksAttachments: [{ network, addresses: [`${address}/16`] }],
     ...rest,
   });
+}
+
+function inOverlay(address: string) {
+  const network = { id: OVERLAY, name: "lan" };
+  return { networksAttachments: [{ network, addresses: [`${address}/24`] }] };
 }
 
 async function storeWithMesh(): Promise<Store> {
@@ -188,7 +189,11 @@ test("evidence alone makes a new revision: a confirmation of the old one is none
   await store.update((tx) => tx.put("task", meshTask({ id: "t1" })));
   const before = meshOf(store);
   const lost = { lost: new Set(["t1" as TaskID]), answering: new Set<TaskID>() };
-  const dirt = { nodeIDs: new Set<string>(), serviceIDs: new Set(["web"]) };
+  const dirt = {
+    nodeIDs: new Set<string>(),
+    serviceIDs: new Set(["web"]),
+    networkIDs: new Set<string>(),
+  };
   const after = updateMesh(before, store.view(), lost, dirt);
   assert.ok(after.revision > before.revision);
   assert.equal(updateMesh(after, store.view(), lost, dirt), after);
@@ -206,6 +211,7 @@ const steps = fc.oneof(
     desiredState: wishes,
     nodeID: nodeIDs,
     serviceID: serviceIDs,
+    slot: fc.integer({ min: 1, max: 2 }),
   }),
   fc.record({ kind: fc.constant("taskGone" as const), id: fc.constantFrom("t1", "t2", "t3") }),
   fc.record({ kind: fc.constant("service" as const), id: serviceIDs, port: fc.nat(3) }),
@@ -225,14 +231,16 @@ async function take(store: Store, step: Step): Promise<void> {
   await store.update((tx) => {
     switch (step.kind) {
       case "task":
-        tx.put("task", meshTask(step));
+        tx.put("task", meshTask({ ...step, ...(step.slot === 1 ? {} : inOverlay("10.0.1.7")) }));
         break;
       case "taskGone":
         tx.delete("task", step.id);
         break;
       case "service": {
         const endpoint = endpointOf(makePort({ publishedPort: 8080 + step.port }));
-        tx.put("service", makeService({ id: step.id, name: step.id, endpoint }));
+        const networks = step.port === 0 ? [] : [{ target: "lan", aliases: [`a${step.port}`] }];
+        const init = { id: step.id, name: step.id, endpoint, task: { networks } };
+        tx.put("service", makeService(init));
         break;
       }
       case "serviceGone":
@@ -253,7 +261,9 @@ async function take(store: Store, step: Step): Promise<void> {
   });
 }
 
-const contentOf = ({ network, nodes, services }: MeshTable) => ({ network, nodes, services });
+const contentOf = ({ network, nodes, services, overlays }: MeshTable) => ({
+  ...{ network, nodes, services, overlays },
+});
 
 test("kept up to date by what changed, it is what it would be made anew; so is what nodes make of the changes", async () => {
   await fc.assert(
@@ -261,6 +271,7 @@ test("kept up to date by what changed, it is what it would be made anew; so is w
       fc.array(fc.array(steps, { maxLength: 4 }), { maxLength: 6 }),
       async (runs) => {
         const store = await storeWithMesh();
+        await store.update((tx) => tx.put("network", makeOverlay({ id: OVERLAY, name: "lan" })));
         const dirt = new Dirt();
         store.subscribe((event) => {
           for (const change of event.changes) {

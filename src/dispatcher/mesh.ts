@@ -4,8 +4,7 @@
  */
 import { isIPv4 } from "node:net";
 import { isDeepStrictEqual } from "node:util";
-import type { TaskID } from "../base/ids.ts";
-import { isTaskStateAtLeast, type Node, type Task } from "../cluster/objects.ts";
+import type { Node, Task } from "../cluster/objects.ts";
 import { publishAccess } from "../cluster/publish-labels.ts";
 import type { Snapshot } from "../cluster/store.ts";
 import type {
@@ -16,8 +15,10 @@ import type {
   PublishedTask,
 } from "../datapath/view.ts";
 import type { MeshConfig } from "./assignment.ts";
+import { type EndpointEvidence, endpointState } from "./endpoint-state.ts";
 import { diffKeyed, isEmptyDelta, type KeyedDelta } from "./keyed-delta.ts";
 import { hasLeft } from "./node-state.ts";
+import { NO_OVERLAYS, type Overlays, overlayNetworksOf, updateOverlays } from "./overlays.ts";
 
 /** A MeshConfig with keys, never changed in place, that knows what it changed from. */
 export interface MeshTable {
@@ -25,8 +26,11 @@ export interface MeshTable {
   readonly network: MeshConfig["network"];
   readonly nodes: ReadonlyMap<string, MeshNode>;
   readonly services: ReadonlyMap<string, MeshService>;
+  /** All of them; a node is told those that it takes part in. */
+  readonly overlays: Overlays;
 }
 
+/** What of it changed for every node alike. */
 export interface MeshDelta {
   readonly revision: number;
   /** `null` when it went away; absent when it did not change. */
@@ -38,21 +42,19 @@ export interface MeshDelta {
 /** What may have changed since the table was made. */
 export type MeshDirt =
   | "all"
-  | { readonly nodeIDs: ReadonlySet<string>; readonly serviceIDs: ReadonlySet<string> };
-
-/** What is known of endpoints on nodes whose daemon cannot be reached, from asking the endpoints themselves. */
-export interface EndpointEvidence {
-  /** They did not answer. */
-  readonly lost: ReadonlySet<TaskID>;
-  /** They answered: their host lives, and the connections they have may go on. */
-  readonly answering: ReadonlySet<TaskID>;
-}
+  | {
+      readonly nodeIDs: ReadonlySet<string>;
+      readonly serviceIDs: ReadonlySet<string>;
+      /** Overlay networks. */
+      readonly networkIDs: ReadonlySet<string>;
+    };
 
 export const EMPTY_MESH: MeshTable = {
   revision: 0,
   network: undefined,
   nodes: new Map(),
   services: new Map(),
+  overlays: NO_OVERLAYS,
 };
 
 /** The table for this snapshot; `before` itself when nothing in it changed. */
@@ -66,20 +68,29 @@ export function updateMesh(
   const nodeIDs = dirt === "all" ? keysOf(before.nodes, snapshot.list("node")) : dirt.nodeIDs;
   const serviceIDs =
     dirt === "all"
-      ? keysOf(before.services, snapshot.list("service"), servicesOfTasks(snapshot))
+      ? keysOf(
+          before.services,
+          [...before.overlays.networksOf.keys()].map((id) => ({ id })),
+          snapshot.list("service"),
+          servicesOfTasks(snapshot),
+        )
       : dirt.serviceIDs;
   const nodes = replaceKeys(before.nodes, nodeIDs, (id) => meshNodeOf(snapshot.get("node", id)));
   const services = replaceKeys(before.services, serviceIDs, (id) =>
     meshServiceOf(snapshot, id, evidence),
   );
+  const networkIDs =
+    dirt === "all" ? keysOf(before.overlays.tables, snapshot.list("network")) : dirt.networkIDs;
+  const overlays = updateOverlays(before.overlays, snapshot, evidence, { networkIDs, serviceIDs });
   const isSame =
     before.revision !== 0 &&
     network === before.network &&
     nodes === before.nodes &&
-    services === before.services;
+    services === before.services &&
+    overlays === before.overlays;
   // Evidence changes without a transaction, and yet what is confirmed must be told from what was before.
   const revision = Math.max(snapshot.revision, before.revision + 1);
-  return isSame ? before : { revision, network, nodes, services };
+  return isSame ? before : { revision, network, nodes, services, overlays };
 }
 
 /** What a node that has `before` must be told to have `after`. */
@@ -102,6 +113,7 @@ export function meshConfigOf(table: MeshTable): MeshConfig {
     ...(table.network === undefined ? {} : { network: table.network }),
     nodes: [...table.nodes.values()],
     services: [...table.services.values()],
+    networks: overlayNetworksOf(table.overlays.tables),
   };
 }
 
@@ -208,24 +220,6 @@ function meshEndpointOf(
   const state = endpointState(task, node, evidence);
   if (address === undefined || state === undefined) return undefined;
   return { taskID: task.id, address, nodeIndex: node.index, state };
-}
-
-/**
- * A node in doubt (its manager has just started, or only its daemon is silent) still serves: a daemon's
- * restart must not be seen by any client. A node that is down gives its endpoints up; what is connected
- * to them is forgotten too, unless they themselves answer.
- */
-function endpointState(
-  task: Task,
-  node: Node,
-  evidence: EndpointEvidence,
-): MeshEndpoint["state"] | undefined {
-  if (evidence.lost.has(task.id)) return undefined;
-  if (node.status.state === "down") {
-    return evidence.answering.has(task.id) ? "draining" : undefined;
-  }
-  if (task.status.unhealthy === true) return "draining";
-  return isTaskStateAtLeast(task.desiredState, "complete") ? "draining" : "live";
 }
 
 function servicesOfTasks(snapshot: Snapshot): { readonly id: string }[] {

@@ -10,8 +10,8 @@ import { isDeepStrictEqual } from "node:util";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { TaskID } from "../base/ids.ts";
 import type { EndpointProbe } from "./endpoint-probe.ts";
+import type { EndpointEvidence } from "./endpoint-state.ts";
 import type { HeartbeatTiming } from "./heartbeat.ts";
-import type { EndpointEvidence } from "./mesh.ts";
 import { StallMeter } from "./stall-meter.ts";
 
 /** Endpoints of one node that are asked in a round; a node's further ones share its first ones' fate. */

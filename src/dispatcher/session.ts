@@ -16,8 +16,9 @@ import {
   ManagerFrameSchema,
   type ManagerSchema,
 } from "./gen/weft_pb.ts";
-import { EMPTY_MESH, type MeshTable } from "./mesh.ts";
-import { meshFrames, PreparedFrame } from "./mesh-frames.ts";
+import type { MeshTable } from "./mesh.ts";
+import { meshFrames, PreparedFrame, TOLD_NOTHING, type ToldMesh } from "./mesh-frames.ts";
+import type { OverlayTable } from "./overlays.ts";
 import { toGrpcError } from "./rpc.ts";
 import { encodeSubscription } from "./wire-objects.ts";
 
@@ -43,12 +44,16 @@ export class NodeSession {
   readonly nodeID: string;
   /** The endpoint revision that the node's kernel has confirmed in this session. */
   applied = 0;
+  /** Overlay networks that the node takes part in; the dispatcher's to set. */
+  overlayIDs: ReadonlySet<string> = new Set();
   /** Reports taken and not yet acknowledged. */
   unacknowledged = 0;
   readonly #stream: SessionStream;
   readonly #cutConnection: () => void;
   readonly #onWritable: () => void;
-  #mesh: MeshTable | undefined;
+  #told: ToldMesh | undefined;
+  /** The revision of the last mesh that it was told something of; later ones said nothing to it. */
+  #toldRevision = 0;
   #meshSequence = 0;
   #assignments: ToldAssignments | undefined;
   #assignmentsSequence = 0;
@@ -108,7 +113,7 @@ export class NodeSession {
 
   /** The node missed something: the next sync sends the complete sets. */
   forgetSent(): void {
-    this.#mesh = undefined;
+    this.#told = undefined;
     this.#assignments = undefined;
     this.applied = 0;
   }
@@ -145,10 +150,27 @@ export class NodeSession {
 
   /** Tells the node what of the mesh it has not been told. One that reads slowly is told the newest when it has caught up. */
   syncMesh(mesh: MeshTable): void {
-    if (this.#blocked || this.#ended || this.#mesh === mesh) return;
-    const frames = meshFrames(this.#mesh ?? EMPTY_MESH, mesh);
-    this.#mesh = mesh;
+    if (this.#blocked || this.#ended) return;
+    const overlays = this.#overlaysOf(mesh);
+    const frames = meshFrames(this.#told ?? TOLD_NOTHING, { mesh, overlays });
+    this.#told = { mesh, overlays };
+    if (frames.length > 0) this.#toldRevision = mesh.revision;
     for (const kind of frames) this.#write(new PreparedFrame(kind, ++this.#meshSequence));
+  }
+
+  /** The newest mesh that its kernel has: one in which nothing concerned it needs no word of the node's. */
+  get confirmed(): number {
+    const hasAll = this.#told !== undefined && this.applied >= this.#toldRevision;
+    return hasAll ? Math.max(this.applied, this.#told?.mesh.revision ?? 0) : this.applied;
+  }
+
+  #overlaysOf(mesh: MeshTable): ReadonlyMap<string, OverlayTable> {
+    const overlays = new Map<string, OverlayTable>();
+    for (const networkID of this.overlayIDs) {
+      const table = mesh.overlays.tables.get(networkID);
+      if (table !== undefined) overlays.set(networkID, table);
+    }
+    return overlays;
   }
 
   /** The same for its tasks. Called after `syncMesh`, so that no endpoint stops before the node was told. */

@@ -62,6 +62,7 @@ function viewOf(host: Host): MeshView {
     vni: 4096,
     dataPathPort: 4789,
     services: [],
+    networks: [],
     hostPorts: [],
     localLinks: [],
     heldPorts: new Set(),

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft.proto.
  */
 export const file_weft: GenFile = /*@__PURE__*/
-  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJInwKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJEhMKC2hvc3Rfcm91dGVzGAUgAygJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSLxAQoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIABIqCgtrZXJuZWxfbWVzaBgGIAEoCzITLndlZnQudjEuS2VybmVsTWVzaEgAQgYKBGtpbmQiLAoKS2VybmVsTWVzaBIQCghxdWVzdGlvbhgBIAEoDRIMCgRtZXNoGAIgASgMIjQKBUhlbGxvEhMKC2Rlc2NyaXB0aW9uGAEgASgMEhYKDmFkdmVydGlzZV9hZGRyGAIgASgJItMBCgZSZXBvcnQSEAoIc2VxdWVuY2UYASABKA0SKwoIc3RhdHVzZXMYAiADKAsyGS53ZWZ0LnYxLlRhc2tTdGF0dXNSZXBvcnQSHQoQYXBwbGllZF9yZXZpc2lvbhgDIAEoBEgAiAEBEiwKDXBvcnRfcHJvYmxlbXMYBCABKAsyFS53ZWZ0LnYxLlBvcnRQcm9ibGVtcxIYCgtkZXNjcmlwdGlvbhgFIAEoDEgBiAEBQhMKEV9hcHBsaWVkX3JldmlzaW9uQg4KDF9kZXNjcmlwdGlvbiLYAQoQVGFza1N0YXR1c1JlcG9ydBIPCgd0YXNrX2lkGAEgASgJEhEKCXRpbWVzdGFtcBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKA2VychgFIAEoCUgAiAEBEisKCWNvbnRhaW5lchgGIAEoCzIYLndlZnQudjEuQ29udGFpbmVyU3RhdHVzEiYKBXBvcnRzGAcgASgLMhcud2VmdC52MS5QdWJsaXNoZWRQb3J0cxIRCgl1bmhlYWx0aHkYCCABKAhCBgoEX2VyciJ9Cg9Db250YWluZXJTdGF0dXMSGQoMY29udGFpbmVyX2lkGAEgASgJSACIAQESEAoDcGlkGAIgASgFSAGIAQESFgoJZXhpdF9jb2RlGAMgASgFSAKIAQFCDwoNX2NvbnRhaW5lcl9pZEIGCgRfcGlkQgwKCl9leGl0X2NvZGUiNwoOUHVibGlzaGVkUG9ydHMSJQoFcG9ydHMYASADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFBvcnQimAEKDVB1Ymxpc2hlZFBvcnQSEQoEbmFtZRgBIAEoCUgAiAEBEhAKCHByb3RvY29sGAIgASgJEhMKC3RhcmdldF9wb3J0GAMgASgNEhsKDnB1Ymxpc2hlZF9wb3J0GAQgASgNSAGIAQESFAoMcHVibGlzaF9tb2RlGAUgASgJQgcKBV9uYW1lQhEKD19wdWJsaXNoZWRfcG9ydCI2CgxQb3J0UHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBvcnRQcm9ibGVtIkcKC1BvcnRQcm9ibGVtEhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEg4KBnJlYXNvbhgDIAEoCSILCglIZWFydGJlYXQiCAoGUmVzeW5jIgcKBUxlYXZlIusDCgxNYW5hZ2VyRnJhbWUSIwoHd2VsY29tZRgBIAEoCzIQLndlZnQudjEuV2VsY29tZUgAEisKC2Fzc2lnbm1lbnRzGAIgASgLMhQud2VmdC52MS5Bc3NpZ25tZW50c0gAEh0KBG1lc2gYAyABKAsyDS53ZWZ0LnYxLk1lc2hIABIbCgNhY2sYBCABKAsyDC53ZWZ0LnYxLkFja0gAEi0KCWhlYXJ0YmVhdBgFIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VySAASJQoIbWFuYWdlcnMYBiABKAsyES53ZWZ0LnYxLk1hbmFnZXJzSAASMAoOc3Vic2NyaWJlX2xvZ3MYByABKAsyFi53ZWZ0LnYxLlN1YnNjcmliZUxvZ3NIABI0ChB1bnN1YnNjcmliZV9sb2dzGAggASgLMhgud2VmdC52MS5VbnN1YnNjcmliZUxvZ3NIABIdCgRyb2xlGAkgASgLMg0ud2VmdC52MS5Sb2xlSAASIwoHcmVtb3ZlZBgKIAEoCzIQLndlZnQudjEuUmVtb3ZlZEgAEjEKD2Fza19rZXJuZWxfbWVzaBgMIAEoCzIWLndlZnQudjEuQXNrS2VybmVsTWVzaEgAEhAKCHNlcXVlbmNlGAsgASgNQgYKBGtpbmQifQoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEgwKBHJvbGUYAiABKAkSIwoIbWFuYWdlcnMYAyABKAsyES53ZWZ0LnYxLk1hbmFnZXJzEisKCWhlYXJ0YmVhdBgEIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VyIi4KCE1hbmFnZXJzEiIKCG1hbmFnZXJzGAEgAygLMhAud2VmdC52MS5NYW5hZ2VyIigKB01hbmFnZXISDwoHbm9kZV9pZBgBIAEoCRIMCgRhZGRyGAIgASgJIt0BCgtBc3NpZ25tZW50cxIQCghjb21wbGV0ZRgBIAEoCBIMCgRtb3JlGAIgASgIEiAKA3B1dBgDIAMoCzITLndlZnQudjEuQXNzaWdubWVudBIOCgZyZW1vdmUYBCADKAkSJQoLcHV0X3NlY3JldHMYBSADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX3NlY3JldHMYBiADKAkSJQoLcHV0X2NvbmZpZ3MYByADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX2NvbmZpZ3MYCCADKAkiIwoHUGF5bG9hZBIKCgJpZBgBIAEoCRIMCgRkYXRhGAIgASgMIkgKCkFzc2lnbm1lbnQSDAoEdGFzaxgBIAEoDBIaCg1yZWdpc3RyeV9hdXRoGAIgASgJSACIAQFCEAoOX3JlZ2lzdHJ5X2F1dGgi+QEKBE1lc2gSEAoIY29tcGxldGUYASABKAgSDAoEbW9yZRgCIAEoCBIQCghyZXZpc2lvbhgDIAEoBBIlCgduZXR3b3JrGAQgASgLMhQud2VmdC52MS5NZXNoTmV0d29yaxIXCg9uZXR3b3JrX3JlbW92ZWQYBSABKAgSJAoJcHV0X25vZGVzGAYgAygLMhEud2VmdC52MS5NZXNoTm9kZRIUCgxyZW1vdmVfbm9kZXMYByADKAkSKgoMcHV0X3NlcnZpY2VzGAggAygLMhQud2VmdC52MS5NZXNoU2VydmljZRIXCg9yZW1vdmVfc2VydmljZXMYCSADKAkiUAoLTWVzaE5ldHdvcmsSDAoEbmFtZRgBIAEoCRIOCgZzdWJuZXQYAiABKAkSCwoDdm5pGAMgASgNEhYKDmRhdGFfcGF0aF9wb3J0GAQgASgNIn4KCE1lc2hOb2RlEg8KB25vZGVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SGAoQdW5kZXJsYXlfYWRkcmVzcxgDIAEoCRIXCg9vdmVybGF5X2FkZHJlc3MYBCABKAkSEQoJYWRkcmVzc2VzGAUgAygJEgwKBGRvd24YCiABKAgirgEKC01lc2hTZXJ2aWNlEhIKCnNlcnZpY2VfaWQYASABKAkSFAoMc2VydmljZV9uYW1lGAIgASgJEiAKBXBvcnRzGAMgAygLMhEud2VmdC52MS5NZXNoUG9ydBIoCgllbmRwb2ludHMYBCADKAsyFS53ZWZ0LnYxLk1lc2hFbmRwb2ludBIpCglwdWJsaXNoZWQYCiADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFRhc2sicwoNUHVibGlzaGVkVGFzaxIPCgd0YXNrX2lkGAEgASgJEhAKCHByb3RvY29sGAIgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAMgASgNEhMKC3RhcmdldF9wb3J0GAQgASgNEhIKCm5vZGVfaW5kZXgYBSABKA0idAoITWVzaFBvcnQSEAoIcHJvdG9jb2wYASABKAkSFgoOcHVibGlzaGVkX3BvcnQYAiABKA0SEwoLdGFyZ2V0X3BvcnQYAyABKA0SFwoPYWxsb3dlZF9zb3VyY2VzGAQgAygJEhAKCGJvdW5kX3RvGAUgAygJIlYKDE1lc2hFbmRwb2ludBIPCgd0YXNrX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEgoKbm9kZV9pbmRleBgDIAEoDRIQCghkcmFpbmluZxgEIAEoCCIhCg1Bc2tLZXJuZWxNZXNoEhAKCHF1ZXN0aW9uGAEgASgNIhcKA0FjaxIQCghzZXF1ZW5jZRgBIAEoDSI0Cg9IZWFydGJlYXRBbnN3ZXISDwoHbmV4dF9tcxgBIAEoDRIQCghncmFjZV9tcxgCIAEoDSIUCgRSb2xlEgwKBHJvbGUYASABKAkiGQoHUmVtb3ZlZBIOCgZyZWFzb24YASABKAkiwgEKDVN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJEhAKCHRhc2tfaWRzGAIgAygJEg4KBnN0ZG91dBgDIAEoCBIOCgZzdGRlcnIYBCABKAgSDgoGZm9sbG93GAUgASgIEhEKBHRhaWwYBiABKAVIAIgBARISCgVzaW5jZRgHIAEoCUgBiAEBEhIKBXVudGlsGAggASgJSAKIAQFCBwoFX3RhaWxCCAoGX3NpbmNlQggKBl91bnRpbCIqCg9VbnN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJIk4KElB1Ymxpc2hMb2dzUmVxdWVzdBIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSHwoFbGluZXMYAiADKAsyEC53ZWZ0LnYxLkxvZ0xpbmUiSwoHTG9nTGluZRIPCgd0YXNrX2lkGAEgASgJEg4KBnN0ZGVychgCIAEoCBIRCgl0aW1lc3RhbXAYAyABKAkSDAoEZGF0YRgEIAEoDCIVChNQdWJsaXNoTG9nc1Jlc3BvbnNlMtIBCgZOb2RlQ0ESYwoUR2V0Um9vdENBQ2VydGlmaWNhdGUSJC53ZWZ0LnYxLkdldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdBolLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXNwb25zZRJjChRJc3N1ZU5vZGVDZXJ0aWZpY2F0ZRIkLndlZnQudjEuSXNzdWVOb2RlQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlc3BvbnNlMpMBCgpEaXNwYXRjaGVyEjkKB1Nlc3Npb24SEy53ZWZ0LnYxLkFnZW50RnJhbWUaFS53ZWZ0LnYxLk1hbmFnZXJGcmFtZSgBMAESSgoLUHVibGlzaExvZ3MSGy53ZWZ0LnYxLlB1Ymxpc2hMb2dzUmVxdWVzdBocLndlZnQudjEuUHVibGlzaExvZ3NSZXNwb25zZSgBYgZwcm90bzM");
+  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJInwKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJEhMKC2hvc3Rfcm91dGVzGAUgAygJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSLxAQoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIABIqCgtrZXJuZWxfbWVzaBgGIAEoCzITLndlZnQudjEuS2VybmVsTWVzaEgAQgYKBGtpbmQiLAoKS2VybmVsTWVzaBIQCghxdWVzdGlvbhgBIAEoDRIMCgRtZXNoGAIgASgMIjQKBUhlbGxvEhMKC2Rlc2NyaXB0aW9uGAEgASgMEhYKDmFkdmVydGlzZV9hZGRyGAIgASgJItMBCgZSZXBvcnQSEAoIc2VxdWVuY2UYASABKA0SKwoIc3RhdHVzZXMYAiADKAsyGS53ZWZ0LnYxLlRhc2tTdGF0dXNSZXBvcnQSHQoQYXBwbGllZF9yZXZpc2lvbhgDIAEoBEgAiAEBEiwKDXBvcnRfcHJvYmxlbXMYBCABKAsyFS53ZWZ0LnYxLlBvcnRQcm9ibGVtcxIYCgtkZXNjcmlwdGlvbhgFIAEoDEgBiAEBQhMKEV9hcHBsaWVkX3JldmlzaW9uQg4KDF9kZXNjcmlwdGlvbiLYAQoQVGFza1N0YXR1c1JlcG9ydBIPCgd0YXNrX2lkGAEgASgJEhEKCXRpbWVzdGFtcBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKA2VychgFIAEoCUgAiAEBEisKCWNvbnRhaW5lchgGIAEoCzIYLndlZnQudjEuQ29udGFpbmVyU3RhdHVzEiYKBXBvcnRzGAcgASgLMhcud2VmdC52MS5QdWJsaXNoZWRQb3J0cxIRCgl1bmhlYWx0aHkYCCABKAhCBgoEX2VyciJ9Cg9Db250YWluZXJTdGF0dXMSGQoMY29udGFpbmVyX2lkGAEgASgJSACIAQESEAoDcGlkGAIgASgFSAGIAQESFgoJZXhpdF9jb2RlGAMgASgFSAKIAQFCDwoNX2NvbnRhaW5lcl9pZEIGCgRfcGlkQgwKCl9leGl0X2NvZGUiNwoOUHVibGlzaGVkUG9ydHMSJQoFcG9ydHMYASADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFBvcnQimAEKDVB1Ymxpc2hlZFBvcnQSEQoEbmFtZRgBIAEoCUgAiAEBEhAKCHByb3RvY29sGAIgASgJEhMKC3RhcmdldF9wb3J0GAMgASgNEhsKDnB1Ymxpc2hlZF9wb3J0GAQgASgNSAGIAQESFAoMcHVibGlzaF9tb2RlGAUgASgJQgcKBV9uYW1lQhEKD19wdWJsaXNoZWRfcG9ydCI2CgxQb3J0UHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBvcnRQcm9ibGVtIkcKC1BvcnRQcm9ibGVtEhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEg4KBnJlYXNvbhgDIAEoCSILCglIZWFydGJlYXQiCAoGUmVzeW5jIgcKBUxlYXZlIpAECgxNYW5hZ2VyRnJhbWUSIwoHd2VsY29tZRgBIAEoCzIQLndlZnQudjEuV2VsY29tZUgAEisKC2Fzc2lnbm1lbnRzGAIgASgLMhQud2VmdC52MS5Bc3NpZ25tZW50c0gAEh0KBG1lc2gYAyABKAsyDS53ZWZ0LnYxLk1lc2hIABIbCgNhY2sYBCABKAsyDC53ZWZ0LnYxLkFja0gAEi0KCWhlYXJ0YmVhdBgFIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VySAASJQoIbWFuYWdlcnMYBiABKAsyES53ZWZ0LnYxLk1hbmFnZXJzSAASMAoOc3Vic2NyaWJlX2xvZ3MYByABKAsyFi53ZWZ0LnYxLlN1YnNjcmliZUxvZ3NIABI0ChB1bnN1YnNjcmliZV9sb2dzGAggASgLMhgud2VmdC52MS5VbnN1YnNjcmliZUxvZ3NIABIdCgRyb2xlGAkgASgLMg0ud2VmdC52MS5Sb2xlSAASIwoHcmVtb3ZlZBgKIAEoCzIQLndlZnQudjEuUmVtb3ZlZEgAEjEKD2Fza19rZXJuZWxfbWVzaBgMIAEoCzIWLndlZnQudjEuQXNrS2VybmVsTWVzaEgAEiMKB292ZXJsYXkYDSABKAsyEC53ZWZ0LnYxLk92ZXJsYXlIABIQCghzZXF1ZW5jZRgLIAEoDUIGCgRraW5kIn0KB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIMCgRyb2xlGAIgASgJEiMKCG1hbmFnZXJzGAMgASgLMhEud2VmdC52MS5NYW5hZ2VycxIrCgloZWFydGJlYXQYBCABKAsyGC53ZWZ0LnYxLkhlYXJ0YmVhdEFuc3dlciIuCghNYW5hZ2VycxIiCghtYW5hZ2VycxgBIAMoCzIQLndlZnQudjEuTWFuYWdlciIoCgdNYW5hZ2VyEg8KB25vZGVfaWQYASABKAkSDAoEYWRkchgCIAEoCSLdAQoLQXNzaWdubWVudHMSEAoIY29tcGxldGUYASABKAgSDAoEbW9yZRgCIAEoCBIgCgNwdXQYAyADKAsyEy53ZWZ0LnYxLkFzc2lnbm1lbnQSDgoGcmVtb3ZlGAQgAygJEiUKC3B1dF9zZWNyZXRzGAUgAygLMhAud2VmdC52MS5QYXlsb2FkEhYKDnJlbW92ZV9zZWNyZXRzGAYgAygJEiUKC3B1dF9jb25maWdzGAcgAygLMhAud2VmdC52MS5QYXlsb2FkEhYKDnJlbW92ZV9jb25maWdzGAggAygJIiMKB1BheWxvYWQSCgoCaWQYASABKAkSDAoEZGF0YRgCIAEoDCJICgpBc3NpZ25tZW50EgwKBHRhc2sYASABKAwSGgoNcmVnaXN0cnlfYXV0aBgCIAEoCUgAiAEBQhAKDl9yZWdpc3RyeV9hdXRoIvkBCgRNZXNoEhAKCGNvbXBsZXRlGAEgASgIEgwKBG1vcmUYAiABKAgSEAoIcmV2aXNpb24YAyABKAQSJQoHbmV0d29yaxgEIAEoCzIULndlZnQudjEuTWVzaE5ldHdvcmsSFwoPbmV0d29ya19yZW1vdmVkGAUgASgIEiQKCXB1dF9ub2RlcxgGIAMoCzIRLndlZnQudjEuTWVzaE5vZGUSFAoMcmVtb3ZlX25vZGVzGAcgAygJEioKDHB1dF9zZXJ2aWNlcxgIIAMoCzIULndlZnQudjEuTWVzaFNlcnZpY2USFwoPcmVtb3ZlX3NlcnZpY2VzGAkgAygJIlAKC01lc2hOZXR3b3JrEgwKBG5hbWUYASABKAkSDgoGc3VibmV0GAIgASgJEgsKA3ZuaRgDIAEoDRIWCg5kYXRhX3BhdGhfcG9ydBgEIAEoDSJ+CghNZXNoTm9kZRIPCgdub2RlX2lkGAEgASgJEg0KBWluZGV4GAIgASgNEhgKEHVuZGVybGF5X2FkZHJlc3MYAyABKAkSFwoPb3ZlcmxheV9hZGRyZXNzGAQgASgJEhEKCWFkZHJlc3NlcxgFIAMoCRIMCgRkb3duGAogASgIIq4BCgtNZXNoU2VydmljZRISCgpzZXJ2aWNlX2lkGAEgASgJEhQKDHNlcnZpY2VfbmFtZRgCIAEoCRIgCgVwb3J0cxgDIAMoCzIRLndlZnQudjEuTWVzaFBvcnQSKAoJZW5kcG9pbnRzGAQgAygLMhUud2VmdC52MS5NZXNoRW5kcG9pbnQSKQoJcHVibGlzaGVkGAogAygLMhYud2VmdC52MS5QdWJsaXNoZWRUYXNrInMKDVB1Ymxpc2hlZFRhc2sSDwoHdGFza19pZBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCRIWCg5wdWJsaXNoZWRfcG9ydBgDIAEoDRITCgt0YXJnZXRfcG9ydBgEIAEoDRISCgpub2RlX2luZGV4GAUgASgNInQKCE1lc2hQb3J0EhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEhMKC3RhcmdldF9wb3J0GAMgASgNEhcKD2FsbG93ZWRfc291cmNlcxgEIAMoCRIQCghib3VuZF90bxgFIAMoCSJWCgxNZXNoRW5kcG9pbnQSDwoHdGFza19pZBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhIKCm5vZGVfaW5kZXgYAyABKA0SEAoIZHJhaW5pbmcYBCABKAgi/wEKB092ZXJsYXkSEgoKbmV0d29ya19pZBgBIAEoCRIQCghjb21wbGV0ZRgCIAEoCBIPCgdyZW1vdmVkGAMgASgIEigKB25ldHdvcmsYBCABKAsyFy53ZWZ0LnYxLk92ZXJsYXlOZXR3b3JrEi0KDHB1dF9zZXJ2aWNlcxgFIAMoCzIXLndlZnQudjEuT3ZlcmxheVNlcnZpY2USFwoPcmVtb3ZlX3NlcnZpY2VzGAYgAygJEjAKDnB1dF9jb250YWluZXJzGAcgAygLMhgud2VmdC52MS5PdmVybGF5RW5kcG9pbnQSGQoRcmVtb3ZlX2NvbnRhaW5lcnMYCCADKAkiaAoOT3ZlcmxheU5ldHdvcmsSDAoEbmFtZRgBIAEoCRILCgN2bmkYAiABKA0SDwoHc3VibmV0cxgDIAMoCRIQCgNtdHUYBCABKA1IAIgBARIQCghpbnRlcm5hbBgFIAEoCEIGCgRfbXR1Io0BCg5PdmVybGF5U2VydmljZRISCgpzZXJ2aWNlX2lkGAEgASgJEhQKDHNlcnZpY2VfbmFtZRgCIAEoCRIPCgdhbGlhc2VzGAMgAygJEhMKC3ZpcnR1YWxfaXBzGAQgAygJEisKCWVuZHBvaW50cxgFIAMoCzIYLndlZnQudjEuT3ZlcmxheUVuZHBvaW50InwKD092ZXJsYXlFbmRwb2ludBIPCgd0YXNrX2lkGAEgASgJEhEKCXRhc2tfbmFtZRgCIAEoCRIPCgdhbGlhc2VzGAMgAygJEhEKCWFkZHJlc3NlcxgEIAMoCRISCgpub2RlX2luZGV4GAUgASgNEg0KBXN0YXRlGAYgASgJIiEKDUFza0tlcm5lbE1lc2gSEAoIcXVlc3Rpb24YASABKA0iFwoDQWNrEhAKCHNlcXVlbmNlGAEgASgNIjQKD0hlYXJ0YmVhdEFuc3dlchIPCgduZXh0X21zGAEgASgNEhAKCGdyYWNlX21zGAIgASgNIhQKBFJvbGUSDAoEcm9sZRgBIAEoCSIZCgdSZW1vdmVkEg4KBnJlYXNvbhgBIAEoCSLCAQoNU3Vic2NyaWJlTG9ncxIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSEAoIdGFza19pZHMYAiADKAkSDgoGc3Rkb3V0GAMgASgIEg4KBnN0ZGVychgEIAEoCBIOCgZmb2xsb3cYBSABKAgSEQoEdGFpbBgGIAEoBUgAiAEBEhIKBXNpbmNlGAcgASgJSAGIAQESEgoFdW50aWwYCCABKAlIAogBAUIHCgVfdGFpbEIICgZfc2luY2VCCAoGX3VudGlsIioKD1Vuc3Vic2NyaWJlTG9ncxIXCg9zdWJzY3JpcHRpb25faWQYASABKAkiTgoSUHVibGlzaExvZ3NSZXF1ZXN0EhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCRIfCgVsaW5lcxgCIAMoCzIQLndlZnQudjEuTG9nTGluZSJLCgdMb2dMaW5lEg8KB3Rhc2tfaWQYASABKAkSDgoGc3RkZXJyGAIgASgIEhEKCXRpbWVzdGFtcBgDIAEoCRIMCgRkYXRhGAQgASgMIhUKE1B1Ymxpc2hMb2dzUmVzcG9uc2Uy0gEKBk5vZGVDQRJjChRHZXRSb290Q0FDZXJ0aWZpY2F0ZRIkLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5HZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEmMKFElzc3VlTm9kZUNlcnRpZmljYXRlEiQud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlcXVlc3QaJS53ZWZ0LnYxLklzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2UykwEKCkRpc3BhdGNoZXISOQoHU2Vzc2lvbhITLndlZnQudjEuQWdlbnRGcmFtZRoVLndlZnQudjEuTWFuYWdlckZyYW1lKAEwARJKCgtQdWJsaXNoTG9ncxIbLndlZnQudjEuUHVibGlzaExvZ3NSZXF1ZXN0Ghwud2VmdC52MS5QdWJsaXNoTG9nc1Jlc3BvbnNlKAFiBnByb3RvMw");
 
 /**
  * @generated from message weft.v1.GetRootCACertificateRequest
@@ -561,11 +561,19 @@ export type ManagerFrame = Message<"weft.v1.ManagerFrame"> & {
      */
     value: AskKernelMesh;
     case: "askKernelMesh";
+  } | {
+    /**
+     * Part of the mesh, told only to nodes that take part in the network.
+     *
+     * @generated from field: weft.v1.Overlay overlay = 13;
+     */
+    value: Overlay;
+    case: "overlay";
   } | { case: undefined; value?: undefined };
 
   /**
-   * Of assignments and of mesh, counted each by itself, up by one from 1 at the start of a session. It stands
-   * here, outside of them, so that what is the same for all nodes is encoded once.
+   * Of assignments and of mesh (with its overlays), counted each by itself, up by one from 1 at the start of a
+   * session. It stands here, outside of them, so that what is the same for all nodes is encoded once.
    *
    * @generated from field: uint32 sequence = 11;
    */
@@ -1039,6 +1047,184 @@ export const MeshEndpointSchema: GenMessage<MeshEndpoint> = /*@__PURE__*/
   messageDesc(file_weft, 30);
 
 /**
+ * What changed in one overlay network. It counts with the next frame of the mesh that has no more to come.
+ *
+ * @generated from message weft.v1.Overlay
+ */
+export type Overlay = Message<"weft.v1.Overlay"> & {
+  /**
+   * @generated from field: string network_id = 1;
+   */
+  networkId: string;
+
+  /**
+   * What was known of the network is forgotten; all of it follows, unless it is removed.
+   *
+   * @generated from field: bool complete = 2;
+   */
+  complete: boolean;
+
+  /**
+   * Gone, or this node takes part in it no longer.
+   *
+   * @generated from field: bool removed = 3;
+   */
+  removed: boolean;
+
+  /**
+   * Present when it changed.
+   *
+   * @generated from field: weft.v1.OverlayNetwork network = 4;
+   */
+  network?: OverlayNetwork | undefined;
+
+  /**
+   * @generated from field: repeated weft.v1.OverlayService put_services = 5;
+   */
+  putServices: OverlayService[];
+
+  /**
+   * @generated from field: repeated string remove_services = 6;
+   */
+  removeServices: string[];
+
+  /**
+   * @generated from field: repeated weft.v1.OverlayEndpoint put_containers = 7;
+   */
+  putContainers: OverlayEndpoint[];
+
+  /**
+   * @generated from field: repeated string remove_containers = 8;
+   */
+  removeContainers: string[];
+};
+
+/**
+ * Describes the message weft.v1.Overlay.
+ * Use `create(OverlaySchema)` to create a new message.
+ */
+export const OverlaySchema: GenMessage<Overlay> = /*@__PURE__*/
+  messageDesc(file_weft, 31);
+
+/**
+ * @generated from message weft.v1.OverlayNetwork
+ */
+export type OverlayNetwork = Message<"weft.v1.OverlayNetwork"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 vni = 2;
+   */
+  vni: number;
+
+  /**
+   * @generated from field: repeated string subnets = 3;
+   */
+  subnets: string[];
+
+  /**
+   * @generated from field: optional uint32 mtu = 4;
+   */
+  mtu?: number | undefined;
+
+  /**
+   * @generated from field: bool internal = 5;
+   */
+  internal: boolean;
+};
+
+/**
+ * Describes the message weft.v1.OverlayNetwork.
+ * Use `create(OverlayNetworkSchema)` to create a new message.
+ */
+export const OverlayNetworkSchema: GenMessage<OverlayNetwork> = /*@__PURE__*/
+  messageDesc(file_weft, 32);
+
+/**
+ * @generated from message weft.v1.OverlayService
+ */
+export type OverlayService = Message<"weft.v1.OverlayService"> & {
+  /**
+   * @generated from field: string service_id = 1;
+   */
+  serviceId: string;
+
+  /**
+   * @generated from field: string service_name = 2;
+   */
+  serviceName: string;
+
+  /**
+   * @generated from field: repeated string aliases = 3;
+   */
+  aliases: string[];
+
+  /**
+   * @generated from field: repeated string virtual_ips = 4;
+   */
+  virtualIps: string[];
+
+  /**
+   * @generated from field: repeated weft.v1.OverlayEndpoint endpoints = 5;
+   */
+  endpoints: OverlayEndpoint[];
+};
+
+/**
+ * Describes the message weft.v1.OverlayService.
+ * Use `create(OverlayServiceSchema)` to create a new message.
+ */
+export const OverlayServiceSchema: GenMessage<OverlayService> = /*@__PURE__*/
+  messageDesc(file_weft, 33);
+
+/**
+ * @generated from message weft.v1.OverlayEndpoint
+ */
+export type OverlayEndpoint = Message<"weft.v1.OverlayEndpoint"> & {
+  /**
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+
+  /**
+   * @generated from field: string task_name = 2;
+   */
+  taskName: string;
+
+  /**
+   * @generated from field: repeated string aliases = 3;
+   */
+  aliases: string[];
+
+  /**
+   * @generated from field: repeated string addresses = 4;
+   */
+  addresses: string[];
+
+  /**
+   * @generated from field: uint32 node_index = 5;
+   */
+  nodeIndex: number;
+
+  /**
+   * starting, live or draining.
+   *
+   * @generated from field: string state = 6;
+   */
+  state: string;
+};
+
+/**
+ * Describes the message weft.v1.OverlayEndpoint.
+ * Use `create(OverlayEndpointSchema)` to create a new message.
+ */
+export const OverlayEndpointSchema: GenMessage<OverlayEndpoint> = /*@__PURE__*/
+  messageDesc(file_weft, 34);
+
+/**
  * @generated from message weft.v1.AskKernelMesh
  */
 export type AskKernelMesh = Message<"weft.v1.AskKernelMesh"> & {
@@ -1053,7 +1239,7 @@ export type AskKernelMesh = Message<"weft.v1.AskKernelMesh"> & {
  * Use `create(AskKernelMeshSchema)` to create a new message.
  */
 export const AskKernelMeshSchema: GenMessage<AskKernelMesh> = /*@__PURE__*/
-  messageDesc(file_weft, 31);
+  messageDesc(file_weft, 35);
 
 /**
  * @generated from message weft.v1.Ack
@@ -1070,7 +1256,7 @@ export type Ack = Message<"weft.v1.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_weft, 32);
+  messageDesc(file_weft, 36);
 
 /**
  * @generated from message weft.v1.HeartbeatAnswer
@@ -1096,7 +1282,7 @@ export type HeartbeatAnswer = Message<"weft.v1.HeartbeatAnswer"> & {
  * Use `create(HeartbeatAnswerSchema)` to create a new message.
  */
 export const HeartbeatAnswerSchema: GenMessage<HeartbeatAnswer> = /*@__PURE__*/
-  messageDesc(file_weft, 33);
+  messageDesc(file_weft, 37);
 
 /**
  * @generated from message weft.v1.Role
@@ -1113,7 +1299,7 @@ export type Role = Message<"weft.v1.Role"> & {
  * Use `create(RoleSchema)` to create a new message.
  */
 export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
-  messageDesc(file_weft, 34);
+  messageDesc(file_weft, 38);
 
 /**
  * @generated from message weft.v1.Removed
@@ -1130,7 +1316,7 @@ export type Removed = Message<"weft.v1.Removed"> & {
  * Use `create(RemovedSchema)` to create a new message.
  */
 export const RemovedSchema: GenMessage<Removed> = /*@__PURE__*/
-  messageDesc(file_weft, 35);
+  messageDesc(file_weft, 39);
 
 /**
  * @generated from message weft.v1.SubscribeLogs
@@ -1182,7 +1368,7 @@ export type SubscribeLogs = Message<"weft.v1.SubscribeLogs"> & {
  * Use `create(SubscribeLogsSchema)` to create a new message.
  */
 export const SubscribeLogsSchema: GenMessage<SubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 36);
+  messageDesc(file_weft, 40);
 
 /**
  * @generated from message weft.v1.UnsubscribeLogs
@@ -1199,7 +1385,7 @@ export type UnsubscribeLogs = Message<"weft.v1.UnsubscribeLogs"> & {
  * Use `create(UnsubscribeLogsSchema)` to create a new message.
  */
 export const UnsubscribeLogsSchema: GenMessage<UnsubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 37);
+  messageDesc(file_weft, 41);
 
 /**
  * @generated from message weft.v1.PublishLogsRequest
@@ -1223,7 +1409,7 @@ export type PublishLogsRequest = Message<"weft.v1.PublishLogsRequest"> & {
  * Use `create(PublishLogsRequestSchema)` to create a new message.
  */
 export const PublishLogsRequestSchema: GenMessage<PublishLogsRequest> = /*@__PURE__*/
-  messageDesc(file_weft, 38);
+  messageDesc(file_weft, 42);
 
 /**
  * @generated from message weft.v1.LogLine
@@ -1255,7 +1441,7 @@ export type LogLine = Message<"weft.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_weft, 39);
+  messageDesc(file_weft, 43);
 
 /**
  * @generated from message weft.v1.PublishLogsResponse
@@ -1268,7 +1454,7 @@ export type PublishLogsResponse = Message<"weft.v1.PublishLogsResponse"> & {
  * Use `create(PublishLogsResponseSchema)` to create a new message.
  */
 export const PublishLogsResponseSchema: GenMessage<PublishLogsResponse> = /*@__PURE__*/
-  messageDesc(file_weft, 40);
+  messageDesc(file_weft, 44);
 
 /**
  * The only service that a caller without a certificate may use.

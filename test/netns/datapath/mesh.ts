@@ -93,6 +93,7 @@ export class Mesh {
       vni: this.vni,
       dataPathPort: 4789,
       services,
+      networks: [],
       hostPorts,
       localLinks: local.map((task) => ({ address: task.address, link: linkOf(task) })),
       heldPorts: new Set(ports.map((port) => portKey(port.protocol, port.publishedPort))),

@@ -1,0 +1,223 @@
+/** Overlay networks over real sessions: told to their members alone, and confirmed as published endpoints are. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { MeshInbox } from "../agent/session-inbox.ts";
+import type { NetworkID } from "../base/ids.ts";
+import { makeNetwork, makeOverlay, makeService, makeTask } from "../cluster/factories.ts";
+import type { Task } from "../cluster/objects.ts";
+import { createMemoryStore } from "../cluster/open-store.ts";
+import type { OverlayNetwork } from "../datapath/overlay/view.ts";
+import { ManagerFrameSchema, type Mesh, type Overlay, OverlaySchema } from "./gen/weft_pb.ts";
+import { eventually, type LoopbackAgent, LoopbackCluster } from "./loopback-cluster.ts";
+import { EMPTY_MESH, type MeshTable, meshConfigOf, updateMesh } from "./mesh.ts";
+import { meshFrames, TOLD_NOTHING, type ToldMesh } from "./mesh-frames.ts";
+import { applyOverlay } from "./wire-overlay.ts";
+
+const LAN = "lan-id" as NetworkID;
+
+function lanTask(id: string, nodeID: string, serviceID = "web", at = 5): Task {
+  const network = { id: LAN, name: "lan" };
+  return makeTask({
+    ...{ id, nodeID, serviceID },
+    networksAttachments: [{ network, addresses: [`10.0.1.${at}/24`] }],
+  });
+}
+
+async function prepare(cluster: LoopbackCluster, agents: readonly LoopbackAgent[]): Promise<void> {
+  await cluster.store.update((tx) => {
+    tx.put("network", makeNetwork({ id: "ingress-id" }));
+    tx.put("network", makeOverlay({ id: LAN, name: "lan" }));
+    tx.put(
+      "service",
+      makeService({
+        ...{ id: "web", name: "web" },
+        task: { networks: [{ target: LAN, aliases: ["www"] }] },
+        endpoint: {
+          spec: { mode: "vip", ports: [] },
+          ports: [],
+          virtualIPs: [{ networkID: LAN, addr: "10.0.1.2/24" }],
+        },
+      }),
+    );
+    for (const [at, agent] of agents.entries()) {
+      const node = tx.get("node", agent.nodeID);
+      assert.ok(node);
+      tx.put("node", { ...node, index: at + 1, ingressAddress: `10.255.0.${at + 2}` });
+    }
+  });
+}
+
+const lanOf = (agent: LoopbackAgent): OverlayNetwork | undefined => agent.mesh?.networks[0];
+const stateOf = (agent: LoopbackAgent) => lanOf(agent)?.services[0]?.endpoints[0]?.state;
+
+test("a network is told to nodes that have a task in it, with all its services, and to nobody else", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const [one, two] = [await cluster.startAgent("n1"), await cluster.startAgent("n2")];
+  await prepare(cluster, [one, two]);
+  await cluster.store.update((tx) => tx.put("task", lanTask("t1", one.nodeID)));
+  await eventually("told", () => stateOf(one) === "live");
+  assert.deepEqual(one.mesh?.networks, [
+    {
+      networkID: LAN,
+      name: "lan",
+      vni: 4097,
+      subnets: ["10.0.1.0/24"],
+      internal: false,
+      services: [
+        {
+          serviceID: "web",
+          serviceName: "web",
+          aliases: ["www"],
+          virtualIPs: ["10.0.1.2"],
+          endpoints: [
+            {
+              taskID: "t1",
+              taskName: "web.1.t1",
+              aliases: [],
+              addresses: ["10.0.1.5"],
+              nodeIndex: 1,
+              state: "live",
+            },
+          ],
+        },
+      ],
+      containers: [],
+    },
+  ]);
+  await cluster.store.update((tx) => tx.put("task", lanTask("t2", two.nodeID, "api", 6)));
+  await eventually("both services", () => lanOf(two)?.services.length === 2);
+  await cluster.store.update((tx) => {
+    const task = tx.get("task", "t2");
+    assert.ok(task);
+    tx.put("task", { ...task, status: { ...task.status, state: "complete" } });
+  });
+  await eventually("forgotten", () => two.mesh?.networks.length === 0);
+  await eventually("other's end", () => lanOf(one)?.services.length === 1);
+});
+
+test("a task in a network is told to stop when the network's nodes have confirmed; others need not", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const agents = [
+    await cluster.startAgent("n1"),
+    await cluster.startAgent("n2"),
+    await cluster.startAgent("n3"),
+  ] as const;
+  const [one, two, three] = agents;
+  await prepare(cluster, agents);
+  await cluster.store.update((tx) => {
+    tx.put("task", lanTask("t1", one.nodeID));
+    tx.put("task", lanTask("t2", two.nodeID, "api", 6));
+  });
+  for (const agent of [one, two]) {
+    await eventually("both", () => lanOf(agent)?.services.length === 2);
+  }
+  await eventually("the stranger has the members", () => three.mesh?.nodes.length === 3);
+  two.applies = false;
+  three.applies = false;
+  await cluster.store.update((tx) => {
+    const task = tx.get("task", "t1");
+    assert.ok(task);
+    tx.put("task", { ...task, desiredState: "shutdown" });
+  });
+  await eventually("draining", () => stateOf(two) === "draining");
+  const marker = makeTask({ id: "marker", nodeID: one.nodeID, state: "assigned" });
+  await cluster.store.update((tx) => tx.put("task", marker));
+  await eventually("marker", () => one.tasks.length === 2);
+  const desired = () => one.tasks.find(({ task }) => task.id === "t1")?.task.desiredState;
+  assert.equal(desired(), "running");
+  two.session.reportApplied(two.mesh?.revision ?? 0);
+  await eventually("told to stop", () => desired() === "shutdown");
+});
+
+test("a change of one service is told as that service", async () => {
+  const store = createMemoryStore();
+  await store.update((tx) => {
+    tx.put("network", makeOverlay({ id: LAN, name: "lan" }));
+    for (let at = 0; at < 50; at++) {
+      const networks = [{ target: LAN }];
+      tx.put("service", makeService({ id: `s${at}`, name: `s${at}`, task: { networks } }));
+    }
+  });
+  const none = { lost: new Set<never>(), answering: new Set<never>() };
+  const before = updateMesh(EMPTY_MESH, store.view(), none, "all");
+  await store.update((tx) => {
+    tx.put(
+      "service",
+      makeService({ id: "s7", name: "s7", task: { networks: [{ target: LAN, aliases: ["x"] }] } }),
+    );
+  });
+  const dirt = {
+    nodeIDs: new Set<string>(),
+    networkIDs: new Set<string>(),
+    serviceIDs: new Set(["s7"]),
+  };
+  const after = updateMesh(before, store.view(), none, dirt);
+  const told = (mesh: MeshTable): ToldMesh => ({ mesh, overlays: mesh.overlays.tables });
+  const frames = meshFrames(told(before), told(after)).map(
+    (bytes) => fromBinary(ManagerFrameSchema, bytes).kind,
+  );
+  assert.deepEqual(
+    frames.map(({ case: kind }) => kind),
+    ["overlay", "mesh"],
+  );
+  const overlay = frames[0]?.value as Overlay;
+  assert.deepEqual(
+    overlay.putServices.map(({ serviceId }) => serviceId),
+    ["s7"],
+  );
+  const inbox = new MeshInbox();
+  let sequence = 0;
+  for (const bytes of [
+    ...meshFrames(TOLD_NOTHING, told(before)),
+    ...meshFrames(told(before), told(after)),
+  ]) {
+    const { kind } = fromBinary(ManagerFrameSchema, bytes);
+    sequence += 1;
+    const received =
+      kind.case === "overlay"
+        ? inbox.receiveOverlay(kind.value, sequence)
+        : inbox.receive(kind.value as Mesh, sequence);
+    if (received.kind === "set" && sequence > 3)
+      assert.deepEqual(received.value.networks, meshConfigOf(after).networks);
+  }
+});
+
+test("what is no network, no address and no state is refused by the node", () => {
+  const network = { name: "lan", vni: 4097, subnets: ["10.0.1.0/24"], internal: false };
+  const endpoint = {
+    taskId: "t",
+    taskName: "t",
+    addresses: ["10.0.1.5"],
+    nodeIndex: 1,
+    state: "live",
+  };
+  const service = {
+    serviceId: "s",
+    serviceName: "s",
+    virtualIps: ["10.0.1.2"],
+    endpoints: [endpoint],
+  };
+  const frame = (init: object) =>
+    create(OverlaySchema, {
+      networkId: LAN,
+      complete: true,
+      network,
+      putServices: [service],
+      ...init,
+    });
+  assert.equal(applyOverlay(undefined, frame({}))?.services.size, 1);
+  const bad: readonly object[] = [
+    { network: { ...network, vni: 4096 } },
+    { network: { ...network, mtu: 1 } },
+    { network: { ...network, subnets: ["10.0.1.0"] } },
+    { network: { ...network, subnets: ["10.0.1.0/33"] } },
+    { network: undefined },
+    { putServices: [{ ...service, virtualIps: ["10.0.1.2; drop"] }] },
+    { putContainers: [{ ...endpoint, state: "odd" }] },
+    { putContainers: [{ ...endpoint, addresses: ["10.0.1.5/24"] }] },
+  ];
+  for (const init of bad) {
+    assert.throws(() => applyOverlay(undefined, frame(init)), JSON.stringify(init));
+  }
+});
