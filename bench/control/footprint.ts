@@ -3,9 +3,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Host } from "../../src/lab/host.ts";
 import type { ClusterKind } from "./cluster.ts";
 
-/** Command lines of the programs, without the containers' shims. */
+/** Command lines of the programs, the monitors that Weft's daemon starts among them, without the containers' shims. */
 const PROGRAMS: Readonly<Record<ClusterKind, RegExp>> = {
-  Weft: /(^|\/)(weft|cli\/main\.(js|ts)|keeper\/main\.(js|ts))\b.*\b(daemon|keeper)|keeper\/main\.(js|ts)/,
+  Weft: /(^|\/)(weft|cli\/main\.(js|ts)|keeper\/main\.(js|ts))\b.*\b(daemon|keeper)|keeper\/main\.(js|ts)|^(nft|ip) .*\bmonitor\b/,
   "Docker Swarm": /^(\S*\/)?(dockerd|containerd)( |$)/,
 };
 const REST_MS = 5_000;
@@ -14,7 +14,10 @@ const TICKS_PER_SECOND = 100;
 export interface Footprint {
   /** Command to resident bytes. */
   readonly programs: readonly { readonly program: string; readonly residentBytes: number }[];
+  /** RSS: what several of the programs share counts for each. */
   readonly residentBytes: number;
+  /** PSS: what is shared counts once, divided among all that share it, on the other hosts of the lab too. */
+  readonly proportionalBytes: number;
   /** Of one core. */
   readonly cpuShare: number;
 }
@@ -29,6 +32,7 @@ export async function footprintOf(host: Host, kind: ClusterKind): Promise<Footpr
   return {
     programs: after.map(({ program, residentBytes }) => ({ program, residentBytes })),
     residentBytes: sum(after, "residentBytes"),
+    proportionalBytes: sum(after, "proportionalBytes"),
     cpuShare: ticks / TICKS_PER_SECOND / seconds,
   };
 }
@@ -36,10 +40,14 @@ export async function footprintOf(host: Host, kind: ClusterKind): Promise<Footpr
 interface Program {
   readonly program: string;
   readonly residentBytes: number;
+  readonly proportionalBytes: number;
   readonly ticks: number;
 }
 
-function sum(programs: readonly Program[], key: "residentBytes" | "ticks"): number {
+function sum(
+  programs: readonly Program[],
+  key: "residentBytes" | "proportionalBytes" | "ticks",
+): number {
   return programs.reduce((total, program) => total + program[key], 0);
 }
 
@@ -54,9 +62,14 @@ async function programsOf(host: Host, kind: ClusterKind): Promise<Program[]> {
     rows.map(async ({ pid, kilobytes, args }) => ({
       program: args,
       residentBytes: Number(kilobytes) * 1_024,
+      proportionalBytes: pssOf(await host.execOk(["cat", `/proc/${pid}/smaps_rollup`])),
       ticks: ticksOf(await host.execOk(["cat", `/proc/${pid}/stat`])),
     })),
   );
+}
+
+function pssOf(rollup: string): number {
+  return Number(/^Pss: +(\d+) kB$/m.exec(rollup)?.[1]) * 1_024;
 }
 
 /** utime and stime, fields 14 and 15; the name before them may hold blanks. */

@@ -76,6 +76,11 @@ const ROWS: readonly Row[] = [
     cell: ({ footprint }) => mebibytes(footprint.residentBytes),
   },
   {
+    title: "  with what is shared counted once",
+    bound: "",
+    cell: ({ footprint }) => mebibytes(footprint.proportionalBytes),
+  },
+  {
     title: "  CPU time, of one core",
     bound: "≤ 1 %",
     cell: ({ footprint }) => `${(100 * footprint.cpuShare).toFixed(1)} %`,

@@ -7,9 +7,9 @@ import { type Answer, type ApiCall, bodyOf, boolParam, param, versionParam } fro
 import { outOfSequence, rpcError } from "./errors.ts";
 import { type Filters, parseFilters } from "./filters.ts";
 import { requireManager } from "./manager.ts";
-import { encodeTlsInfo } from "./wire/cluster.ts";
 import { encodeNode, nodeSpec } from "./wire/node.ts";
 import { decodeText } from "./wire/schema.ts";
+import { encodeTlsInfo } from "./wire/trust-root.ts";
 
 const FILTERS = ["id", "label", "name", "node.label", "role", "membership"];
 

@@ -3,9 +3,14 @@
  * with the local Engine's answer; everything else, upgraded connections included, passes to that Engine.
  */
 import { readFileSync } from "node:fs";
-import type { IncomingMessage, RequestListener, Server, ServerOptions } from "node:http";
+import type {
+  IncomingMessage,
+  RequestListener,
+  Server,
+  ServerOptions,
+  ServerResponse,
+} from "node:http";
 import type { Duplex } from "node:stream";
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { AssertionFault } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import { InvalidParameterError, NotFoundError, WeftError } from "../base/errors.ts";
@@ -20,10 +25,8 @@ import { Engine } from "./engine.ts";
 import { checkClientVersion, EngineVersionCache } from "./engine-version.ts";
 import { MAX_HEADER_BYTES, sendError, sendJson } from "./http.ts";
 import { listenTcp, listenUnix } from "./listeners.ts";
+import { type RouteMatch, Router } from "./router.ts";
 import { API_ROUTES, type ApiRoute, isClusterPath, isPassedThrough } from "./routes.ts";
-
-/** Path variables longer than this match no route; no id or name is. */
-const MAX_PARAM_LENGTH = 1_024;
 
 /** Clients keep a connection for their next request this long; Docker's own never closes one. */
 const KEEP_ALIVE_TIMEOUT_MS = 10 * 60_000;
@@ -52,7 +55,7 @@ export class ApiServer implements Startable {
   readonly #engine: Engine;
   readonly #engineVersion: EngineVersionCache;
   readonly #context: ApiContext;
-  readonly #app: FastifyInstance;
+  readonly #router = new Router(API_ROUTES);
   readonly #servers: Server[] = [];
 
   constructor(init: ApiServerInit) {
@@ -67,11 +70,9 @@ export class ApiServer implements Startable {
       clock: init.clock,
       log: this.#log,
     };
-    this.#app = this.#router();
   }
 
   async start(): Promise<void> {
-    await this.#app.ready();
     this.#context.events.follow();
     try {
       for (const host of this.#init.hosts) await this.#listen(host);
@@ -94,7 +95,6 @@ export class ApiServer implements Startable {
           }),
       ),
     );
-    await this.#app.close();
   }
 
   async #listen(host: string): Promise<void> {
@@ -141,7 +141,7 @@ export class ApiServer implements Startable {
   }
 
   #wire(server: Server): Server {
-    const listener: RequestListener = (request, response) => this.#app.routing(request, response);
+    const listener: RequestListener = (request, response) => void this.#handle(request, response);
     server.on("request", listener);
     // Not Node's own "continue" to everybody: whether a body is wanted is said by whoever answers.
     server.on("checkContinue", listener);
@@ -151,63 +151,42 @@ export class ApiServer implements Startable {
     return server;
   }
 
-  #router(): FastifyInstance {
-    const app = fastify({
-      exposeHeadRoutes: false,
-      routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-      rewriteUrl: (request) => unversioned(request.url ?? "/").path,
-      frameworkErrors: (_error, request, reply) => void this.#passThrough(request, reply),
-    });
-    for (const route of API_ROUTES) {
-      app.route({
-        method: route.method,
-        url: route.path,
-        // Here, before the framework looks at content types and bodies: those stay streams, whatever they claim.
-        onRequest: (request, reply) => this.#answer(route, request, reply),
-        handler: () => undefined,
-      });
-    }
-    app.setNotFoundHandler({ preValidation: () => undefined }, () => undefined);
-    app.addHook("onRequest", async (request, reply) => {
-      if (request.is404) await this.#passThrough(request, reply);
-    });
-    return app;
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = request.url ?? "/";
+    const { path } = unversioned(url);
+    const match = this.#router.match(request.method ?? "", path);
+    if (match !== undefined) await this.#answer(match, url, request, response);
+    else if (isClusterPath(path)) sendError(response, new NotFoundError("page not found"));
+    else await this.#engine.forward(request, response, url);
   }
 
-  async #passThrough(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    reply.hijack();
-    const { path } = unversioned(request.originalUrl);
-    if (isClusterPath(path)) sendError(reply.raw, new NotFoundError("page not found"));
-    else await this.#engine.forward(request.raw, reply.raw, request.originalUrl);
-  }
-
-  async #answer(route: ApiRoute, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const params = request.params as Readonly<Record<string, string>>;
-    // The router takes `/nodes/` for a node without a name; nobody has such a path.
-    if (Object.values(params).includes("")) return this.#passThrough(request, reply);
-    reply.hijack();
+  async #answer(
+    { route, params }: RouteMatch<ApiRoute>,
+    url: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
     const gone = new AbortController();
-    reply.raw.once("close", () => gone.abort());
+    response.once("close", () => gone.abort());
     this.#context.events.follow();
     try {
-      await this.#checkVersion(request.originalUrl, reply);
-      const url = new URL(request.originalUrl, "http://weft");
+      await this.#checkVersion(url, response);
       const answer = await route.handle({
         context: this.#context,
         params,
-        query: url.searchParams,
-        url: request.originalUrl,
-        request: request.raw,
-        response: reply.raw,
+        query: new URL(url, "http://weft").searchParams,
+        url,
+        request,
+        response,
         signal: gone.signal,
       });
-      if (answer !== undefined) sendJson(reply.raw, answer.status, answer.body);
+      if (answer !== undefined) sendJson(response, answer.status, answer.body);
     } catch (error) {
       if (error instanceof AssertionFault) return void setImmediate(() => rethrow(error));
       if (gone.signal.aborted) return;
       this.#logFailure(route, error);
-      if (reply.raw.headersSent) reply.raw.destroy();
-      else sendError(reply.raw, error);
+      if (response.headersSent) response.destroy();
+      else sendError(response, error);
     }
   }
 
@@ -216,12 +195,12 @@ export class ApiServer implements Startable {
     else this.#log.error("a request failed", { method, path, error });
   }
 
-  async #checkVersion(url: string, reply: FastifyReply): Promise<void> {
+  async #checkVersion(url: string, response: ServerResponse): Promise<void> {
     const engine = await this.#engineVersion.current();
-    reply.raw.setHeader("Server", `Weft/${this.#init.version} (linux)`);
-    reply.raw.setHeader("Ostype", "linux");
+    response.setHeader("Server", `Weft/${this.#init.version} (linux)`);
+    response.setHeader("Ostype", "linux");
     if (engine === undefined) return;
-    reply.raw.setHeader("Api-Version", engine.apiVersion);
+    response.setHeader("Api-Version", engine.apiVersion);
     const { version } = unversioned(url);
     if (version !== undefined) checkClientVersion(version, engine);
   }

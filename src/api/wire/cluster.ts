@@ -1,6 +1,4 @@
 /** The cluster as Docker's JSON has it (api/types/swarm/swarm.go). */
-import "reflect-metadata";
-import { X509Certificate } from "@peculiar/x509";
 import { DEFAULT_CLUSTER_SPEC } from "../../cluster/initial-objects.ts";
 import type { Cluster, ClusterSpec } from "../../cluster/objects.ts";
 import { encodeMeta } from "./meta.ts";
@@ -19,6 +17,7 @@ import {
   uint64,
   unlessEmpty,
 } from "./schema.ts";
+import { encodeTlsInfo } from "./trust-root.ts";
 
 const taskDefaults = struct<{ logDriver?: { name?: string; options?: Record<string, string> } }>(
   "swarm.TaskDefaults",
@@ -115,25 +114,4 @@ export function encodeCluster(cluster: Cluster) {
     SubnetSize: cluster.subnetSize,
     DataPathPort: cluster.dataPathPort,
   };
-}
-
-export interface TlsInfo {
-  readonly TrustRoot?: string;
-  readonly CertIssuerSubject?: string;
-  readonly CertIssuerPublicKey?: string;
-}
-
-/** The cluster's trust root, as nodes and the cluster show it; empty where there is none. */
-export function encodeTlsInfo(rootCertificate: string): TlsInfo {
-  if (rootCertificate === "") return {};
-  const certificate = new X509Certificate(rootCertificate);
-  return {
-    TrustRoot: rootCertificate,
-    CertIssuerSubject: base64(certificate.subjectName.toArrayBuffer()),
-    CertIssuerPublicKey: base64(certificate.publicKey.rawData),
-  };
-}
-
-function base64(bytes: ArrayBuffer): string {
-  return Buffer.from(bytes).toString("base64");
 }

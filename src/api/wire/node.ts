@@ -6,7 +6,7 @@ import {
   type NodeDescription,
   type NodeSpec,
 } from "../../cluster/objects.ts";
-import type { TlsInfo } from "./cluster.ts";
+
 import { encodeMeta } from "./meta.ts";
 import {
   type Codec,
@@ -19,6 +19,7 @@ import {
   unlessEmpty,
 } from "./schema.ts";
 import { resources } from "./service.ts";
+import type { TlsInfo } from "./trust-root.ts";
 
 export const nodeSpec: Codec<NodeSpec> = struct<NodeSpec>("swarm.NodeSpec", {
   name: unlessEmpty("Name", text),
