@@ -133,10 +133,9 @@ export class MeshApplier implements Startable {
     this.#live = liveAddresses(view);
     this.#components.onReachable();
     this.#appliedRevision = view.revision;
-    if (this.#owesConfirmation && mesh === this.#mesh) {
-      this.#owesConfirmation = false;
-      this.#components.onApplied(view.revision);
-    }
+    // One that came meanwhile is confirmed by the next pass; what waits for this one need not wait for that.
+    if (this.#owesConfirmation) this.#components.onApplied(view.revision);
+    if (mesh === this.#mesh) this.#owesConfirmation = false;
     return true;
   }
 

@@ -4,8 +4,12 @@
  */
 import type { TaskID } from "../base/ids.ts";
 
-/** At the bound the task is stopped all the same: a node that does not confirm cannot hold an operation for ever. */
-export const HOLD_MS_MAX = 5_000;
+/**
+ * At the bound the task is stopped all the same: a node that does not confirm cannot hold an operation for ever.
+ * One that cannot be reached is not waited for; this is for those that live and are slow, as on a host whose
+ * processors are all taken, where stopping early would cost requests.
+ */
+export const HOLD_MS_MAX = 15_000;
 
 export interface Hold {
   /** The first endpoint revision that leaves the task out of the live endpoints. */

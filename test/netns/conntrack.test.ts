@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { describe, it } from "node:test";
+import type { Forget } from "../../src/datapath/conntrack/forget.ts";
 import { whyNot } from "./datapath/lab.ts";
 
 const NETLINK = new URL("../../src/datapath/conntrack/netlink.ts", import.meta.url).pathname;
 
-/** In a namespace of its own: makes flows, forgets, and prints what is left. */
+/** In a namespace of its own: makes flows, forgets one list after the other, and prints what is left after each. */
 const PROGRAM = `
 import { execFileSync } from "node:child_process";
 import { openConntrackSocket } from ${JSON.stringify(NETLINK)};
@@ -27,25 +28,36 @@ const left = () => [...run("conntrack", "-L").matchAll(/src=198\\.51\\.100\\.(\\
 const conntrack = await openConntrackSocket();
 const told = [left()];
 for (const forget of JSON.parse(process.argv[1])) {
-  await conntrack.forget([forget]);
+  await conntrack.forget(forget);
   told.push(left());
 }
 await conntrack.close();
 console.log(JSON.stringify(told));
 `;
 
+function leftAfter(lists: readonly (readonly Forget[])[]): unknown {
+  const argv = ["-n", process.execPath, "--input-type=module", "-e", PROGRAM];
+  const said = execFileSync("unshare", [...argv, JSON.stringify(lists)], { encoding: "utf8" });
+  return JSON.parse(said);
+}
+
 describe("conntrack in process", { skip: whyNot() }, () => {
   it("forgets what it is told and nothing else", () => {
-    const forget = [
-      { kind: "udp-to", address: "10.255.0.9" },
-      { kind: "half-open-to", address: "10.255.0.9" },
-      { kind: "unled-udp", port: 53 },
-      { kind: "all-to", address: "10.255.0.9" },
-      { kind: "all-to", address: "10.255.0.77" },
-    ];
-    const argv = ["-n", process.execPath, "--input-type=module", "-e", PROGRAM];
-    const said = execFileSync("unshare", [...argv, JSON.stringify(forget)], { encoding: "utf8" });
+    const left = leftAfter([
+      [{ kind: "udp-to", address: "10.255.0.9" }],
+      [{ kind: "half-open-to", address: "10.255.0.9" }],
+      [{ kind: "unled-udp", port: 53 }],
+      [{ kind: "all-to", address: "10.255.0.9" }],
+      [{ kind: "all-to", address: "10.255.0.77" }],
+    ]);
     // By the last figure of the client's address. A flow with NAT is not "unled": 198.51.100.2 stays.
-    assert.deepEqual(JSON.parse(said), ["1234567", "234567", "24567", "2457", "257", "257"]);
+    assert.deepEqual(left, ["1234567", "234567", "24567", "2457", "257", "257"]);
+  });
+
+  it("forgets many things at once, more than go to the kernel in one call", () => {
+    const nobody = Array.from({ length: 70 }, (_, n) => `10.255.1.${n}`);
+    const addresses = ["10.255.0.9", ...nobody, "10.255.0.8"];
+    const left = leftAfter([addresses.map((address) => ({ kind: "all-to", address }))]);
+    assert.deepEqual(left, ["1234567", "67"]);
   });
 });

@@ -1,5 +1,5 @@
 /**
- * Conntrack by the kernel's own interface, in process: one message for each thing to forget. The `conntrack` tool
+ * Conntrack by the kernel's own interface, in process: one message for each thing to forget, many to a call. The `conntrack` tool
  * copies the whole table out for each look, which with some ten thousand connections took seconds on a busy host.
  */
 import koffi from "koffi";
@@ -13,7 +13,12 @@ const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NETLINK_NETFILTER = 12;
 const ANSWER_BYTES_MAX = 4_096;
 /** An answer is there when its request has been sent; more than this of others' would be a fault. */
-const ANSWERS_MAX = 8;
+const STRANGE_ANSWERS_MAX = 8;
+/**
+ * So many go to the kernel at once, whose answers must all fit into the socket's buffer. Each call gives the
+ * processor away, and on a busy host gets it back only after everybody else's turn.
+ */
+const DELETIONS_MAX = 32;
 
 type Call = (...args: unknown[]) => number;
 
@@ -52,9 +57,7 @@ class ConntrackSocket implements Conntrack {
   }
 
   async forget(forget: readonly Forget[]): Promise<void> {
-    const turn = this.#last.then(async () => {
-      for (const one of forget) await this.#forgetOne(one);
-    });
+    const turn = this.#last.then(() => this.#forgetAll(forget));
     this.#last = turn.catch(() => {});
     await turn;
   }
@@ -64,28 +67,45 @@ class ConntrackSocket implements Conntrack {
     this.#library.close(this.#fd);
   }
 
-  async #forgetOne(forget: Forget): Promise<void> {
-    this.#sequence += 1;
-    const message = deletionMessage(forget, this.#sequence);
+  async #forgetAll(forget: readonly Forget[]): Promise<void> {
+    for (let done = 0; done < forget.length; done += DELETIONS_MAX) {
+      await this.#forgetTogether(forget.slice(done, done + DELETIONS_MAX));
+    }
+  }
+
+  /** The kernel takes one message after the other out of one buffer, and answers each. */
+  async #forgetTogether(forget: readonly Forget[]): Promise<void> {
+    const first = this.#sequence + 1;
+    this.#sequence += forget.length;
+    const messages = Buffer.concat(forget.map((one, n) => deletionMessage(one, first + n)));
     const sent = await new Promise<number>((resolve, reject) => {
       // The kernel does all of the work within this call: off the event loop.
       this.#library.send.async(
-        ...[this.#fd, message, message.length, 0],
+        ...[this.#fd, messages, messages.length, 0],
         (error: Error | null, result: number) => (error === null ? resolve(result) : reject(error)),
       );
     });
-    if (sent !== message.length) throw new SystemError("a netlink message was not taken");
-    const errno = this.#answer();
-    if (errno !== 0) throw new SystemError(`conntrack refuses to forget: errno ${errno}`);
+    if (sent !== messages.length) throw new SystemError("netlink messages were not taken");
+    const errno = this.#answers(first).find((each) => each !== 0);
+    if (errno !== undefined) throw new SystemError(`conntrack refuses to forget: errno ${errno}`);
   }
 
-  #answer(): number {
+  /** What the kernel said to each message from the first on; 0 for done. */
+  #answers(first: number): readonly number[] {
+    const answers: number[] = [];
+    for (let sequence = first; sequence <= this.#sequence; sequence++) {
+      answers.push(this.#answer(sequence));
+    }
+    return answers;
+  }
+
+  #answer(sequence: number): number {
     const MSG_DONTWAIT = 0x40;
-    for (let read = 0; read < ANSWERS_MAX; read++) {
+    for (let read = 0; read < STRANGE_ANSWERS_MAX; read++) {
       const answer = Buffer.alloc(ANSWER_BYTES_MAX);
       const length = this.#library.recv(this.#fd, answer, answer.length, MSG_DONTWAIT);
       if (length < 0) throw new SystemError(`no answer from conntrack: errno ${koffi.errno()}`);
-      const errno = errnoOf(answer.subarray(0, length), this.#sequence);
+      const errno = errnoOf(answer.subarray(0, length), sequence);
       if (errno !== undefined) return errno;
     }
     throw new SystemError("conntrack answers others only");
