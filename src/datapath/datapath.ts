@@ -268,6 +268,7 @@ export class Datapath {
       await this.#commit(changing);
       await this.#forget(changing.forget);
       await executeRemovals(this.#run, changing.removals);
+      await this.#wake(changing);
     } finally {
       this.#executing -= 1;
       this.#changedAt = this.#clock.monotonic();
@@ -284,6 +285,18 @@ export class Datapath {
       await this.#conntrack.forget(forget);
     } catch (error) {
       this.#log.warn("could not forget connections", { error });
+    }
+  }
+
+  /** Last, when what clients then ask finds no way any more. Who is not woken finds out later. */
+  async #wake({ forget }: Plan): Promise<void> {
+    const gone = forget.flatMap((one) => (one.kind === "half-open-to" ? [one.address] : []));
+    if (gone.length === 0) return;
+    try {
+      const clients = await this.#conntrack.wake(gone);
+      if (clients > 0) this.#log.info("clients of tasks that are gone are told", { clients });
+    } catch (error) {
+      this.#log.warn("clients of tasks that are gone are not told", { error });
     }
   }
 

@@ -8,6 +8,7 @@ import type { Ways } from "./mesh.ts";
 import { endpointsByAddress } from "./mesh.ts";
 import {
   LINK,
+  NOWHERE,
   overlayMAC,
   REPLY_NEXT_HOP,
   REPLY_NEXT_HOP_MAC,
@@ -71,6 +72,8 @@ function routes(view: MeshView, ways: Ways): Map<string, Route> {
     if (way?.kind !== "local") continue;
     made.push({ table: "main", destination: address, device: way.link, via: address });
   }
+  // A host without a default route would drop what is meant for a task that is gone before any rule sees it.
+  made.push({ table: "main", destination: view.subnet, device: NOWHERE });
   made.push({
     table: `${REPLY_TABLE}`,
     destination: "default",

@@ -223,6 +223,8 @@ function guardOutput(view: MeshView): string[] {
     // A packet that leaves by the link it came by is no detour here: it was led there.
     "icmp type redirect jump no_detour",
     `ip daddr ${view.subnet} ${leavesMesh()} oifname != "lo" jump gone`,
+    // What this host's own processes send to a published port still seems to leave by lo; endpoints are in the set.
+    `oifname "lo" ct status dnat ip daddr ${view.subnet} ip daddr . ip daddr != @hairpin jump gone`,
   ];
 }
 

@@ -12,6 +12,8 @@ export const TASK_GATEWAY = "169.254.1.1";
 
 /** Routes and rules of Weft's carry this protocol number (free in /etc/iproute2/rt_protos), and are found again by it. */
 export const ROUTE_PROTOCOL = 147;
+/** Where addresses of the mesh lead that are no task's: the rules answer for them on the way. */
+export const NOWHERE = "lo";
 /** The routing table with the one route that sends replies back through the node they came by. */
 export const REPLY_TABLE = 9338;
 /** Before the main table and other programs' rules; the rule concerns nothing but Weft's own mark on packets of tasks. */

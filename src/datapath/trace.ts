@@ -7,7 +7,7 @@ import type { KernelState } from "./desired.ts";
 import type { Route } from "./ip/state.ts";
 import { LINK, overlayMAC, TASK_LINK_PREFIX } from "./names.ts";
 import type { Hook, Packet, Surroundings, Verdict } from "./nft/interpret.ts";
-import { runHook } from "./nft/interpret.ts";
+import { isWithin, runHook } from "./nft/interpret.ts";
 import type { MeshNode, MeshProtocol } from "./view.ts";
 
 export interface TracedHost {
@@ -225,5 +225,12 @@ function routeOf(host: TracedHost, packet: Packet): Route | undefined {
   for (const { mark, mask, table } of rules.values()) {
     if ((packet.mark & mask) === mark) return routes.get(`${table} default`);
   }
-  return routes.get(`main ${packet.destination}`);
+  return routes.get(`main ${packet.destination}`) ?? subnetRoute(routes.values(), packet);
+}
+
+/** Of Weft's routes one is for all of the mesh's addresses. */
+function subnetRoute(routes: Iterable<Route>, { destination }: Packet): Route | undefined {
+  return [...routes].find(
+    (route) => route.table === "main" && isWithin(destination, route.destination),
+  );
 }

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 /** A default route, or one of the two halves of all addresses that VPNs set beside it: they lead everywhere and take nothing. */
 const DEFAULT_PREFIX_MAX = 1;
 
-/** CIDRs of the main table, the default route left out, Weft's own devices too. */
+/** CIDRs of the main table, the default route left out, Weft's own devices and lo too. */
 export function readHostRoutes(): string[] {
   return parseRouteTable(readFileSync("/proc/net/route", "utf8"));
 }
@@ -20,7 +20,7 @@ export function parseRouteTable(table: string): string[] {
       const prefix = bytesOf(mask)
         .map((byte) => byte.toString(2).replaceAll("0", "").length)
         .reduce((sum, bits) => sum + bits, 0);
-      if (prefix <= DEFAULT_PREFIX_MAX || /^(weft|wv)/.test(device)) return [];
+      if (prefix <= DEFAULT_PREFIX_MAX || /^(weft|wv|lo$)/.test(device)) return [];
       return [`${bytesOf(destination).join(".")}/${prefix}`];
     });
 }

@@ -15,6 +15,7 @@ const LOCAL = 8080;
 const REMOTE = 8081;
 const MOVING = 8082;
 const DEAF = 8083;
+const DOOMED = 8085;
 /** Where no task listens. */
 const CLOSED_PORT = 99;
 const LATE_PORT = 81;
@@ -95,6 +96,29 @@ describe("a connection through the mesh", { skip: whyNot() }, () => {
       const tookMs = performance.now() - startedAt;
       assert(tookMs > RETRANSMIT_MS * 0.9 && tookMs < RETRANSMIT_MS * 3, `after ${tookMs} ms`);
     }
+  });
+
+  it("to a host that died is reset as soon as that is known, though nothing is said on it", async () => {
+    mesh.publish(DOOMED, ["c3"]);
+    await mesh.apply();
+    const entry = lab.host("h1");
+    const clients = [
+      { place: client, address: H1 },
+      { place: entry.place, address: H1 },
+      { place: entry.place, address: "127.0.0.1" },
+      { place: lab.host("h2").place, address: H1 },
+    ];
+    const ends = await Promise.all(
+      clients.map(async ({ place, address }, index) => {
+        const name = `doomed ${index}`;
+        await place.call({ call: "open", name, protocol: "tcp", address, port: DOOMED });
+        return { ended: place.call({ call: "ended", name }) };
+      }),
+    );
+    await lab.host("h3").run("ip", "link", "set", "eth0", "down");
+    mesh.publish(DOOMED, []);
+    await mesh.apply();
+    for (const { ended } of ends) assert.equal(await ended, "ECONNRESET");
   });
 
   it("is audited without finding what packets have put into the sets", async () => {

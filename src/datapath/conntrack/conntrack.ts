@@ -11,6 +11,11 @@ import { deletionsOf, listingsOf } from "./forget.ts";
 export interface Conntrack {
   /** Forgets all of it; resolves when the kernel has. */
   forget(forget: readonly Forget[]): Promise<void>;
+  /**
+   * Has the clients of TCP connections to these tasks, which are gone, ask whether their connection is still there:
+   * the rules' answer is a reset. Without it each finds out with what it sends next. Resolves with how many.
+   */
+  wake(addresses: readonly string[]): Promise<number>;
   close(): Promise<void>;
 }
 

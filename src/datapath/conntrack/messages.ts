@@ -1,15 +1,19 @@
 /**
- * Deletions as ctnetlink takes them: the kernel itself walks its table and deletes what matches, so nothing is
- * copied out. Constants are of linux/netfilter/nfnetlink_conntrack.h and nf_conntrack_common.h.
+ * Deletions and lists as ctnetlink takes them: the kernel itself walks its table and deletes what matches, so nothing
+ * is copied out, or lists what matches and nothing else. Constants are of linux/netfilter/nfnetlink_conntrack.h and nf_conntrack_common.h.
  */
 import { endianness } from "node:os";
 import { unreachable } from "../../base/assert.ts";
 import type { Forget } from "./forget.ts";
 
 const NFNL_SUBSYS_CTNETLINK = 1;
+const IPCTNL_MSG_CT_GET = 1;
 const IPCTNL_MSG_CT_DELETE = 2;
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
 const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
+const NLM_F_DUMP = 0x300;
 const NLA_F_NESTED = 0x8000;
 const AF_INET = 2;
 const IPPROTO_TCP = 6;
@@ -18,13 +22,18 @@ const IPPROTO_UDP = 17;
 const CTA_TUPLE_ORIG = 1;
 const CTA_TUPLE_REPLY = 2;
 const CTA_STATUS = 3;
+const CTA_PROTOINFO = 4;
 const CTA_FILTER = 25;
 const CTA_STATUS_MASK = 26;
 const CTA_TUPLE_IP = 1;
 const CTA_TUPLE_PROTO = 2;
 const CTA_IP_V4_SRC = 1;
+const CTA_IP_V4_DST = 2;
 const CTA_PROTO_NUM = 1;
+const CTA_PROTO_SRC_PORT = 2;
 const CTA_PROTO_DST_PORT = 3;
+const CTA_PROTOINFO_TCP = 1;
+const CTA_PROTOINFO_TCP_STATE = 1;
 const CTA_FILTER_ORIG_FLAGS = 1;
 const CTA_FILTER_REPLY_FLAGS = 2;
 /** What of a tuple is compared. */
@@ -35,24 +44,108 @@ const BY_DESTINATION_PORT = 1 << 5;
 const IPS_SEEN_REPLY = 1 << 1;
 const IPS_DST_NAT = 1 << 5;
 
+/** ESTABLISHED, FIN_WAIT, CLOSE_WAIT and LAST_ACK of enum tcp_conntrack: somebody still waits. */
+const OPEN_STATES = new Set([3, 4, 5, 6]);
+
 const HEADER_BYTES = 16;
+/** struct nfgenmsg. */
+const FAMILY_BYTES = 4;
 const ALIGNMENT = 4;
 const LITTLE_ENDIAN = endianness() === "LE";
 
 /** A netlink message that deletes it all; acknowledged with the sequence number. */
 export function deletionMessage(forget: Forget, sequence: number): Buffer {
-  const body = Buffer.concat([Buffer.from([AF_INET, 0, 0, 0]), ...attributesOf(forget)]);
+  return message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, sequence, attributesOf(forget));
+}
+
+/** A netlink message that lists the TCP connections that this node has led to the address, and that were answered. */
+export function listMessage(address: string, sequence: number): Buffer {
+  return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, sequence, [
+    ...repliesFrom(address, [u8(CTA_PROTO_NUM, IPPROTO_TCP)]),
+    ...status(IPS_DST_NAT | IPS_SEEN_REPLY, IPS_DST_NAT | IPS_SEEN_REPLY),
+  ]);
+}
+
+function message(
+  type: number,
+  flags: number,
+  sequence: number,
+  attributes: readonly Buffer[],
+): Buffer {
+  const body = Buffer.concat([Buffer.from([AF_INET, 0, 0, 0]), ...attributes]);
   const header = Buffer.alloc(HEADER_BYTES);
   writeU32(header, HEADER_BYTES + body.length, 0);
-  writeU16(header, (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE, 4);
-  writeU16(header, NLM_F_REQUEST | NLM_F_ACK, 6);
+  writeU16(header, (NFNL_SUBSYS_CTNETLINK << 8) | type, 4);
+  writeU16(header, NLM_F_REQUEST | flags, 6);
   writeU32(header, sequence, 8);
   return Buffer.concat([header, body]);
 }
 
+/** A TCP connection as its client sees it. */
+export interface Connection {
+  readonly client: Endpoint;
+  readonly server: Endpoint;
+}
+
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What one answer to a list says, of the list with this sequence number. */
+export interface ListPart {
+  readonly connections: readonly Connection[];
+  readonly isLast: boolean;
+}
+
+/** A list that the kernel refuses is an empty one. */
+export function listPartOf(answer: Buffer, sequence: number): ListPart {
+  const connections: Connection[] = [];
+  let isLast = false;
+  for (let at = 0; at + HEADER_BYTES <= answer.length; ) {
+    const length = readU32(answer, at);
+    const one = answer.subarray(at, at + length);
+    if (length < HEADER_BYTES || one.length < length) break;
+    at += Math.ceil(length / ALIGNMENT) * ALIGNMENT;
+    if (readU32(one, 8) !== sequence) continue;
+    const type = readU16(one, 4);
+    if (type === NLMSG_DONE || type === NLMSG_ERROR) isLast = true;
+    else connections.push(...openConnection(one.subarray(HEADER_BYTES + FAMILY_BYTES)));
+  }
+  return { connections, isLast };
+}
+
+function openConnection(attributes: Buffer): Connection[] {
+  const flow = decodeAttributes(attributes);
+  const tuple = decodeAttributes(flow.get(CTA_TUPLE_ORIG));
+  const ip = decodeAttributes(tuple.get(CTA_TUPLE_IP));
+  const ports = decodeAttributes(tuple.get(CTA_TUPLE_PROTO));
+  const tcp = decodeAttributes(decodeAttributes(flow.get(CTA_PROTOINFO)).get(CTA_PROTOINFO_TCP));
+  const [from, to] = [ip.get(CTA_IP_V4_SRC), ip.get(CTA_IP_V4_DST)];
+  const [fromPort, toPort] = [ports.get(CTA_PROTO_SRC_PORT), ports.get(CTA_PROTO_DST_PORT)];
+  const state = tcp.get(CTA_PROTOINFO_TCP_STATE)?.[0] ?? 0;
+  if (!from || !to || !fromPort || !toPort || !OPEN_STATES.has(state)) return [];
+  return [
+    {
+      client: { address: from.join("."), port: fromPort.readUInt16BE() },
+      server: { address: to.join("."), port: toPort.readUInt16BE() },
+    },
+  ];
+}
+
+function decodeAttributes(from: Buffer | undefined): Map<number, Buffer> {
+  const found = new Map<number, Buffer>();
+  for (let at = 0; from !== undefined && at + 4 <= from.length; ) {
+    const length = readU16(from, at);
+    if (length < 4) break;
+    found.set(readU16(from, at + 2) & ~NLA_F_NESTED, from.subarray(at + 4, at + length));
+    at += Math.ceil(length / ALIGNMENT) * ALIGNMENT;
+  }
+  return found;
+}
+
 /** 0, or the errno with which the kernel refused the message with this sequence number; undefined for another's. */
 export function errnoOf(answer: Buffer, sequence: number): number | undefined {
-  const NLMSG_ERROR = 2;
   if (answer.length < HEADER_BYTES + 4 || readU16(answer, 4) !== NLMSG_ERROR) return undefined;
   if (readU32(answer, 8) !== sequence) return undefined;
   return -(LITTLE_ENDIAN ? answer.readInt32LE(HEADER_BYTES) : answer.readInt32BE(HEADER_BYTES));

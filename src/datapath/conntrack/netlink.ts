@@ -6,12 +6,21 @@ import koffi from "koffi";
 import { SystemError } from "../../base/errors.ts";
 import type { Conntrack } from "./conntrack.ts";
 import type { Forget } from "./forget.ts";
-import { deletionMessage, errnoOf } from "./messages.ts";
+import { type Connection, deletionMessage, errnoOf, listMessage, listPartOf } from "./messages.ts";
+import { questionOf } from "./question.ts";
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NETLINK_NETFILTER = 12;
+const AF_INET = 2;
+const IPPROTO_RAW = 255;
+const MSG_DONTWAIT = 0x40;
+const SOCKADDR_IN_BYTES = 16;
 const ANSWER_BYTES_MAX = 4_096;
+/** The kernel fills what it is given, up to this. */
+const LIST_BYTES = 32_768;
+/** Clients woken at once; the others find out with what they send next. */
+const WAKE_MAX = 10_000;
 /** An answer is there when its request has been sent; more than this of others' would be a fault. */
 const STRANGE_ANSWERS_MAX = 8;
 /**
@@ -21,12 +30,14 @@ const STRANGE_ANSWERS_MAX = 8;
 const DELETIONS_MAX = 32;
 
 type Call = (...args: unknown[]) => number;
+type AsyncCall = Call & { async(...args: unknown[]): void };
 
 interface Library {
   readonly socket: Call;
   readonly close: Call;
-  readonly send: Call & { async(...args: unknown[]): void };
-  readonly recv: Call;
+  readonly send: AsyncCall;
+  readonly sendto: Call;
+  readonly recv: AsyncCall;
 }
 
 /** Throws where the library or the kernel cannot: deleting by a filter came with Linux 6.3. */
@@ -57,14 +68,65 @@ class ConntrackSocket implements Conntrack {
   }
 
   async forget(forget: readonly Forget[]): Promise<void> {
-    const turn = this.#last.then(() => this.#forgetAll(forget));
-    this.#last = turn.catch(() => {});
-    await turn;
+    await this.#exclusively(() => this.#forgetAll(forget));
+  }
+
+  async wake(addresses: readonly string[]): Promise<number> {
+    const connections: Connection[] = [];
+    await this.#exclusively(async () => {
+      for (const address of addresses) connections.push(...(await this.#list(address)));
+    });
+    if (connections.length > 0) this.#ask(connections.slice(0, WAKE_MAX));
+    return Math.min(connections.length, WAKE_MAX);
   }
 
   async close(): Promise<void> {
     await this.#last;
     this.#library.close(this.#fd);
+  }
+
+  /** One request at a time: its answers are the next to come. */
+  async #exclusively(work: () => Promise<void>): Promise<void> {
+    const turn = this.#last.then(work);
+    this.#last = turn.catch(() => {});
+    await turn;
+  }
+
+  async #list(address: string): Promise<readonly Connection[]> {
+    this.#sequence += 1;
+    await this.#send(listMessage(address, this.#sequence));
+    const connections: Connection[] = [];
+    for (;;) {
+      const answer = Buffer.alloc(LIST_BYTES);
+      // With each call the kernel walks on through its table: off the event loop.
+      const length = await called(this.#library.recv, this.#fd, answer, LIST_BYTES, MSG_DONTWAIT);
+      if (length < 0) throw new SystemError("conntrack does not list its connections to the end");
+      const part = listPartOf(answer.subarray(0, length), this.#sequence);
+      // What is beyond the bound is still read, or the next answer would be of this list.
+      if (connections.length < WAKE_MAX) connections.push(...part.connections);
+      if (part.isLast) return connections;
+    }
+  }
+
+  /** A packet that is not taken is one client that is not woken. */
+  #ask(connections: readonly Connection[]): void {
+    const { socket, sendto, close } = this.#library;
+    const fd = socket(AF_INET, SOCK_RAW_CLOEXEC, IPPROTO_RAW);
+    if (fd < 0) throw new SystemError(`no raw socket: errno ${koffi.errno()}`);
+    try {
+      for (const connection of connections) {
+        const { packet, to } = questionOf(connection);
+        sendto(fd, packet, packet.length, MSG_DONTWAIT, to, SOCKADDR_IN_BYTES);
+      }
+    } finally {
+      close(fd);
+    }
+  }
+
+  async #send(messages: Buffer): Promise<void> {
+    // The kernel does all of the work of deletions within this call: off the event loop.
+    const sent = await called(this.#library.send, this.#fd, messages, messages.length, 0);
+    if (sent !== messages.length) throw new SystemError("netlink messages were not taken");
   }
 
   async #forgetAll(forget: readonly Forget[]): Promise<void> {
@@ -78,14 +140,7 @@ class ConntrackSocket implements Conntrack {
     const first = this.#sequence + 1;
     this.#sequence += forget.length;
     const messages = Buffer.concat(forget.map((one, n) => deletionMessage(one, first + n)));
-    const sent = await new Promise<number>((resolve, reject) => {
-      // The kernel does all of the work within this call: off the event loop.
-      this.#library.send.async(
-        ...[this.#fd, messages, messages.length, 0],
-        (error: Error | null, result: number) => (error === null ? resolve(result) : reject(error)),
-      );
-    });
-    if (sent !== messages.length) throw new SystemError("netlink messages were not taken");
+    await this.#send(messages);
     const errno = this.#answers(first).find((each) => each !== 0);
     if (errno !== undefined) throw new SystemError(`conntrack refuses to forget: errno ${errno}`);
   }
@@ -100,7 +155,6 @@ class ConntrackSocket implements Conntrack {
   }
 
   #answer(sequence: number): number {
-    const MSG_DONTWAIT = 0x40;
     for (let read = 0; read < STRANGE_ANSWERS_MAX; read++) {
       const answer = Buffer.alloc(ANSWER_BYTES_MAX);
       const length = this.#library.recv(this.#fd, answer, answer.length, MSG_DONTWAIT);
@@ -112,12 +166,23 @@ class ConntrackSocket implements Conntrack {
   }
 }
 
+function called(call: AsyncCall, ...args: unknown[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    call.async(...args, (error: Error | null, result: number) =>
+      error === null ? resolve(result) : reject(error),
+    );
+  });
+}
+
 function load(): Library {
   const library = koffi.load("libc.so.6");
   return {
     socket: library.func("int socket(int domain, int type, int protocol)"),
     close: library.func("int close(int fd)"),
     send: library.func("long send(int fd, const uint8_t *buf, size_t len, int flags)"),
+    sendto: library.func(
+      "long sendto(int fd, const uint8_t *buf, size_t len, int flags, const uint8_t *to, uint32_t tolen)",
+    ),
     recv: library.func("long recv(int fd, _Out_ uint8_t *buf, size_t len, int flags)"),
   };
 }

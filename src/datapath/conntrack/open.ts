@@ -15,5 +15,10 @@ export async function openConntrack(log: Logger, run: RunTool): Promise<Conntrac
 }
 
 export function conntrackTool(run: RunTool): Conntrack {
-  return { forget: (forget) => forgetConnections(run, forget), close: async () => {} };
+  return {
+    forget: (forget) => forgetConnections(run, forget),
+    // Only who can send any packet can do it.
+    wake: async () => 0,
+    close: async () => {},
+  };
 }

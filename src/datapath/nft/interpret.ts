@@ -120,6 +120,11 @@ const STATEMENTS: readonly Statement[] = [
       matches(has(table, set, `${packet.source} . ${packet.destination}`)),
   ],
   [
+    /^ip daddr \. ip daddr != @(\w+)/,
+    ({ table, packet: { destination } }, [set]) =>
+      matches(!has(table, set, `${destination} . ${destination}`)),
+  ],
+  [
     /^ip ([sd])addr ([\d./]+)/,
     ({ packet }, [which, cidr = ""]) =>
       matches(isWithin(which === "s" ? packet.source : packet.destination, cidr)),
@@ -262,7 +267,8 @@ function lookUp(table: Table, set: string | undefined, key: string): string | un
   return found.elements.get(key);
 }
 
-function isWithin(address: string, cidr: string): boolean {
+/** Whether the address is in the network, or is it. */
+export function isWithin(address: string, cidr: string): boolean {
   const [network = "", length = "32"] = cidr.split("/");
   const shift = 32 - Number(length);
   return bitsOf(address) >> BigInt(shift) === bitsOf(network) >> BigInt(shift);

@@ -30,6 +30,8 @@ export type AgentCall =
   | { readonly call: "hold"; readonly ports: readonly string[] }
   | ({ readonly call: "open"; readonly name: string } & Ask)
   | { readonly call: "say"; readonly name: string }
+  /** How a kept connection ends, without saying anything on it: the error's code, or "closed". */
+  | { readonly call: "ended"; readonly name: string }
   /** Sends a payload of this many bytes and reads as many back. */
   | ({ readonly call: "echo"; readonly bytes: number } & Ask)
   /** How many datagrams have been served here. */
@@ -40,6 +42,8 @@ export type AgentCall =
   | { readonly call: "endLoad" };
 
 const DEFAULT_DEADLINE_MS = 2_000;
+/** How long a connection is waited for that is to end by itself. */
+const ENDED_MS_MAX = 20_000;
 /** A first byte of the payload that is to come back whole. */
 const ECHO = 0x21;
 const kept = new Map<string, Socket>();
@@ -81,6 +85,8 @@ async function perform(request: AgentCall): Promise<unknown> {
       return await say(request.name);
     case "say":
       return await say(request.name);
+    case "ended":
+      return await ended(request.name);
     case "echo":
       return await echo(request);
     case "served":
@@ -131,6 +137,17 @@ async function say(name: string): Promise<string> {
   const socket = kept.get(name);
   if (socket === undefined) throw new Error(`no connection ${name}`);
   return await exchange(socket);
+}
+
+function ended(name: string): Promise<string> {
+  const socket = kept.get(name);
+  if (socket === undefined) throw new Error(`no connection ${name}`);
+  return new Promise((resolve) => {
+    socket.setTimeout(ENDED_MS_MAX, () => resolve("still open"));
+    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    socket.once("close", () => resolve("closed"));
+    socket.resume();
+  });
 }
 
 function askUDP(ask: Ask): Promise<string> {
