@@ -14,42 +14,56 @@ import { spec } from "node:test/reporters";
 
 interface Suite {
   readonly pattern: string;
-  /** Files at a time: what uses the kernel or whole hosts has the machine to itself. */
-  readonly concurrency: number;
-  /** A test that runs longer is cancelled and failed. */
+  /** Suites of one pool run together, their files mixed: what waits for one host leaves the processors to another. */
+  readonly pool: "processes" | "hosts";
+  /** A file that runs longer is cancelled and failed. */
   readonly timeoutMs: number;
 }
 
 const SUITES: Readonly<Record<string, Suite>> = {
-  unit: {
-    pattern: "{src,bench}/**/*.test.ts",
-    concurrency: Math.max(1, availableParallelism() - 1),
-    timeoutMs: 60_000,
-  },
+  unit: { pattern: "{src,bench}/**/*.test.ts", pool: "processes", timeoutMs: 120_000 },
   /** Many seeds take long: `make sim` runs thousands. */
-  sim: { pattern: "test/sim/**/*.test.ts", concurrency: 1, timeoutMs: 3_600_000 },
-  netns: { pattern: "test/netns/**/*.test.ts", concurrency: 1, timeoutMs: 120_000 },
-  compat: { pattern: "test/compat/**/*.test.ts", concurrency: 1, timeoutMs: 600_000 },
-  e2e: { pattern: "test/e2e/**/*.test.ts", concurrency: 2, timeoutMs: 300_000 },
+  sim: { pattern: "test/sim/**/*.test.ts", pool: "processes", timeoutMs: 3_600_000 },
+  netns: { pattern: "test/netns/**/*.test.ts", pool: "hosts", timeoutMs: 300_000 },
+  e2e: { pattern: "test/e2e/**/*.test.ts", pool: "hosts", timeoutMs: 600_000 },
+  compat: { pattern: "test/compat/**/*.test.ts", pool: "hosts", timeoutMs: 600_000 },
 };
 
-interface Totals {
-  readonly suite: string;
-  readonly files: number;
+/** Files at a time. Tests on hosts wait more than they work, so one more than there are processors. */
+const AT_A_TIME: Readonly<Record<Suite["pool"], number>> = {
+  processes: availableParallelism(),
+  hosts: availableParallelism() + 1,
+};
+
+/** The longest begin first, so that nobody waits for one of them at the end. */
+const LONGEST_FIRST = [
+  "test/e2e/no-request-lost.test.ts",
+  "test/compat/compat.test.ts",
+  "test/e2e/beside.test.ts",
+  "test/e2e/survive.test.ts",
+  "test/e2e/publish.test.ts",
+];
+/** So many of the slowest files are named in the end. */
+const SLOWEST_SHOWN = 6;
+
+interface Counts {
   tests: number;
   passed: number;
   failed: number;
   cancelled: number;
   skipped: number;
-  readonly skips: Map<string, number>;
-  /** Files that passed only when they were run again. */
-  unsteady: readonly string[];
+  /** Of the suite's files, one after the other. */
   durationMs: number;
 }
 
-type Counts = Pick<Totals, "tests" | "passed" | "failed" | "cancelled" | "skipped">;
+interface Totals extends Counts {
+  readonly suite: string;
+  readonly skips: Map<string, number>;
+  /** Files that passed only when they were run again. */
+  unsteady: readonly string[];
+}
 
-const NOTHING: Counts = { tests: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0 };
+const NOTHING: Counts = { tests: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0, durationMs: 0 };
 
 /** More files than this are no accident: they are not run again. */
 const RERUN_FILES_MAX = 4;
@@ -60,47 +74,72 @@ if (names.length === 0 || unknown.length > 0) {
   process.stderr.write(`usage: node test/run.ts ${Object.keys(SUITES).join("|")}…\n`);
   process.exit(2);
 }
+const startedAt = performance.now();
 const results: Totals[] = [];
-for (const name of names) {
-  const suite = SUITES[name];
-  if (suite !== undefined) results.push(await runSuite(name, suite));
-}
-process.stdout.write(summary(results));
+const slowest = new Map<string, number>();
+for (const pool of ["processes", "hosts"] as const) results.push(...(await runPool(pool)));
+process.stdout.write(summary(results, performance.now() - startedAt));
 process.exitCode = results.some(({ failed, cancelled }) => failed + cancelled > 0) ? 1 : 0;
 
-async function runSuite(name: string, suite: Suite): Promise<Totals> {
-  const files = globSync(suite.pattern).sort();
-  const totals: Totals = {
-    suite: name,
-    files: files.length,
-    tests: 0,
-    passed: 0,
-    failed: 0,
-    cancelled: 0,
-    skipped: 0,
-    skips: new Map(),
+/** All suites of the pool that were asked for, as one run. */
+async function runPool(pool: Suite["pool"]): Promise<Totals[]> {
+  const wanted = Object.entries(SUITES).filter(
+    ([name, suite]) => suite.pool === pool && names.includes(name),
+  );
+  const totals = wanted.map(([suite]) => ({
+    suite,
+    ...NOTHING,
+    skips: new Map<string, number>(),
     unsteady: [],
-    durationMs: 0,
-  };
-  process.stdout.write(`\n── ${name}: ${files.length} files of ${suite.pattern}\n`);
-  if (files.length === 0) return totals;
-  const byFile = await runFiles(files, suite.concurrency, suite.timeoutMs, totals);
-  const failed = [...byFile].filter(([, counts]) => hasFailed(counts)).map(([file]) => file);
-  if (process.env["CI"] !== undefined && failed.length > 0 && failed.length <= RERUN_FILES_MAX) {
-    process.stdout.write(`\n── ${name}: once more, by themselves: ${failed.join(" ")}\n`);
-    const again = await runFiles(failed, 1, suite.timeoutMs, totals);
-    for (const [file, counts] of again) byFile.set(file, counts);
-    totals.unsteady = failed.filter((file) => {
-      const counts = again.get(file);
-      return counts !== undefined && !hasFailed(counts);
-    });
+  }));
+  const suiteOf = new Map<string, Totals>();
+  for (const [index, [, { pattern }]] of wanted.entries()) {
+    for (const file of globSync(pattern)) suiteOf.set(file, totals[index] as Totals);
   }
-  for (const counts of byFile.values()) {
-    for (const key of ["tests", "passed", "failed", "cancelled", "skipped"] as const) {
-      totals[key] += counts[key];
-    }
+  if (suiteOf.size === 0) return totals;
+  const timeoutMs = Math.max(...wanted.map(([, suite]) => suite.timeoutMs));
+  const files = inOrder([...suiteOf.keys()]);
+  const title = wanted.map(([name]) => name).join(", ");
+  process.stdout.write(`\n── ${title}: ${files.length} files, ${AT_A_TIME[pool]} at a time\n`);
+  const byFile = await runFiles(files, AT_A_TIME[pool], timeoutMs, suiteOf);
+  await runAgain(byFile, timeoutMs, suiteOf);
+  for (const [file, counts] of byFile) {
+    const suite = suiteOf.get(file);
+    if (suite !== undefined) add(suite, counts);
+    slowest.set(file, counts.durationMs);
   }
   return totals;
+}
+
+function inOrder(files: readonly string[]): readonly string[] {
+  const rest = files.filter((file) => !LONGEST_FIRST.includes(file)).sort();
+  return [...LONGEST_FIRST.filter((file) => files.includes(file)), ...rest];
+}
+
+/** In CI: what failed, one file after the other; the second word counts. */
+async function runAgain(
+  byFile: Map<string, Counts>,
+  timeoutMs: number,
+  suiteOf: ReadonlyMap<string, Totals>,
+): Promise<void> {
+  const failed = [...byFile].filter(([, counts]) => hasFailed(counts)).map(([file]) => file);
+  const isAccident = failed.length > 0 && failed.length <= RERUN_FILES_MAX;
+  if (process.env["CI"] === undefined || !isAccident) return;
+  process.stdout.write(`\n── once more, by themselves: ${failed.join(" ")}\n`);
+  for (const [file, counts] of await runFiles(failed, 1, timeoutMs, suiteOf)) {
+    byFile.set(file, counts);
+    const suite = suiteOf.get(file);
+    if (suite !== undefined && !hasFailed(counts)) suite.unsteady = [...suite.unsteady, file];
+  }
+}
+
+function add(totals: Counts, counts: Counts): void {
+  totals.tests += counts.tests;
+  totals.passed += counts.passed;
+  totals.failed += counts.failed;
+  totals.cancelled += counts.cancelled;
+  totals.skipped += counts.skipped;
+  totals.durationMs += counts.durationMs;
 }
 
 /** Runs the files to their end, printing as it goes; what each came to. */
@@ -108,19 +147,19 @@ async function runFiles(
   files: readonly string[],
   concurrency: number,
   timeout: number,
-  totals: Totals,
+  suiteOf: ReadonlyMap<string, Totals>,
 ): Promise<Map<string, Counts>> {
   const byFile = new Map<string, Counts>();
   const events = run({ files: [...files], concurrency, timeout });
-  events.on("test:pass", ({ skip }) => {
+  events.on("test:pass", ({ skip, file }) => {
     if (skip === undefined || skip === false) return;
     const reason = skip === true || skip === "" ? "no reason given" : skip;
-    totals.skips.set(reason, (totals.skips.get(reason) ?? 0) + 1);
+    const skips = suiteOf.get(relative(process.cwd(), file ?? ""))?.skips;
+    skips?.set(reason, (skips.get(reason) ?? 0) + 1);
   });
   events.on("test:summary", ({ file, counts, duration_ms: durationMs }) => {
     // The one without a file is that of all of them.
-    if (file === undefined) totals.durationMs += Math.round(durationMs);
-    else byFile.set(relative(process.cwd(), file), countsOf(counts));
+    if (file !== undefined) byFile.set(relative(process.cwd(), file), countsOf(counts, durationMs));
   });
   for await (const chunk of events.compose(spec)) process.stdout.write(String(chunk));
   // A file that ended without a word has failed.
@@ -129,15 +168,19 @@ async function runFiles(
   return byFile;
 }
 
-function countsOf(counts: {
-  readonly tests: number;
-  readonly passed: number;
-  readonly cancelled: number;
-  readonly skipped: number;
-  readonly todo: number;
-}): Counts {
+function countsOf(
+  counts: {
+    readonly tests: number;
+    readonly passed: number;
+    readonly cancelled: number;
+    readonly skipped: number;
+    readonly todo: number;
+  },
+  durationMs: number,
+): Counts {
   const { tests, passed, cancelled, skipped, todo } = counts;
-  return { tests, passed, cancelled, skipped, failed: tests - passed - skipped - todo - cancelled };
+  const failed = tests - passed - skipped - todo - cancelled;
+  return { tests, passed, cancelled, skipped, failed, durationMs };
 }
 
 function hasFailed({ failed, cancelled }: Counts): boolean {
@@ -145,9 +188,8 @@ function hasFailed({ failed, cancelled }: Counts): boolean {
 }
 
 /** A table of the suites, the skips, and last the totals as node's own runner prints them. */
-function summary(all: readonly Totals[]): string {
-  const sum = (key: "tests" | "passed" | "failed" | "cancelled" | "skipped" | "durationMs") =>
-    all.reduce((total, totals) => total + totals[key], 0);
+function summary(all: readonly Totals[], tookMs: number): string {
+  const sum = (key: keyof Counts) => all.reduce((total, totals) => total + totals[key], 0);
   const rows = all.map(({ suite, tests, passed, failed, cancelled, skipped, durationMs }) => {
     const cells = [tests, passed, failed + cancelled, skipped].map((n) => String(n).padStart(8));
     const seconds = (durationMs / 1_000).toFixed(1).padStart(9);
@@ -159,14 +201,18 @@ function summary(all: readonly Totals[]): string {
   const unsteady = all.flatMap(({ suite, unsteady: files }) =>
     files.map((file) => `UNSTEADY in ${suite}: ${file} failed, and passed when it was run again`),
   );
+  const slow = [...slowest]
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, SLOWEST_SHOWN)
+    .map(([file, ms]) => `${(ms / 1_000).toFixed(0).padStart(5)} s  ${file}`);
   const totals = [
     `ℹ tests ${sum("tests")}`,
     `ℹ pass ${sum("passed")}`,
     `ℹ fail ${sum("failed")}`,
     `ℹ cancelled ${sum("cancelled")}`,
     `ℹ skipped ${sum("skipped")}`,
-    `ℹ duration_ms ${sum("durationMs")}`,
+    `ℹ duration_ms ${Math.round(tookMs)}`,
   ];
   const head = `${"suite".padEnd(8)}   tests    pass    fail skipped     time`;
-  return `\n${[head, ...rows, ...skips, ...unsteady, "", ...totals].join("\n")}\n`;
+  return `\n${[head, ...rows, ...skips, ...unsteady, "", "slowest:", ...slow, "", ...totals].join("\n")}\n`;
 }
