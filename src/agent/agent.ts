@@ -19,6 +19,7 @@ import type {
   TaskAssignment,
   TaskLogMessage,
 } from "../dispatcher/assignment.ts";
+import type { OwnEndpoints } from "../gossip/endpoint-book.ts";
 import type { KeeperClient } from "../keeper/protocol.ts";
 import type { Runtime, RuntimeNetwork } from "../runtime/runtime.ts";
 import { DEFAULT_STOP_GRACE_MS, stopGraceMsOf } from "./container-config.ts";
@@ -26,6 +27,7 @@ import { KeeperLink } from "./keeper-link.ts";
 import { LinkWatch } from "./link-watch.ts";
 import { type AgentMemory, MemoryFile } from "./memory.ts";
 import { MeshApplier, type MeshDatapath } from "./mesh-applier.ts";
+import type { EndpointOverride } from "./mesh-view.ts";
 import { type Interfaces, NodeDescriber } from "./node-describer.ts";
 import { NodePorts } from "./node-ports.ts";
 import { removeTaskFiles, TaskFiles } from "./task-files.ts";
@@ -51,8 +53,21 @@ export interface AgentComponents {
   readonly interfaces?: () => Interfaces;
   /** Makes sure that a directory is in memory; the system's own way when absent. */
   readonly ensureInMemory?: (directory: string) => Promise<void>;
+  /** What the nodes tell each other; without it only managers know of others. */
+  readonly gossip?: AgentGossip;
   /** The sockets of a task's process; the system's own when absent. */
   readonly readSockets?: ReadTaskSockets;
+}
+
+/** What the agent tells the gossip, and hears from it. */
+export interface AgentGossip {
+  setMesh(mesh: MeshConfig): void;
+  /** This node's own endpoints that are not as managers have told. */
+  setOwn(own: OwnEndpoints): void;
+  /** What the nodes themselves say of tasks, whatever managers have told. */
+  overrides(): ReadonlyMap<string, EndpointOverride>;
+  /** Calls back whenever `overrides` has changed. */
+  onOverrides(callback: () => void): void;
 }
 
 export interface AgentInit {
@@ -80,9 +95,11 @@ export class Agent implements Startable, SessionHandler {
   readonly #logs: TaskLogs;
   readonly #files: TaskFiles;
   #fileRemovals = Promise.resolve();
+  #gone: readonly string[] = [];
   readonly #runtime: Runtime;
   readonly #datapath: MeshDatapath;
   readonly #clock: Clock;
+  readonly #gossip: AgentGossip | undefined;
   #reporter: SessionReporter | undefined;
   readonly #described = Promise.withResolvers<void>();
   #leaving = false;
@@ -96,6 +113,8 @@ export class Agent implements Startable, SessionHandler {
     this.#runtime = runtime;
     this.#datapath = datapath;
     this.#clock = clock;
+    const { gossip } = components;
+    this.#gossip = gossip;
     this.#link = new KeeperLink({
       keeper,
       ensureKeeper,
@@ -118,7 +137,11 @@ export class Agent implements Startable, SessionHandler {
       onApplied: (revision) => this.#reporter?.reportApplied(revision),
       onPortProblems: (problems) => this.#reporter?.reportPortProblems(problems),
       onReachable: () => this.#worker.markWaiting(),
+      ...(gossip === undefined
+        ? {}
+        : { overrides: () => gossip.overrides(), onGone: (taskIDs) => this.#onGone(taskIDs) }),
     });
+    gossip?.onOverrides(() => this.#applier.markDirty());
     this.#worker = new Worker({
       runtime,
       surroundings: this.#surroundings(),
@@ -161,7 +184,7 @@ export class Agent implements Startable, SessionHandler {
     const memory = await this.#memory.read();
     if (memory !== undefined) {
       this.#worker.remember(memory.tasks, memory.statuses);
-      if (memory.mesh !== undefined) this.#applier.setMesh(memory.mesh);
+      if (memory.mesh !== undefined) this.#setMesh(memory.mesh);
     }
     this.#link.start();
     this.#describer.start();
@@ -231,7 +254,7 @@ export class Agent implements Startable, SessionHandler {
 
   onMesh(mesh: MeshConfig): void {
     if (this.#leaving) return;
-    this.#applier.setMesh(mesh);
+    this.#setMesh(mesh);
     this.#worker.markWaiting();
     this.#memory.markDirty();
   }
@@ -259,6 +282,11 @@ export class Agent implements Startable, SessionHandler {
     await this.#applier.idle();
     await this.#memory.idle();
     await this.#fileRemovals;
+  }
+
+  #setMesh(mesh: MeshConfig): void {
+    this.#gossip?.setMesh(mesh);
+    this.#applier.setMesh(mesh);
   }
 
   #surroundings(): TaskSurroundings {
@@ -316,7 +344,20 @@ export class Agent implements Startable, SessionHandler {
     return network?.name === name ? network : undefined;
   }
 
+  #onGone(taskIDs: readonly string[]): void {
+    this.#gone = taskIDs;
+    this.#tellOwn();
+  }
+
+  #tellOwn(): void {
+    const draining = [...this.#worker.machines].flatMap(([taskID, { status }]) =>
+      status.state === "running" && status.unhealthy === true ? [taskID] : [],
+    );
+    this.#gossip?.setOwn({ gone: this.#gone, draining });
+  }
+
   #onStatus(taskID: string, status: TaskStatus): void {
+    this.#tellOwn();
     this.#memory.markDirty();
     this.#reporter?.reportStatus({ taskID, status });
   }

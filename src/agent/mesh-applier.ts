@@ -9,7 +9,7 @@ import type { KernelMesh } from "../datapath/inspect.ts";
 import type { MeshView } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
 import type { KeeperLink } from "./keeper-link.ts";
-import { meshPortsOf, meshView } from "./mesh-view.ts";
+import { type EndpointOverride, goneEndpoints, meshPortsOf, meshView } from "./mesh-view.ts";
 import type { NodePorts } from "./node-ports.ts";
 
 /** A pass that failed is tried again so soon: the keeper, or a table that somebody holds, is away for moments. */
@@ -36,6 +36,10 @@ export interface MeshApplierComponents {
   readonly onPortProblems: (problems: readonly PortProblem[]) => void;
   /** Local addresses that the kernel routes to have changed. */
   readonly onReachable: () => void;
+  /** What the nodes themselves say of tasks, whatever managers have told. */
+  readonly overrides?: () => ReadonlyMap<string, EndpointOverride>;
+  /** Tasks of this node that managers still tell as endpoints and that are none any more. */
+  readonly onGone?: (taskIDs: readonly string[]) => void;
 }
 
 export class MeshApplier implements Startable {
@@ -119,15 +123,18 @@ export class MeshApplier implements Startable {
 
   /** Whether there was a view to apply. */
   async #apply(mesh: MeshConfig): Promise<boolean> {
-    const { nodeID, link, ports, datapath } = this.#components;
+    const { nodeID, link, ports, datapath, overrides, onGone } = this.#components;
+    const endpoints = link.endpoints ?? [];
     const view = meshView({
       nodeID,
       mesh,
       hostPorts: ports.hostPorts(),
-      endpoints: link.endpoints ?? [],
+      endpoints,
       heldPorts: link.heldKeys(),
+      ...(overrides === undefined ? {} : { overrides: overrides() }),
     });
     if (view === undefined) return false;
+    onGone?.(goneEndpoints({ nodeID, mesh, endpoints }));
     await datapath.apply(view);
     this.#reachable = new Set(view.localLinks.map(({ address }) => address));
     this.#live = liveAddresses(view);

@@ -9,11 +9,18 @@ export interface MeshFacts {
   readonly hostPorts: readonly HostPort[];
   readonly endpoints: readonly KeeperEndpoint[];
   readonly heldPorts: ReadonlySet<string>;
+  /** What the nodes themselves say of tasks, whatever managers have told. */
+  readonly overrides?: ReadonlyMap<string, EndpointOverride>;
 }
+
+/** An endpoint that is none any more, or is given nothing new. */
+export type EndpointOverride = "gone" | "draining";
+
+const NOTHING: ReadonlyMap<string, EndpointOverride> = new Map();
 
 /** Undefined while the mesh has no network, or this node no place in it. */
 export function meshView(facts: MeshFacts): MeshView | undefined {
-  const { mesh, nodeID } = facts;
+  const { mesh, nodeID, overrides = NOTHING } = facts;
   const self = mesh.nodes.find((node) => node.nodeID === nodeID);
   if (mesh.network === undefined || self === undefined) return undefined;
   const localLinks = localLinksOf(facts.endpoints);
@@ -27,12 +34,27 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
     dataPathPort: mesh.network.dataPathPort,
     services: mesh.services
       .filter(({ ports, endpoints }) => ports.length > 0 || endpoints.length > 0)
-      .map((service) => withoutGone(service, self.index, linked)),
+      .map((service) => withoutGone(service, self.index, linked))
+      .map((service) => overridden(service, overrides)),
     networks: mesh.networks,
     hostPorts: facts.hostPorts,
     localLinks,
     heldPorts: facts.heldPorts,
   };
+}
+
+/** This node's endpoints that managers still tell and whose link is gone. */
+export function goneEndpoints({
+  mesh,
+  nodeID,
+  endpoints,
+}: Pick<MeshFacts, "mesh" | "nodeID" | "endpoints">): readonly string[] {
+  const self = mesh.nodes.find((node) => node.nodeID === nodeID);
+  const linked = new Set(localLinksOf(endpoints).map(({ address }) => address));
+  return mesh.services
+    .flatMap((service) => service.endpoints)
+    .filter(({ nodeIndex, address }) => nodeIndex === self?.index && !linked.has(address))
+    .map(({ taskID }) => taskID);
 }
 
 /** Ports of the mesh that every node is to hold. */
@@ -56,5 +78,18 @@ function withoutGone(
   const endpoints = service.endpoints.filter(
     ({ nodeIndex, address }) => nodeIndex !== selfIndex || linked.has(address),
   );
+  return { ...service, endpoints };
+}
+
+function overridden(
+  service: MeshService,
+  overrides: ReadonlyMap<string, EndpointOverride>,
+): MeshService {
+  if (!service.endpoints.some(({ taskID }) => overrides.has(taskID))) return service;
+  const endpoints = service.endpoints
+    .filter(({ taskID }) => overrides.get(taskID) !== "gone")
+    .map((endpoint) =>
+      overrides.has(endpoint.taskID) ? { ...endpoint, state: "draining" as const } : endpoint,
+    );
   return { ...service, endpoints };
 }

@@ -60,6 +60,10 @@ export interface AgentSessionInit {
   readonly advertiseAddr: string;
   /** The cluster's managers are others now: to be kept for the next start. */
   readonly onManagers: (managers: readonly { nodeID: string; addr: string }[]) => void;
+  /** What the gossip is sealed with, the first key; the others open only. */
+  readonly onGossipKeys?: (keys: readonly Uint8Array[]) => void;
+  /** Whether a manager is heard. */
+  readonly onConnected?: (isConnected: boolean) => void;
 }
 
 type Stream = ClientDuplexStream<AgentFrame, ManagerFrame>;
@@ -194,6 +198,7 @@ export class AgentSession implements Startable, SessionReporter {
   #lose(connection: Connection, why: string): void {
     if (this.#connection !== connection) return;
     this.#close(connection);
+    if (connection.welcomed) this.#init.onConnected?.(false);
     this.#onLost?.();
     // Most managers that end a session are back at once; one that was not there is not tried twice running.
     if (!connection.welcomed) this.#next += 1;
@@ -269,6 +274,9 @@ export class AgentSession implements Startable, SessionReporter {
         case "removed":
           this.#onRemoved(connection, kind.value.reason);
           break;
+        case "gossipKeys":
+          this.#init.onGossipKeys?.(kind.value.keys);
+          break;
         case undefined:
           // A newer manager's frame that this node does not know.
           break;
@@ -294,6 +302,7 @@ export class AgentSession implements Startable, SessionReporter {
 
   #onWelcome(connection: Connection, welcome: Welcome): void {
     connection.welcomed = true;
+    this.#init.onConnected?.(true);
     this.#failures = 0;
     this.#components.log.info("session open", { manager: connection.addr });
     if (welcome.managers !== undefined) this.#setManagers(welcome.managers);

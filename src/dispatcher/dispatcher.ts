@@ -77,6 +77,7 @@ export class Dispatcher implements Startable {
   #holds: Holds = new Map();
   #holdTimer: Timer | undefined;
   #unsubscribe: (() => void) | undefined;
+  #gossipKeys: readonly Uint8Array[] = [];
 
   constructor(components: DispatcherComponents) {
     const { store, clock, log } = components;
@@ -94,6 +95,9 @@ export class Dispatcher implements Startable {
       endpoints: (nodeID) => runningEndpoints(store.view(), nodeID),
       onVerdict: (nodeID, verdict) => void this.#onVerdict(nodeID, verdict),
       onEvidence: (nodeID) => this.#markNode(nodeID),
+      askForBeat: (nodeID) => {
+        this.#sessions.get(nodeID)?.answerHeartbeat({ ...this.#heartbeatAnswer(), nextMs: 0 });
+      },
     });
     this.#reconciler = new Reconciler({
       pass: () => this.#reconcile(),
@@ -167,6 +171,17 @@ export class Dispatcher implements Startable {
     return { mesh: meshConfigOf(this.#mesh), kernels };
   }
 
+  /** What nodes are to seal their gossip with, from now on. */
+  setGossipKeys(keys: readonly Uint8Array[]): void {
+    this.#gossipKeys = keys;
+    for (const session of this.#sessions.values()) session.setGossipKeys(keys);
+  }
+
+  /** What the members say of one among themselves, as this manager's own node hears it. */
+  onMembership(nodeID: string, word: "doubted" | "accused"): void {
+    this.#liveness[word](nodeID);
+  }
+
   // ---- frames ----------------------------------------------------------------------------------
 
   async #onFrame(session: NodeSession, accepted: AcceptedStream, frame: AgentFrame): Promise<void> {
@@ -219,6 +234,7 @@ export class Dispatcher implements Startable {
     this.#sessions.set(session.nodeID, session);
     this.#liveness.connected(session.nodeID);
     session.welcome(node.spec.role, this.#managers(), this.#heartbeatAnswer());
+    if (this.#gossipKeys.length > 0) session.setGossipKeys(this.#gossipKeys);
     this.#markNode(node.id);
     this.#markSession(node.id);
     this.#log.info("session open", { nodeID: node.id, addr });

@@ -14,7 +14,14 @@ const T2 = "t2" as TaskID;
 function setUp() {
   const clock = new FakeClock();
   const verdicts: string[] = [];
-  const world = { endpoints: [] as string[], answering: new Set<string>(), evidence: 0 };
+  const world = {
+    endpoints: [] as string[],
+    answering: new Set<string>(),
+    evidence: 0,
+    asked: 0,
+    /** Whether a node that is asked for a beat sends one. */
+    beats: false,
+  };
   const liveness = new NodeLiveness({
     clock,
     timing: () => TIMING,
@@ -22,6 +29,10 @@ function setUp() {
     endpoints: () => world.endpoints.map((id) => ({ taskID: id as TaskID, address: id })),
     onVerdict: (_nodeID, verdict) => verdicts.push(verdict.kind),
     onEvidence: () => (world.evidence += 1),
+    askForBeat: (nodeID) => {
+      world.asked += 1;
+      if (world.beats) liveness.heard(nodeID);
+    },
   });
   /** Lets time go by in beats, and the answers come in. */
   const pass = async (ms: number) => {
@@ -144,4 +155,58 @@ test("a manager that was held up itself does not blame its nodes", async () => {
   liveness.heard("n1");
   await pass(2_200);
   assert.deepEqual(verdicts, []);
+});
+
+test("a node that the gossip gives up is down at once when it owes a beat, whatever its period", async () => {
+  const { liveness, verdicts, world, pass } = setUp();
+  liveness.connected("n1");
+  liveness.doubted("n1");
+  assert.equal(world.asked, 1);
+  await pass(1_500);
+  assert.deepEqual(verdicts, [], "doubt alone is no verdict");
+  liveness.accused("n1");
+  await pass(50);
+  assert.deepEqual(verdicts, ["down"]);
+  assert.equal(world.asked, 1);
+});
+
+test("a node that the gossip gives up without a doubt before has half a second to beat", async () => {
+  const { liveness, verdicts, pass } = setUp();
+  liveness.connected("n1");
+  liveness.accused("n1");
+  await pass(450);
+  assert.deepEqual(verdicts, []);
+  await pass(100);
+  assert.deepEqual(verdicts, ["down"]);
+});
+
+test("a node that beats lives, whatever the gossip says; then silence is judged as ever", async () => {
+  const { liveness, verdicts, world, pass } = setUp();
+  liveness.connected("n1");
+  world.beats = true;
+  liveness.doubted("n1");
+  await pass(1_000);
+  liveness.accused("n1");
+  await pass(2_200);
+  assert.deepEqual(verdicts, []);
+  await pass(1_200);
+  assert.deepEqual(verdicts, ["down"]);
+  liveness.accused("n1");
+  liveness.doubted("unknown");
+  liveness.accused("unknown");
+  await pass(3_000);
+  assert.deepEqual(verdicts, ["down"]);
+});
+
+test("a node whose daemon alone is away is in doubt when the gossip gives it up", async () => {
+  const { liveness, verdicts, world, pass } = setUp();
+  world.endpoints = [T1];
+  world.answering = new Set([T1]);
+  liveness.connected("n1");
+  liveness.closed("n1");
+  liveness.accused("n1");
+  await pass(600);
+  assert.deepEqual(verdicts, ["doubtful"]);
+  await pass(15_500);
+  assert.equal(verdicts.at(-1), "down");
 });

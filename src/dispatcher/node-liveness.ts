@@ -4,6 +4,7 @@
  * is away, and it is given Docker's patience before its tasks are taken from it.
  *
  *     heard ── silence > grace ──▶ asked ── nobody answers, or patience over ──▶ down ── frames ──▶ heard
+ *     heard ── dead in the gossip, and no beat when asked for one ──▶ asked
  *     awaited (its manager has just started) ── silence > patience ──▶ down
  */
 import { isDeepStrictEqual } from "node:util";
@@ -16,6 +17,8 @@ import { StallMeter } from "./stall-meter.ts";
 
 /** Endpoints of one node that are asked in a round; a node's further ones share its first ones' fate. */
 const PROBES_PER_ROUND_MAX = 64;
+/** A node that lives and is asked for a beat is heard within this; one lost segment is sent again in less. */
+const BEAT_ANSWER_MS = 500;
 
 export interface ProbeTarget {
   readonly taskID: TaskID;
@@ -36,6 +39,8 @@ export interface NodeLivenessComponents {
   readonly onVerdict: (nodeID: string, verdict: Verdict) => void;
   /** What endpoints answered has changed for this node. */
   readonly onEvidence: (nodeID: string) => void;
+  /** Asks a node for a beat at once, where it has a session. */
+  readonly askForBeat: (nodeID: string) => void;
 }
 
 interface Watched {
@@ -49,6 +54,9 @@ interface Watched {
   asking: boolean;
   lost: ReadonlySet<TaskID>;
   answering: ReadonlySet<TaskID>;
+  /** Since when it owes a beat that it was asked for; undefined once something was heard. */
+  owesBeat: { readonly since: number; readonly lostMsThen: number } | undefined;
+  accusation: Timer | undefined;
 }
 
 const NOTHING: ReadonlySet<TaskID> = new Set();
@@ -78,7 +86,40 @@ export class NodeLiveness {
     }
     node.lastHeard = this.#components.clock.monotonic();
     node.lostMsThen = this.#stalls.lostMs();
+    node.owesBeat = undefined;
     return false;
+  }
+
+  /** The other members have no answer from it: that it is heard here is made sure before they give it up. */
+  doubted(nodeID: string): void {
+    const node = this.#nodes.get(nodeID);
+    if (node?.phase !== "heard" || node.owesBeat !== undefined) return;
+    const since = this.#components.clock.monotonic();
+    node.owesBeat = { since, lostMsThen: this.#stalls.lostMs() };
+    this.#components.askForBeat(nodeID);
+  }
+
+  /**
+   * The other members hold it for dead. A node that beats when it is asked to lives, whatever they think:
+   * their packets may be blocked. The beat of one that was doubted before is overdue by now.
+   */
+  accused(nodeID: string): void {
+    const node = this.#nodes.get(nodeID);
+    if (node?.phase !== "heard") return;
+    this.doubted(nodeID);
+    node.accusation?.cancel();
+    node.accusation = this.#components.clock.timer(
+      `node ${nodeID} accused`,
+      this.#beatDueMs(node),
+      () => {
+        const isSilent = node.owesBeat !== undefined && this.#nodes.get(nodeID) === node;
+        if (node.phase !== "heard" || !isSilent) return;
+        if (this.#beatDueMs(node) > 0) return this.accused(nodeID);
+        node.phase = "asked";
+        node.timer?.cancel();
+        void this.#ask(nodeID, node);
+      },
+    );
   }
 
   /**
@@ -98,6 +139,7 @@ export class NodeLiveness {
   /** Said to be leaving, or removed. */
   forget(nodeID: string): void {
     this.#nodes.get(nodeID)?.timer?.cancel();
+    this.#nodes.get(nodeID)?.accusation?.cancel();
     this.#nodes.delete(nodeID);
   }
 
@@ -116,9 +158,17 @@ export class NodeLiveness {
 
   #watch(nodeID: string, phase: "heard" | "awaited"): void {
     const lastHeard = this.#components.clock.monotonic();
-    const empty = { timer: undefined, asking: false, lost: NOTHING, answering: NOTHING };
-    const lostMsThen = this.#stalls.lostMs();
-    const node: Watched = { phase, lastHeard, lostMsThen, ...empty };
+    const node: Watched = {
+      phase,
+      lastHeard,
+      lostMsThen: this.#stalls.lostMs(),
+      timer: undefined,
+      asking: false,
+      lost: NOTHING,
+      answering: NOTHING,
+      owesBeat: undefined,
+      accusation: undefined,
+    };
     this.#nodes.set(nodeID, node);
     this.#arm(nodeID, node, this.#limitMs(phase));
   }
@@ -145,6 +195,14 @@ export class NodeLiveness {
   #silentMs(node: Watched): number {
     const lostMs = this.#stalls.lostMs() - node.lostMsThen;
     return this.#components.clock.monotonic() - node.lastHeard - lostMs;
+  }
+
+  /** How long the beat that it owes may still take; what this process slept does not count. */
+  #beatDueMs({ owesBeat }: Watched): number {
+    if (owesBeat === undefined) return 0;
+    const lostMs = this.#stalls.lostMs() - owesBeat.lostMsThen;
+    const owedMs = this.#components.clock.monotonic() - owesBeat.since - lostMs;
+    return Math.max(0, BEAT_ANSWER_MS - owedMs);
   }
 
   /** One round of asking. Never rejects. */

@@ -95,6 +95,10 @@ export class NodeSession {
     this.#send({ case: "role", value: { role } });
   }
 
+  setGossipKeys(keys: readonly Uint8Array[]): void {
+    this.#send({ case: "gossipKeys", value: { keys: [...keys] } });
+  }
+
   setManagers(managers: readonly ManagerAddress[]): void {
     this.#send({ case: "managers", value: { managers: [...managers] } });
   }

@@ -85,6 +85,11 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     nack: fc.boolean(),
   }),
   record({ kind: fc.constantFrom("ack" as const, "nack" as const), sequence: uint32 }),
+  record({
+    kind: fc.constant("ack" as const),
+    sequence: uint32,
+    payload: fc.uint8Array({ minLength: 1, maxLength: 64 }).map((bytes) => Buffer.from(bytes)),
+  }),
   record({ kind: fc.constantFrom("suspect" as const, "dead" as const), ...accusation }),
   record({ kind: fc.constant("alive" as const), ...description }),
   record({ kind: fc.constant("user" as const), payload: bytes(200) }),

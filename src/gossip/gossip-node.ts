@@ -11,7 +11,7 @@ import { messageOf } from "../base/errors.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Random } from "../base/random.ts";
-import { type Address, addressText } from "./address.ts";
+import { type Address, addressText, sameAddress } from "./address.ts";
 import { type Keyring, SealError } from "./keyring.ts";
 import { encodeMessage, type Message, type PushPull } from "./messages.ts";
 import { DecodeError } from "./msgpack.ts";
@@ -42,6 +42,8 @@ export interface GossipNodeInit {
   readonly node: string;
   /** What others reach it by, when that is not what the transport is bound to. */
   readonly advertise?: Address;
+  /** Where it was reached before. */
+  readonly formerly?: readonly Address[];
   readonly meta?: Buffer;
   readonly timings?: Timings;
   /** Without it everything is said and heard in the clear. */
@@ -57,6 +59,8 @@ export interface GossipApplication {
   state(): Buffer;
   /** All that another knows. */
   onState(state: Buffer): void;
+  /** What a member has said that it knows, with its answer to a ping. */
+  onDigest?(node: string, digest: Buffer): void;
 }
 
 /** What was refused or went wrong, for diagnosis; only ever counts up. */
@@ -106,6 +110,7 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
     exchangesFailed: 0,
   };
   #state: SwimState | undefined;
+  #places: ReadonlyMap<string, Address> = new Map();
   #timer: Timer | undefined;
   #nextStream = 1;
   #onLeft: (() => void) | undefined;
@@ -144,8 +149,8 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
       onStream: (from, stream) => this.#onStream(from, stream),
       onError: (error) => this.#trouble("the gossip's socket has failed", "", error),
     });
-    const { node, meta = Buffer.alloc(0), timings = TIMINGS.lan } = this.#init;
-    const init = { node, meta, timings, address: this.address };
+    const { node, meta = Buffer.alloc(0), timings = TIMINGS.lan, formerly = [] } = this.#init;
+    const init = { node, meta, timings, formerly, address: this.address };
     this.#state = initialState(init, this.#clock.monotonic(), this.#random);
     this.#setTimer();
   }
@@ -163,6 +168,32 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
     const here = addressText(this.address);
     const others = seeds.filter((seed) => addressText(seed) !== here);
     this.#step({ kind: "join", seeds: others });
+  }
+
+  /**
+   * Where somebody who must know says that the others are: who is known and has moved is looked for there,
+   * and as long as nobody is known some of them are asked.
+   */
+  meet(places: ReadonlyMap<string, Address>): void {
+    let isNews = false;
+    for (const [node, address] of places) {
+      const before = this.#places.get(node);
+      if (before !== undefined && sameAddress(before, address)) continue;
+      isNews = true;
+      if (before !== undefined) this.#step({ kind: "moved", node, address });
+    }
+    this.#places = places;
+    if (isNews) this.#step({ kind: "seeds", seeds: [...places.values()] });
+  }
+
+  /** What others are told with each answer to their pings. */
+  setDigest(digest: Buffer): void {
+    this.#step({ kind: "digest", digest });
+  }
+
+  /** Exchanges everything with this member. */
+  exchange(node: string): void {
+    this.#step({ kind: "exchange", node });
   }
 
   /** Tells all that it leaves; resolves when they have been told, or after the bound of the timings. */
@@ -216,13 +247,19 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
       case "reply":
         return this.#reply(effect.stream, effect.message);
       case "change": {
-        const { node, address, state } = effect.member;
-        this.#log.info(`member ${effect.change}`, { node, address: addressText(address), state });
-        this.emit("change", effect.change, effect.member);
+        const { change, member } = effect;
+        const fields = { node: member.node, address: addressText(member.address) };
+        // Doubt comes and goes on a busy host; what it ends in is what counts.
+        if (change === "suspected" || change === "recovered")
+          this.#log.debug(`member ${change}`, fields);
+        else this.#log.info(`member ${change}`, fields);
+        this.emit("change", change, member);
         return;
       }
       case "user":
         return this.#application?.onNews(effect.payload);
+      case "digest":
+        return this.#application?.onDigest?.(effect.node, effect.digest);
       case "conflict": {
         const { node, address } = effect.member;
         const both = `${addressText(address)} and ${addressText(effect.other)}`;

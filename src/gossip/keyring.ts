@@ -56,6 +56,11 @@ export class Keyring {
     this.#keys = [primary, ...this.#keys.filter((each) => each !== primary)];
   }
 
+  /** Becomes the ring of these keys, whichever of them were there; in no moment without any. */
+  replace(primary: Uint8Array, others: readonly Uint8Array[]): void {
+    this.#keys = new Keyring(primary, others).keys;
+  }
+
   remove(key: Uint8Array): void {
     if (this.#keys[0]?.equals(key)) throw new ConflictError("this gossip key is in use");
     this.#keys = this.#keys.filter((each) => !each.equals(key));

@@ -113,13 +113,17 @@ function meet(draft: Draft, heard: Description): void {
 function heardOfSelf(draft: Draft, heard: Description, from: Address | undefined): void {
   const { self } = draft;
   if (draft.state.phase !== "member") return;
-  if (!sameAddress(self.address, heard.address)) {
+  const isHere = [self.address, ...draft.state.formerly].some((each) =>
+    sameAddress(each, heard.address),
+  );
+  if (!isHere) {
     // Two of one name would outbid each other for ever, and every bid would go to all.
     draft.effects.push({ kind: "conflict", member: self, other: heard.address });
     return;
   }
   if (heard.incarnation < self.incarnation) return;
-  if (heard.incarnation === self.incarnation && heard.meta.equals(self.meta)) return;
+  const isSame = sameAddress(self.address, heard.address) && heard.meta.equals(self.meta);
+  if (heard.incarnation === self.incarnation && isSame) return;
   refute(draft, heard.incarnation, from);
 }
 

@@ -53,7 +53,8 @@ export type Message =
       /** Whether the asker wants to hear that the target did not answer. */
       readonly nack: boolean;
     }
-  | { readonly kind: "ack"; readonly sequence: number }
+  /** `payload` is the answering member's digest of what it knows; empty when it has none. */
+  | { readonly kind: "ack"; readonly sequence: number; readonly payload?: Buffer }
   | { readonly kind: "nack"; readonly sequence: number }
   | ({ readonly kind: "suspect" } & Accusation)
   | ({ readonly kind: "alive" } & Description)
@@ -79,6 +80,8 @@ export interface PushPull {
 export const NAME_BYTES_MAX = 255;
 /** memberlist's own bound on what a member may say about itself. */
 export const META_BYTES_MAX = 512;
+/** An acknowledgement that carries more is refused; serf's coordinates take some 100 bytes. */
+const ACK_PAYLOAD_BYTES_MAX = 1_024;
 /** What this program speaks, in memberlist's numbers. */
 export const OUR_VERSIONS = Buffer.from([1, 5, 2, 2, 5, 5]);
 /** From this protocol on a node reads packets with a checksum. */
@@ -97,7 +100,7 @@ export function encodeMessage(message: Message): Buffer {
         Target: wireAddress(message.target),
       });
     case "ack":
-      return typed("ack", { Payload: null, SeqNo: message.sequence });
+      return typed("ack", { Payload: message.payload ?? null, SeqNo: message.sequence });
     case "nack":
       return typed("nack", { SeqNo: message.sequence });
     case "suspect":
@@ -149,8 +152,12 @@ export function decodeFields(type: number | undefined, reader: PackedReader): Me
         nack: fields.flag("Nack"),
       };
     }
-    case MESSAGE_TYPE.ack:
-      return { kind: "ack", sequence: Fields.read(reader).uint32("SeqNo") };
+    case MESSAGE_TYPE.ack: {
+      const fields = Fields.read(reader);
+      const payload = fields.bytes("Payload", ACK_PAYLOAD_BYTES_MAX);
+      const sequence = fields.uint32("SeqNo");
+      return payload.length === 0 ? { kind: "ack", sequence } : { kind: "ack", sequence, payload };
+    }
     case MESSAGE_TYPE.nack:
       return { kind: "nack", sequence: Fields.read(reader).uint32("SeqNo") };
     case MESSAGE_TYPE.suspect:
@@ -225,6 +232,22 @@ export class Fields {
     if (bytes.length > 0) return bytes.toString("utf8");
     if (absent === undefined) throw new DecodeError(`${name} is missing`);
     return absent;
+  }
+
+  /** A whole number from 0 on, exact as a number. */
+  count(name: string): number {
+    const value = this.#map.get(name);
+    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
+      throw new DecodeError(`${name} is no count`);
+    }
+    return value;
+  }
+
+  list(name: string, lengthMax: number): readonly Packed[] {
+    const value = this.#map.get(name);
+    if (!Array.isArray(value)) throw new DecodeError(`${name} is no list`);
+    if (value.length > lengthMax) throw new DecodeError(`${name} has more than ${lengthMax} parts`);
+    return value as readonly Packed[];
   }
 
   flag(name: string): boolean {

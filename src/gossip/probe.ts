@@ -48,7 +48,8 @@ export function relayTick(draft: Draft): void {
 export function heardPing(draft: Draft, sequence: number, node: string, from: Address): void {
   // A ping for another came to a wrong or reused address: an answer would keep that other alive.
   if (node !== "" && node !== draft.state.self) return;
-  draft.send(from, { kind: "ack", sequence });
+  const { digest } = draft.state;
+  draft.send(from, { kind: "ack", sequence, ...(digest.length > 0 && { payload: digest }) });
 }
 
 export function heardPingReq(
@@ -68,9 +69,10 @@ export function heardPingReq(
   draft.send(request.target, { kind: "ping", sequence, node: request.node });
 }
 
-export function heardAck(draft: Draft, sequence: number): void {
+export function heardAck(draft: Draft, sequence: number, digest?: Buffer): void {
   const { probe, relays } = draft.state;
   if (probe?.sequence === sequence) {
+    if (digest !== undefined) draft.effects.push({ kind: "digest", node: probe.node, digest });
     draft.state.probe = undefined;
     draft.addAwareness(-1);
     return;

@@ -35,6 +35,10 @@ export interface SwimState {
   readonly self: string;
   readonly timings: Timings;
   readonly phase: "member" | "leaving" | "left";
+  /** Told with each answer to a ping. */
+  readonly digest: Buffer;
+  /** Where this node itself lived before: who speaks of it there has only not heard. */
+  readonly formerly: readonly Address[];
   readonly sequence: number;
   /** Everybody, this node included, the dead and the left until they are forgotten. */
   readonly members: ReadonlyMap<string, Member>;
@@ -77,6 +81,13 @@ export type SwimEvent =
     }
   | { readonly kind: "streamAck"; readonly sequence: number }
   | { readonly kind: "join"; readonly seeds: readonly Address[] }
+  /** Where members may be; asked only while nobody is known. */
+  | { readonly kind: "seeds"; readonly seeds: readonly Address[] }
+  /** A member lives elsewhere now, on the word of somebody who must know. */
+  | { readonly kind: "moved"; readonly node: string; readonly address: Address }
+  | { readonly kind: "digest"; readonly digest: Buffer }
+  /** Everything is to be exchanged with this member, now. */
+  | { readonly kind: "exchange"; readonly node: string }
   | { readonly kind: "leave" }
   | { readonly kind: "describe"; readonly meta: Buffer }
   | { readonly kind: "broadcast"; readonly key: string; readonly payload: Buffer };
@@ -109,6 +120,8 @@ export type SwimEffect =
   | { readonly kind: "reply"; readonly stream: number; readonly message: StatePush | Message }
   | { readonly kind: "change"; readonly change: MemberChange; readonly member: Member }
   | { readonly kind: "user"; readonly payload: Buffer }
+  /** A member has answered, and said what it knows. */
+  | { readonly kind: "digest"; readonly node: string; readonly digest: Buffer }
   /** Somebody at `other` goes by the name of a member at another address. */
   | { readonly kind: "conflict"; readonly member: Member; readonly other: Address }
   /** There is no room for another member. */
@@ -124,11 +137,12 @@ export interface SwimInit {
   readonly address: Address;
   readonly timings: Timings;
   readonly meta?: Buffer;
+  readonly formerly?: readonly Address[];
 }
 
 /** A member alone. Its first probe and exchange come at a random time, so that nodes do not act together. */
 export function initialState(init: SwimInit, now: number, random: Random): SwimState {
-  const { node, address, timings, meta = Buffer.alloc(0) } = init;
+  const { node, address, timings, meta = Buffer.alloc(0), formerly = [] } = init;
   const self: Member = {
     node,
     incarnation: 1,
@@ -142,6 +156,8 @@ export function initialState(init: SwimInit, now: number, random: Random): SwimS
     self: node,
     timings,
     phase: "member",
+    digest: Buffer.alloc(0),
+    formerly,
     sequence: 0,
     members: new Map([[node, self]]),
     ring: [],

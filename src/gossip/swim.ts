@@ -79,6 +79,27 @@ function handle(draft: Draft, event: SwimEvent): void {
       draft.state.seeds = event.seeds.slice(0, SEEDS_MAX);
       for (const to of event.seeds.slice(0, JOIN_SEEDS)) exchange(draft, to, true);
       return;
+    case "seeds": {
+      draft.state.seeds = event.seeds.slice(0, SEEDS_MAX);
+      const isAlone = draft.pickLive(1).length === 0;
+      // Whoever is new comes by itself: only one that knows nobody has to ask.
+      if (isAlone) for (const to of event.seeds.slice(0, JOIN_SEEDS)) exchange(draft, to, true);
+      return;
+    }
+    case "moved": {
+      const known = draft.state.members.get(event.node);
+      if (known === undefined || event.node === draft.state.self) return;
+      return draft.put({ ...known, address: event.address });
+    }
+    case "digest":
+      draft.state.digest = event.digest;
+      return;
+    case "exchange": {
+      const known = draft.state.members.get(event.node);
+      return known !== undefined && isLive(known)
+        ? exchange(draft, known.address, false)
+        : undefined;
+    }
     case "leave":
       if (draft.state.phase !== "member") return;
       draft.state.phase = "leaving";
@@ -100,7 +121,7 @@ function heard(draft: Draft, message: Message, from: Address): void {
     case "pingReq":
       return heardPingReq(draft, message, from);
     case "ack":
-      return heardAck(draft, message.sequence);
+      return heardAck(draft, message.sequence, message.payload);
     case "nack":
       return heardNack(draft, message.sequence);
     case "alive":

@@ -28,6 +28,7 @@ import { openStore, storeDirectory } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
 import type { LogSubscription, MeshSurvey, TaskLogMessage } from "../dispatcher/assignment.ts";
 import { Dispatcher } from "../dispatcher/dispatcher.ts";
+import { GossipKeys } from "../dispatcher/gossip-keys.ts";
 import { ManagerServer } from "../dispatcher/manager-server.ts";
 import { startControlLoops } from "../orchestrator/control-loops.ts";
 import { DEFAULT_MANAGER_PORT, parseHostPort } from "./addresses.ts";
@@ -47,6 +48,7 @@ export interface NewClusterRequest extends InitRequest {
 export class ManagerRole implements ManagerBackend, Startable {
   readonly store: Store;
   readonly #dispatcher: Dispatcher;
+  readonly #gossipKeys: GossipKeys;
   readonly #server: ManagerServer;
   readonly #components: ManagerComponents;
   readonly #certificates: NodeCertificates;
@@ -64,6 +66,12 @@ export class ManagerRole implements ManagerBackend, Startable {
     this.#components = components;
     this.store = init.store;
     this.#dispatcher = new Dispatcher({ store: init.store, clock, random, log });
+    this.#gossipKeys = new GossipKeys({
+      secrets: init.store.secrets,
+      clock,
+      log,
+      onKeys: (keys) => this.#dispatcher.setGossipKeys(keys),
+    });
     const rootCA = openClusterCA(init.store);
     const { certificates } = init;
     this.#certificates = certificates;
@@ -86,6 +94,7 @@ export class ManagerRole implements ManagerBackend, Startable {
       await this.#dispatcher.start();
       if (await renewExpiredManager(this.store, this.#certificates, clock))
         log.warn("this manager's certificate had expired and was renewed by itself");
+      await this.#gossipKeys.start();
       await this.#server.start();
     } catch (error) {
       await this.stop();
@@ -95,9 +104,15 @@ export class ManagerRole implements ManagerBackend, Startable {
 
   async stop(): Promise<void> {
     await this.#server.stop();
+    await this.#gossipKeys.stop();
     await this.#dispatcher.stop();
     await this.#loops?.stop();
     await this.store.close();
+  }
+
+  /** What this node's own gossip says of another. */
+  onMembership(nodeID: string, word: "doubted" | "accused"): void {
+    this.#dispatcher.onMembership(nodeID, word);
   }
 
   rotateJoinToken(role: NodeRole): Promise<void> {

@@ -3,6 +3,7 @@
  */
 import { hostname } from "node:os";
 import { Agent } from "../agent/agent.ts";
+import { NodeGossip } from "../agent/node-gossip.ts";
 import { AgentSession } from "../agent/session.ts";
 import { SECRETS_DIRECTORY } from "../agent/task-files.ts";
 import type { Clock } from "../base/clock.ts";
@@ -37,12 +38,15 @@ export interface MemberInit {
   readonly onManagers: (managers: readonly { nodeID: string; addr: string }[]) => void;
   /** The cluster no longer knows this node. */
   readonly onRemoved: (reason: string) => void;
+  /** What this node's gossip says of another. */
+  readonly onMembership?: (nodeID: string, word: "doubted" | "accused") => void;
 }
 
 export class MemberRole implements Startable {
   readonly #components: MemberComponents;
   readonly #init: MemberInit;
   readonly #agent: Agent;
+  readonly #gossip: NodeGossip;
   readonly #renewer: CertificateRenewer;
   #managers: readonly string[];
   #session: AgentSession | undefined;
@@ -53,17 +57,29 @@ export class MemberRole implements Startable {
     this.#components = components;
     this.#init = init;
     this.#managers = init.managers;
-    this.#agent = new Agent(components, {
-      nodeID: init.certificates.identity.nodeID,
-      hostname: hostname(),
-      dataDir: init.dataDir,
-      secretsDir: SECRETS_DIRECTORY,
-      onRemoved: init.onRemoved,
-      onRole: (role) => {
-        if (role === init.certificates.identity.role) return;
-        log.warn("the managers gave this node another role", { role });
-      },
+    const { nodeID } = init.certificates.identity;
+    const { onMembership } = init;
+    this.#gossip = new NodeGossip({
+      nodeID,
+      clock,
+      random,
+      log,
+      ...(onMembership === undefined ? {} : { onMembership }),
     });
+    this.#agent = new Agent(
+      { ...components, gossip: this.#gossip },
+      {
+        nodeID,
+        hostname: hostname(),
+        dataDir: init.dataDir,
+        secretsDir: SECRETS_DIRECTORY,
+        onRemoved: init.onRemoved,
+        onRole: (role) => {
+          if (role === init.certificates.identity.role) return;
+          log.warn("the managers gave this node another role", { role });
+        },
+      },
+    );
     this.#renewer = new CertificateRenewer({
       certificates: init.certificates,
       managers: () => this.#managers,
@@ -94,8 +110,11 @@ export class MemberRole implements Startable {
           onManagers: (managers) => {
             const advertised = managers.map(({ addr }) => addr);
             this.#managers = rememberedManagers(advertised, this.#managers);
+            this.#gossip.setManagers(managers.map(({ nodeID }) => nodeID));
             this.#init.onManagers(managers);
           },
+          onGossipKeys: (keys) => this.#gossip.setKeys(keys),
+          onConnected: (isConnected) => this.#gossip.setConnected(isConnected),
         },
       );
       this.#agent.setReporter(this.#session);
@@ -107,6 +126,7 @@ export class MemberRole implements Startable {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#session?.stop();
+    await this.#gossip.stop();
     await this.#renewer.stop();
     await this.#agent.stop();
   }
@@ -114,6 +134,7 @@ export class MemberRole implements Startable {
   /** Leaves for good: tells a manager where one hears it, ends all tasks, and takes the mesh off this host's kernel. */
   async leave(): Promise<void> {
     await this.#session?.leave();
+    await this.#gossip.leave();
     await this.#agent.clear();
     await this.stop();
     await this.#components.datapath.reset();

@@ -215,6 +215,7 @@ export class WeftNode implements NodeBackend, Startable {
       advertiseAddr: parseHostPort(state.advertiseAddr, DEFAULT_MANAGER_PORT).host,
       onManagers: (managers) => this.#onManagers(managers),
       onRemoved: (reason) => void this.#onRemoved(reason),
+      onMembership: (nodeID, word) => this.#manager?.onMembership(nodeID, word),
     });
     await this.#member.start();
   }

@@ -1,0 +1,256 @@
+/**
+ * What the nodes tell each other without a manager: who is dead, and which endpoints are gone or drain. It
+ * only ever hides endpoints that managers have made.
+ *
+ *     a node's word about its own endpoints ─▶ counts always
+ *     a node is dead ─▶ managers are told; while none is heard, its silent endpoints are hidden
+ */
+import type { Clock, Timer } from "../base/clock.ts";
+import type { Startable } from "../base/lifecycle.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Random } from "../base/random.ts";
+import type { MeshEndpoint } from "../datapath/view.ts";
+import type { MeshConfig } from "../dispatcher/assignment.ts";
+import type { EndpointProbe } from "../dispatcher/endpoint-probe.ts";
+import type { Address } from "../gossip/address.ts";
+import { EndpointBook, type OwnEndpoints } from "../gossip/endpoint-book.ts";
+import type { MemberState } from "../gossip/messages.ts";
+import type { Member, MemberChange } from "../gossip/swim-state.ts";
+import type { Timings } from "../gossip/timings.ts";
+import type { Transport } from "../gossip/transport.ts";
+import type { AgentGossip } from "./agent.ts";
+import { DeadEndpoints, type Suspect } from "./dead-endpoints.ts";
+import { GossipLag } from "./gossip-lag.ts";
+import { GossipMember } from "./gossip-member.ts";
+import type { EndpointOverride } from "./mesh-view.ts";
+
+/** A manager that is back waits this long for its nodes; until it knows itself, what is hidden stays so. */
+const KEEP_MS = 20_000;
+
+const DEAD: ReadonlySet<MemberState> = new Set(["dead", "left"]);
+const DOUBTED: ReadonlySet<MemberState> = new Set(["suspect", ...DEAD]);
+
+export interface NodeGossipComponents {
+  readonly nodeID: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** The others have no answer from a node, or have given it up. */
+  readonly onMembership?: (nodeID: string, word: "doubted" | "accused") => void;
+  readonly probe?: EndpointProbe;
+  readonly transport?: (bind: Address) => Transport;
+  readonly timings?: Timings;
+}
+
+export class NodeGossip implements AgentGossip, Startable {
+  readonly #components: NodeGossipComponents;
+  readonly #log: Logger;
+  readonly #book: EndpointBook;
+  readonly #member: GossipMember;
+  readonly #dead: DeadEndpoints;
+  readonly #lag = new GossipLag();
+  #mesh: MeshConfig | undefined;
+  #endpoints: ReadonlyMap<number, readonly MeshEndpoint[]> = new Map();
+  #managers: readonly string[] = [];
+  #own: OwnEndpoints = { gone: [], draining: [] };
+  /** A manager is heard and has told the mesh. */
+  #isTold = false;
+  #isConnected = false;
+  #keepUntil = Number.NEGATIVE_INFINITY;
+  #keepTimer: Timer | undefined;
+  #overrides: ReadonlyMap<string, EndpointOverride> = new Map();
+  #onOverrides: () => void = () => {};
+
+  constructor(components: NodeGossipComponents) {
+    const { nodeID, clock, random, probe, transport, timings } = components;
+    const log = components.log.child("gossip");
+    this.#components = components;
+    this.#log = log;
+    this.#book = new EndpointBook(nodeID, clock.now());
+    this.#member = new GossipMember({
+      nodeID,
+      clock,
+      random,
+      log,
+      application: {
+        onNews: (payload) => this.#learn(payload),
+        state: () => this.#book.state(),
+        onState: (state) => this.#learn(state),
+        onDigest: (node, digest) => this.#onDigest(node, digest),
+      },
+      onBegin: () => this.#tellDigest(),
+      onChange: (change, member) => this.#onChange(change, member),
+      ...(transport === undefined ? {} : { transport }),
+      ...(timings === undefined ? {} : { timings }),
+    });
+    this.#dead = new DeadEndpoints({
+      clock,
+      log,
+      suspects: () => this.#suspects(),
+      onRound: () => this.#decide(),
+      ...(probe === undefined ? {} : { probe }),
+    });
+  }
+
+  /** It waits for keys and for an address of its own: both come from a manager. */
+  start(): void {}
+
+  async stop(): Promise<void> {
+    this.#keepTimer?.cancel();
+    await this.#member.stop();
+    await this.#dead.stop();
+  }
+
+  /** Tells the others that this node goes for good, and stops. */
+  async leave(): Promise<void> {
+    await this.#member.leave();
+    await this.stop();
+  }
+
+  setKeys(keys: readonly Uint8Array[]): void {
+    this.#member.setKeys(keys);
+  }
+
+  /** Whether a manager is heard. */
+  setConnected(isConnected: boolean): void {
+    this.#isConnected = isConnected;
+    if (isConnected) return;
+    this.#isTold = false;
+    this.#dead.markDirty();
+  }
+
+  setManagers(nodeIDs: readonly string[]): void {
+    this.#managers = nodeIDs;
+  }
+
+  setMesh(mesh: MeshConfig): void {
+    this.#mesh = mesh;
+    this.#endpoints = byNode(mesh);
+    const nodeIDs = new Set(mesh.nodes.map(({ nodeID }) => nodeID));
+    this.#book.setNodes(nodeIDs);
+    this.#lag.keep(nodeIDs);
+    this.#tellDigest();
+    if (this.#isConnected && !this.#isTold) {
+      const isHiding = this.#dead.silent().length > 0;
+      this.#isTold = true;
+      if (isHiding) this.#keep();
+    }
+    this.#member.setMesh(mesh);
+    this.#decide();
+    this.#dead.markDirty();
+  }
+
+  setOwn(own: OwnEndpoints): void {
+    this.#own = own;
+    const news = this.#book.setOwn(own);
+    if (news !== undefined) this.#member.node?.broadcast(EndpointBook.key, news);
+    this.#tellDigest();
+    this.#decide();
+  }
+
+  overrides(): ReadonlyMap<string, EndpointOverride> {
+    return this.#overrides;
+  }
+
+  onOverrides(callback: () => void): void {
+    this.#onOverrides = callback;
+  }
+
+  // ---- what is heard -------------------------------------------------------------------------------
+
+  /** What was new is passed on, as memberlist leaves to the application. */
+  #learn(bytes: Buffer): void {
+    const fresh = this.#book.learn(bytes);
+    for (const { key, payload } of fresh) this.#member.node?.broadcast(key, payload);
+    this.#tellDigest();
+    this.#decide();
+  }
+
+  #onDigest(node: string, digest: Buffer): void {
+    const finding = this.#book.compare(node, digest);
+    if (finding === undefined) return;
+    const isDue = this.#lag.note(node, finding, this.#components.clock.monotonic());
+    if (isDue) this.#member.node?.exchange(node);
+  }
+
+  #onChange(change: MemberChange, { node }: Member): void {
+    const { onMembership } = this.#components;
+    if (change === "suspected") onMembership?.(node, "doubted");
+    if (change === "failed" || change === "left") onMembership?.(node, "accused");
+    this.#dead.markDirty();
+  }
+
+  #tellDigest(): void {
+    this.#member.node?.setDigest(this.#book.digest());
+  }
+
+  // ---- what is hidden ------------------------------------------------------------------------------
+
+  #keep(): void {
+    const { clock } = this.#components;
+    this.#keepUntil = clock.monotonic() + KEEP_MS;
+    this.#keepTimer?.cancel();
+    this.#keepTimer = clock.timer("gossip keep", KEEP_MS, () => this.#dead.markDirty());
+  }
+
+  /** Whether this node judges itself who is dead: nobody else does, or has not yet had the time. */
+  #isActing(): boolean {
+    if (!this.#isTold || this.#components.clock.monotonic() < this.#keepUntil) return true;
+    return this.#managersAre(DEAD);
+  }
+
+  #managersAre(states: ReadonlySet<MemberState>): boolean {
+    const isOne = (nodeID: string) => states.has(this.#stateOf(nodeID) ?? "alive");
+    return this.#managers.length > 0 && this.#managers.every(isOne);
+  }
+
+  #suspects(): readonly Suspect[] {
+    const isActing = this.#isActing();
+    if (!isActing && !this.#managersAre(DOUBTED)) return [];
+    return (this.#mesh?.nodes ?? []).flatMap(({ nodeID, index }) => {
+      const state = this.#stateOf(nodeID) ?? "alive";
+      const endpoints = this.#endpoints.get(index) ?? [];
+      if (!DOUBTED.has(state) || endpoints.length === 0) return [];
+      return [{ endpoints, isDead: isActing && DEAD.has(state) }];
+    });
+  }
+
+  #stateOf(nodeID: string): MemberState | undefined {
+    return this.#member.node?.member(nodeID)?.state;
+  }
+
+  /** A node's word counts for its own endpoints only. */
+  #decide(): void {
+    const overrides = new Map<string, EndpointOverride>();
+    for (const { nodeID, index } of this.#mesh?.nodes ?? []) {
+      // What is gone here is not in this node's view anyway.
+      const isSelf = nodeID === this.#components.nodeID;
+      const gone = isSelf ? [] : this.#book.goneOf(nodeID);
+      const draining = isSelf ? this.#own.draining : this.#book.drainingOf(nodeID);
+      if (gone.length + draining.length === 0) continue;
+      const own = new Set(this.#endpoints.get(index)?.map(({ taskID }) => taskID));
+      for (const taskID of draining) if (own.has(taskID)) overrides.set(taskID, "draining");
+      for (const taskID of gone) if (own.has(taskID)) overrides.set(taskID, "gone");
+    }
+    const silent = this.#dead.silent();
+    for (const taskID of silent) overrides.set(taskID, "gone");
+    if (isSame(overrides, this.#overrides)) return;
+    if (silent.length > 0) this.#log.info("endpoints of dead nodes are hidden", { tasks: silent });
+    this.#overrides = overrides;
+    this.#onOverrides();
+  }
+}
+
+function byNode({ services }: MeshConfig): ReadonlyMap<number, readonly MeshEndpoint[]> {
+  const byNode = new Map<number, MeshEndpoint[]>();
+  for (const endpoint of services.flatMap(({ endpoints }) => endpoints)) {
+    const others = byNode.get(endpoint.nodeIndex);
+    if (others === undefined) byNode.set(endpoint.nodeIndex, [endpoint]);
+    else others.push(endpoint);
+  }
+  return byNode;
+}
+
+function isSame<V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): boolean {
+  return a.size === b.size && [...a].every(([key, value]) => b.get(key) === value);
+}

@@ -1,0 +1,84 @@
+/** What nodes know of each other while every manager is away: whoever dies then disappears from the mesh all the same. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { labUnavailable } from "../../src/lab/requirements.ts";
+import { until } from "../../src/lab/until.ts";
+import { probe } from "./support/probing.ts";
+import { Swarm } from "./support/swarm.ts";
+
+const skip = (await labUnavailable()) ?? false;
+
+/** Some seconds on an idle machine; a busy one must not fail the test by its slowness. How long it took is said. */
+const FORGOTTEN_MS_MAX = 20_000;
+/** So many requests meet a dead endpoint, if it is one of three, but once in 10⁸. */
+const REQUESTS = 45;
+
+describe("while every manager is away", { skip }, () => {
+  let swarm: Swarm;
+  before(async () => {
+    swarm = await Swarm.create();
+    await swarm.create("web", "-p", "8080:80", "--mode", "global", "nginx");
+    await swarm.answering(8080);
+    await Promise.all(swarm.hosts.map((host) => gossiping(Number(host.name.slice(1)))));
+  });
+  after(() => swarm?.[Symbol.asyncDispose]());
+
+  test("a task that ends leaves the mesh of all nodes, and the port is answered", async (t) => {
+    const container = await containerOf(3);
+    await swarm.manager.killDaemon("SIGKILL");
+    await swarm.host(3).engineOk(["rm", "-f", container]);
+    const took = await onlyAnsweredBy([1, 2]);
+    t.diagnostic(`forgotten on n2 after ${took} ms`);
+    await swarm.manager.startDaemon();
+    await swarm.converged("web", 30_000);
+    await swarm.answering(8080);
+    await onlyAnsweredBy([1, 2, 3]);
+  });
+
+  test("a host that crashes leaves it too; one whose daemon alone is dead stays", async (t) => {
+    await swarm.manager.killDaemon("SIGKILL");
+    await swarm.host(3).crash();
+    const took = await onlyAnsweredBy([1, 2]);
+    t.diagnostic(`forgotten on n2 after ${took} ms`);
+    await swarm.manager.startDaemon();
+    await swarm.host(3).restart();
+    await until(async () => (await swarm.readyNodes()) === 3, { what: "all nodes ready" });
+    await swarm.converged("web", 30_000);
+    await swarm.answering(8080);
+  });
+
+  /** Waits until a burst through n2 is answered whole, by the tasks of exactly these hosts; resolves with how long it took. */
+  async function onlyAnsweredBy(numbers: readonly number[]): Promise<number> {
+    const startedAt = performance.now();
+    const { ip } = swarm.host(2);
+    const requests = Array.from({ length: REQUESTS }, () => ({
+      kind: "http" as const,
+      address: ip,
+      port: 8080,
+    }));
+    return until(
+      async () => {
+        const results = await probe(swarm.client(), requests);
+        const tasks = new Set(results.map(({ task }) => task));
+        const isWhole = results.every(({ error }) => error === undefined);
+        // A connection that met a dead endpoint is answered late, by another: the burst's end is what counts.
+        return (
+          isWhole && tasks.size === numbers.length && Math.round(performance.now() - startedAt)
+        );
+      },
+      { what: `a burst answered by n${numbers.join(", n")} alone`, timeoutMs: FORGOTTEN_MS_MAX },
+    );
+  }
+
+  async function containerOf(number: number): Promise<string> {
+    const task = (await swarm.running("web")).find(({ host }) => host === swarm.host(number));
+    assert.ok(task);
+    return task.containerID;
+  }
+
+  async function gossiping(number: number): Promise<void> {
+    await until(async () => (await swarm.host(number).execOk(["ss", "-Huln"])).includes(":7946"), {
+      what: `n${number} to gossip`,
+    });
+  }
+});
