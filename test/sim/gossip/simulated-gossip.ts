@@ -40,6 +40,8 @@ export interface Observation {
 
 /** IP and UDP headers, and what sealing and the checksum add. */
 const PACKET_OVERHEAD_BYTES = 28 + 29 + 5;
+/** What nodes answer their pings with, as long as the product's. */
+const DIGEST = Buffer.alloc(19);
 /** How much longer a lost segment of a connection takes. */
 const RETRANSMISSION_MS = 1_000;
 /** A connection over which nothing comes is given up after this. */
@@ -177,7 +179,8 @@ export class SimulatedGossip {
 
   #initial({ name, address, random, clock }: SimulatedNode): SwimState {
     const init = { node: name, address, timings: this.#timings };
-    return initialState(init, clock.offset + this.now * clock.rate, random);
+    const state = initialState(init, clock.offset + this.now * clock.rate, random);
+    return { ...state, digest: DIGEST };
   }
 
   #acquaint(): void {
@@ -250,6 +253,7 @@ export class SimulatedGossip {
         return;
       case "reply":
       case "user":
+      case "digest":
       case "conflict":
       case "refused":
         return;
