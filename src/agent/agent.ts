@@ -28,6 +28,7 @@ import { LinkWatch } from "./link-watch.ts";
 import { type AgentMemory, MemoryFile } from "./memory.ts";
 import { MeshApplier, type MeshDatapath } from "./mesh-applier.ts";
 import type { EndpointOverride } from "./mesh-view.ts";
+import { DEFAULT_ZONE, type ZoneInit } from "./names.ts";
 import { type Interfaces, NodeDescriber } from "./node-describer.ts";
 import { NodePorts } from "./node-ports.ts";
 import { removeTaskFiles, TaskFiles } from "./task-files.ts";
@@ -77,6 +78,8 @@ export interface AgentInit {
   readonly dataDir: string;
   /** Where tasks' secrets and configs are. */
   readonly secretsDir: string;
+  /** Where this node answers to balancers outside of containers, and as what. */
+  readonly zone?: ZoneInit;
   /** The cluster no longer knows this node. */
   readonly onRemoved: (reason: string) => void;
   readonly onRole: (role: NodeRole) => void;
@@ -133,6 +136,7 @@ export class Agent implements Startable, SessionHandler {
       datapath,
       link: this.#link,
       ports: this.#ports,
+      zone: init.zone ?? DEFAULT_ZONE,
       log,
       onApplied: (revision) => this.#reporter?.reportApplied(revision),
       onPortProblems: (problems) => this.#reporter?.reportPortProblems(problems),
@@ -238,6 +242,11 @@ export class Agent implements Startable, SessionHandler {
     const removed = this.#removeAll();
     const inTime = await within(this.#clock, waitMs, removed);
     if (!inTime) this.#log.warn("the node leaves and its containers are not all removed");
+    await this.#link
+      .tellNames(() => [])
+      .catch((error: unknown) => {
+        this.#log.warn("the keeper still has the cluster's names", { error });
+      });
     await this.#fileRemovals;
     if (inTime) await removeTaskFiles(this.#init.secretsDir);
     await this.#memory.forget();

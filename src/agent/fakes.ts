@@ -4,6 +4,7 @@ import type { NodeDescription, PortProblem, Task } from "../cluster/objects.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
 import { type MeshView, portKey } from "../datapath/view.ts";
 import type { MeshConfig, SessionReporter, TaskStatusUpdate } from "../dispatcher/assignment.ts";
+import type { NameSetChange } from "../keeper/dns/names.ts";
 import type {
   KeeperClient,
   KeeperEndpoint,
@@ -53,6 +54,21 @@ export class FakeKeeper implements KeeperClient {
         await this.#wake.promise;
       }
     }
+  }
+
+  /** Each change of names that was told. */
+  readonly names: NameSetChange[] = [];
+  /** The sets of names that were to be kept last. */
+  nameSets: readonly string[] = [];
+
+  async changeNames(change: NameSetChange): Promise<void> {
+    this.#check();
+    this.names.push(change);
+  }
+
+  async keepNames(sets: readonly string[]): Promise<void> {
+    this.#check();
+    this.nameSets = sets;
   }
 
   async stop(): Promise<void> {}

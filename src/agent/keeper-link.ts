@@ -14,6 +14,8 @@ import type {
   PortRequest,
 } from "../keeper/protocol.ts";
 import { Backoff } from "./backoff.ts";
+import { NameTeller } from "./name-teller.ts";
+import type { NameSet } from "./names.ts";
 
 export interface KeeperLinkComponents {
   readonly keeper: KeeperClient;
@@ -34,9 +36,12 @@ export class KeeperLink implements Startable {
   /** What the keeper that is up was last asked to hold, as sorted keys; undefined until it was asked. */
   #asked: string | undefined;
   #asking: Promise<unknown> = Promise.resolve();
+  readonly #teller: NameTeller;
+  #telling: Promise<void> = Promise.resolve();
 
   constructor(components: KeeperLinkComponents) {
     this.#components = components;
+    this.#teller = new NameTeller(components.keeper);
   }
 
   /** Undefined until the keeper has answered once: nothing may be concluded from its silence. */
@@ -62,6 +67,7 @@ export class KeeperLink implements Startable {
     this.#stopping.abort();
     await this.#following;
     await this.#asking.catch(() => {});
+    await this.#telling.catch(() => {});
   }
 
   /**
@@ -72,6 +78,13 @@ export class KeeperLink implements Startable {
     const asking = this.#asking.catch(() => {}).then(() => this.#ask(ports()));
     this.#asking = asking;
     return asking;
+  }
+
+  /** Resolves when the keeper answers with the names of these sets, and no others; one after another. */
+  tellNames(sets: () => readonly NameSet[]): Promise<void> {
+    const telling = this.#telling.catch(() => {}).then(() => this.#teller.tell(sets()));
+    this.#telling = telling;
+    return telling;
   }
 
   async #ask(ports: readonly PortRequest[]): Promise<ReadonlyMap<string, PortHold>> {
@@ -101,6 +114,7 @@ export class KeeperLink implements Startable {
       }
       // A keeper that was started anew may not remember what the last one was asked.
       this.#asked = undefined;
+      this.#teller.forget();
       await delay(clock, "keeper-retry", backoff.next(), signal).catch(() => {});
     }
   }

@@ -10,6 +10,7 @@ import type { MeshView } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
 import type { KeeperLink } from "./keeper-link.ts";
 import { type EndpointOverride, goneEndpoints, meshPortsOf, meshView } from "./mesh-view.ts";
+import { type NameSet, networkNames, type ZoneInit, zoneNames } from "./names.ts";
 import type { NodePorts } from "./node-ports.ts";
 
 /** A pass that failed is tried again so soon: the keeper, or a table that somebody holds, is away for moments. */
@@ -31,6 +32,7 @@ export interface MeshApplierComponents {
   readonly datapath: MeshDatapath;
   readonly link: KeeperLink;
   readonly ports: NodePorts;
+  readonly zone: ZoneInit;
   readonly log: Logger;
   readonly onApplied: (revision: number) => void;
   readonly onPortProblems: (problems: readonly PortProblem[]) => void;
@@ -125,17 +127,20 @@ export class MeshApplier implements Startable {
   async #apply(mesh: MeshConfig): Promise<boolean> {
     const { nodeID, link, ports, datapath, overrides, onGone } = this.#components;
     const endpoints = link.endpoints ?? [];
+    const said = overrides?.() ?? new Map<string, EndpointOverride>();
     const view = meshView({
       nodeID,
       mesh,
       hostPorts: ports.hostPorts(),
       endpoints,
       heldPorts: link.heldKeys(),
-      ...(overrides === undefined ? {} : { overrides: overrides() }),
+      overrides: said,
     });
     if (view === undefined) return false;
     onGone?.(goneEndpoints({ nodeID, mesh, endpoints }));
     await datapath.apply(view);
+    // After the rules, so that no name leads where there is no way; before it is confirmed that nothing leads to a task that drains.
+    const [named] = await Promise.allSettled([link.tellNames(() => this.#names(mesh, view, said))]);
     this.#reachable = new Set(view.localLinks.map(({ address }) => address));
     this.#live = liveAddresses(view);
     this.#components.onReachable();
@@ -143,7 +148,18 @@ export class MeshApplier implements Startable {
     // One that came meanwhile is confirmed by the next pass; what waits for this one need not wait for that.
     if (this.#owesConfirmation) this.#components.onApplied(view.revision);
     if (mesh === this.#mesh) this.#owesConfirmation = false;
+    // As with ports: a keeper that is away answers nobody, and is told with the next try.
+    if (named.status === "rejected") throw named.reason;
     return true;
+  }
+
+  #names(
+    mesh: MeshConfig,
+    view: MeshView,
+    overrides: ReadonlyMap<string, EndpointOverride>,
+  ): readonly NameSet[] {
+    const zone = zoneNames(mesh, this.#components.zone, overrides);
+    return [...view.networks.map(networkNames), zone];
   }
 
   #tellProblems(): void {

@@ -30,6 +30,20 @@ export const DAEMON_OPTIONS = {
     help: "the local Docker Engine",
     default: "unix:///var/run/docker.sock",
   },
+  "dns-listen": {
+    kind: "strings",
+    env: "WEFT_DNS_LISTEN",
+    value: "ADDRESS:PORT",
+    help: "where services' names are answered to balancers; more than once, or 'none'",
+    default: ["127.0.0.1:9353"],
+  },
+  "dns-zone": {
+    kind: "string",
+    env: "WEFT_DNS_ZONE",
+    value: "NAME",
+    help: "what those names end with: my-web.NAME",
+    default: "weft",
+  },
   "log-level": LOG_LEVEL_OPTION,
   tlscacert: {
     kind: "string",

@@ -1,5 +1,6 @@
 /** `weft daemon` */
 import { createLogger } from "../base/logger.ts";
+import { isDomainName, parseListener } from "../keeper/dns/names.ts";
 import type { Command } from "./command.ts";
 import { UsageError } from "./command.ts";
 import { DEFAULT_CONFIG_FILE, EXECUTABLE, logLevelOf } from "./common-options.ts";
@@ -42,6 +43,7 @@ Examples:
       dataDir: options["data-dir"],
       dockerHost: options["docker-host"],
       logLevel,
+      zone: zoneOf(options),
       executable: [EXECUTABLE],
       log: createLogger({ level: logLevel }),
       ...(tls === undefined ? {} : { tls }),
@@ -64,4 +66,18 @@ function tlsOf(options: Readonly<Record<"tlscacert" | "tlscert" | "tlskey", stri
   if (tlscacert === undefined || tlscert === undefined || tlskey === undefined)
     throw new UsageError("--tlscacert, --tlscert and --tlskey go together");
   return { tlscacert, tlscert, tlskey };
+}
+
+function zoneOf(
+  options: Readonly<Record<"dns-zone", string>> & { "dns-listen": readonly string[] },
+) {
+  const zone = options["dns-zone"].toLowerCase();
+  if (!isDomainName(zone)) throw new UsageError(`--dns-zone ${zone} cannot end a name`);
+  const [only, ...more] = options["dns-listen"];
+  const listen = only === "none" && more.length === 0 ? [] : options["dns-listen"];
+  for (const place of listen) {
+    if (parseListener(place) !== undefined) continue;
+    throw new UsageError(`--dns-listen ${place} is not as 192.168.99.100:53 or [fd00::1]:53`);
+  }
+  return { zone, listen };
 }

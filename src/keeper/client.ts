@@ -20,6 +20,7 @@ import {
   parseObject,
   stringField,
 } from "./decode.ts";
+import type { NameSetChange } from "./dns/names.ts";
 import type {
   KeeperClient,
   KeeperEndpoint,
@@ -65,6 +66,14 @@ export class HTTPKeeperClient implements KeeperClient {
   async holdPorts(ports: readonly PortRequest[]): Promise<readonly PortHold[]> {
     const answer = await this.#call({ method: "PUT", path: "/ports", body: { ports } });
     return listOf(answer["ports"], "ports").map(decodeHold);
+  }
+
+  async changeNames(change: NameSetChange): Promise<void> {
+    await this.#call({ method: "PUT", path: "/names", body: change });
+  }
+
+  async keepNames(sets: readonly string[]): Promise<void> {
+    await this.#call({ method: "PUT", path: "/name-sets", body: { sets } });
   }
 
   /** Asks the keeper to give its place to one started with this command; resolves when that one is up. */

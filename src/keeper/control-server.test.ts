@@ -9,6 +9,7 @@ import { InvalidParameterError, UnavailableError } from "../base/errors.ts";
 import { silentLogger } from "../base/logger.ts";
 import { HTTPKeeperClient } from "./client.ts";
 import { ControlServer } from "./control-server.ts";
+import type { NameSetChange } from "./dns/names.ts";
 import type { KeeperStatus, PortHold, PortRequest } from "./protocol.ts";
 
 const STATUS: KeeperStatus = {
@@ -32,6 +33,8 @@ class Rig implements AsyncDisposable {
   readonly client = new HTTPKeeperClient({ socketPath: this.socketPath });
   readonly asked: (readonly PortRequest[])[] = [];
   readonly commands: (readonly string[])[] = [];
+  readonly names: NameSetChange[] = [];
+  readonly kept: (readonly string[])[] = [];
   /** What `holdPorts` waits for. */
   gate: Promise<void> = Promise.resolve();
   stopped = 0;
@@ -44,6 +47,8 @@ class Rig implements AsyncDisposable {
       await this.gate;
       return ports.map((port) => ({ ...port, state: "held" }));
     },
+    changeNames: (change) => void this.names.push(change),
+    keepNames: (sets) => void this.kept.push(sets),
     handOver: async (command) => void this.commands.push(command),
     stop: () => {
       this.stopped++;
@@ -98,6 +103,39 @@ test("events: the whole state at once, then each change, until the signal", asyn
   assert.deepEqual((await events.next()).value, { kind: "endpoints", endpoints: [] });
   abort.abort();
   assert.equal((await events.next()).done, true);
+});
+
+test("names cross the socket as they are", async () => {
+  await using rig = await Rig.create();
+  const change: NameSetChange = {
+    ...{ set: "network-4097", suffix: "front", subnets: ["10.0.1.0/24", "fd00::/64"] },
+    ...{ listen: ["127.0.0.1:9353", "[::1]:53"], base: "a", revision: "b", more: true },
+    put: [
+      {
+        id: "web",
+        entries: [
+          { names: ["web", "www"], addresses: ["10.0.1.2", "fd00::2"], reverse: "web" },
+          { names: ["_80._tcp.web"], hosts: ["all"], ports: [{ host: "all", port: 80 }] },
+        ],
+      },
+    ],
+    remove: ["old"],
+  };
+  await rig.client.changeNames(change);
+  await rig.client.keepNames(["network-4097"]);
+  assert.deepEqual([rig.names, rig.kept], [[change], [["network-4097"]]]);
+  const refused: [Partial<NameSetChange>, RegExp][] = [
+    [{ set: "../etc" }, /cannot have the id/],
+    [{ suffix: "a b" }, /no name that DNS could have/],
+    [{ subnets: ["10.0.1.0/33"] }, /not a subnet/],
+    [{ listen: ["127.0.0.1"] }, /not an address and port/],
+    [{ put: [{ id: "x", entries: [{ names: ["a..b"] }] }] }, /no name that DNS/],
+    [{ put: [{ id: "x", entries: [{ names: ["a"], addresses: ["10.0.1"] }] }] }, /IP address/],
+  ];
+  for (const [part, reason] of refused) {
+    await assert.rejects(rig.client.changeNames({ ...change, ...part }), reason);
+  }
+  assert.equal(rig.names.length, 1);
 });
 
 test("nonsense is refused with its reason", async () => {

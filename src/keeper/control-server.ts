@@ -3,7 +3,8 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { InvalidParameterError, NotFoundError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { createServer } from "../base/node-http.ts";
-import { type JSONObject, listOf, parseObject } from "./decode.ts";
+import { type JSONObject, listOf, parseObject, textsOf } from "./decode.ts";
+import { decodeNameSetChange, type NameSetChange, nameSetID } from "./dns/names.ts";
 import { errorBody, readBody, sendJSON, statusOf } from "./http-body.ts";
 import type { KeeperEvent, KeeperStatus, PortHold, PortRequest } from "./protocol.ts";
 import { decodePorts } from "./state.ts";
@@ -15,6 +16,8 @@ export interface ControlServerComponents {
   readonly log: Logger;
   readonly status: () => KeeperStatus;
   readonly holdPorts: (ports: readonly PortRequest[]) => Promise<readonly PortHold[]>;
+  readonly changeNames: (change: NameSetChange) => void;
+  readonly keepNames: (sets: readonly string[]) => void;
   /** Resolves when another keeper, started with the command, has taken over. */
   readonly handOver: (command: readonly string[]) => Promise<void>;
   /** Answers first, then ends the keeper. */
@@ -31,6 +34,14 @@ export class ControlServer {
     "GET /status": (_body, response) => sendJSON(response, 200, this.#components.status()),
     "PUT /ports": async (body, response) => {
       sendJSON(response, 200, { ports: await this.#components.holdPorts(decodePorts(body)) });
+    },
+    "PUT /names": (body, response) => {
+      this.#components.changeNames(decodeNameSetChange(body));
+      sendJSON(response, 200, {});
+    },
+    "PUT /name-sets": (body, response) => {
+      this.#components.keepNames(textsOf(body["sets"], "sets").map(nameSetID));
+      sendJSON(response, 200, {});
     },
     "GET /events": (_body, response) => this.#startEvents(response),
     "POST /handover": async (body, response) => {
@@ -90,10 +101,7 @@ function decodeCommand(body: JSONObject): readonly string[] {
   if (command.length === 0 || command.length > ARGUMENTS_MAX) {
     throw new InvalidParameterError("command is empty or too long");
   }
-  return command.map((argument) => {
-    if (typeof argument === "string") return argument;
-    throw new InvalidParameterError("command is not a list of texts");
-  });
+  return textsOf(command, "command");
 }
 
 function lineOf(event: KeeperEvent): string {

@@ -33,6 +33,13 @@ export function listOf(value: unknown, what: string): readonly unknown[] {
   return value;
 }
 
+export function textsOf(value: unknown, what: string): readonly string[] {
+  return listOf(value, what).map((text) => {
+    if (typeof text === "string") return text;
+    throw new InvalidParameterError(`${what} is not a list of texts`);
+  });
+}
+
 export function stringField(object: JSONObject, name: string): string {
   const value = object[name];
   if (typeof value !== "string" || value === "") {

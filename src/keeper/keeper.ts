@@ -10,7 +10,10 @@ import type { Clock } from "../base/clock.ts";
 import { ConflictError } from "../base/errors.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
+import { systemRandom } from "../base/random.ts";
 import { ControlServer } from "./control-server.ts";
+import { NameStore } from "./dns/name-store.ts";
+import { ZoneServers } from "./dns/zone-servers.ts";
 import { Predecessor, Successor } from "./handover.ts";
 import { cleanLinks } from "./links.ts";
 import { Plugin } from "./plugin/plugin.ts";
@@ -57,6 +60,8 @@ export class Keeper implements Startable {
   readonly #states: StateKeeper;
   readonly #splices = new Splices();
   readonly #ports: PortHolder;
+  readonly #names: NameStore;
+  readonly #zones: ZoneServers;
   readonly #control: ControlServer;
   readonly #plugin: Server;
   readonly #lock = createServer((socket) => socket.destroy());
@@ -78,12 +83,22 @@ export class Keeper implements Startable {
       this.#control.publish({ kind: "ports", ports });
     const binder = systemBinder({ clock, log, splices: this.#splices });
     this.#ports = new PortHolder({ clock, log, binder, onChange });
+    this.#names = new NameStore({ clock, log }, join(init.dataDir, "keeper", "names"));
+    this.#zones = new ZoneServers({ names: this.#names, random: systemRandom, log });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.stopRequested = promise;
     this.#control = new ControlServer({
       log,
       status: () => this.#status(),
       holdPorts: (ports) => this.#holdPorts(ports),
+      changeNames: (change) => {
+        this.#names.change(change);
+        this.#zones.refresh();
+      },
+      keepNames: (sets) => {
+        this.#names.keep(sets);
+        this.#zones.refresh();
+      },
       handOver: (command) => this.#handOver(command),
       stop: resolve,
     });
@@ -104,6 +119,9 @@ export class Keeper implements Startable {
     await this.#states.load();
     await this.#ports.hold(this.#states.current.ports);
     await this.#forgetLostEndpoints();
+    await this.#names.load();
+    this.#zones.start();
+    await this.#zones.idle();
     const place = { what: "the keeper", replace: predecessor !== undefined };
     await listenUnix(this.#plugin, { ...place, path: pluginSocket, directoryMode: 0o700 });
     await listenUnix(this.#control.server, { ...place, path: keeperSocket, directoryMode: 0o700 });
@@ -115,6 +133,8 @@ export class Keeper implements Startable {
     if (this.#handover === "done") return this.#stopHandedOver();
     this.#splices.reset();
     await this.#ports.stop();
+    await this.#zones.stop();
+    await this.#names.flush();
     await this.#states.idle();
     for (const server of [this.#control.server, this.#plugin]) server.closeAllConnections();
     const { pluginSocket, keeperSocket } = this.#init;
@@ -132,6 +152,7 @@ export class Keeper implements Startable {
       await this.#states.handOver(() =>
         this.#ports.frozen(async (held) => {
           await successor.pass(held);
+          await this.#names.flush();
           await closeServer(this.#lock);
           await successor.finish();
         }),
@@ -158,6 +179,7 @@ export class Keeper implements Startable {
   /** The sockets' places are the other one's. What was begun here finishes here, within a bound. */
   async #stopHandedOver(): Promise<void> {
     await this.#ports.stop();
+    await this.#zones.stop();
     const closed = [this.#control.server, this.#plugin].map(closeServer);
     this.#control.server.closeAllConnections();
     const finished = Promise.all([this.#splices.idle(), ...closed]);

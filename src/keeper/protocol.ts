@@ -1,7 +1,10 @@
 /**
  * What the daemon and the keeper say to each other: HTTP with JSON on the keeper's own unix socket.
- * The keeper is told a whole desired set each time, never a change, so that telling it twice is harmless.
+ * The keeper is told a whole desired set each time, never a change, so that telling it twice is harmless. Names alone,
+ * of which there may be ten thousand, are told as changes of a revision that both sides know.
  */
+
+import type { NameSetChange } from "./dns/names.ts";
 
 export const KEEPER_SOCKET = "/run/weft/keeper.sock";
 export const PLUGIN_SOCKET = "/run/docker/plugins/weft.sock";
@@ -55,6 +58,10 @@ export interface KeeperClient {
   status(): Promise<KeeperStatus>;
   /** Holds exactly these ports; resolves with how each one went, after the attempt to bind. */
   holdPorts(ports: readonly PortRequest[]): Promise<readonly PortHold[]>;
+  /** Changes a set of names; rejects with a conflict when it is none of what the keeper has: then the whole set is to be told. */
+  changeNames(change: NameSetChange): Promise<void>;
+  /** Forgets every other set of names. */
+  keepNames(sets: readonly string[]): Promise<void>;
   /** The whole state at once, then at each change, until the signal or the keeper's end. */
   events(signal: AbortSignal): AsyncIterable<KeeperEvent>;
   /** Ends the keeper, which lets go of all ports; resolves when it has. */

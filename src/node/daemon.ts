@@ -1,6 +1,7 @@
 /** The daemon as a process: from its options to a node whose API answers, and back to nothing at a signal. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import type { ZoneInit } from "../agent/names.ts";
 import { ApiServer } from "../api/server.ts";
 import { delay, systemClock } from "../base/clock.ts";
 import { ConflictError, InvalidParameterError, UnavailableError } from "../base/errors.ts";
@@ -24,6 +25,7 @@ export interface DaemonOptions {
     readonly tlscert: string;
     readonly tlskey: string;
   };
+  readonly zone: ZoneInit;
   /** What runs `weft`, for the keeper. */
   readonly executable: readonly string[];
   readonly log: Logger;
@@ -76,7 +78,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       random: systemRandom,
       log,
     },
-    { dataDir },
+    { dataDir, zone: options.zone },
   );
   const api = new ApiServer({
     hosts: options.hosts,

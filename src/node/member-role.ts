@@ -3,6 +3,7 @@
  */
 import { hostname } from "node:os";
 import { Agent } from "../agent/agent.ts";
+import type { ZoneInit } from "../agent/names.ts";
 import { NodeGossip } from "../agent/node-gossip.ts";
 import { AgentSession } from "../agent/session.ts";
 import { SECRETS_DIRECTORY } from "../agent/task-files.ts";
@@ -36,6 +37,8 @@ export interface MemberInit {
   /** Where other nodes reach this one, without port; empty for the address that its manager sees. */
   readonly advertiseAddr: string;
   readonly onManagers: (managers: readonly { nodeID: string; addr: string }[]) => void;
+  /** Where this node answers to balancers outside of containers, and as what. */
+  readonly zone?: ZoneInit;
   /** The cluster no longer knows this node. */
   readonly onRemoved: (reason: string) => void;
   /** What this node's gossip says of another. */
@@ -73,6 +76,7 @@ export class MemberRole implements Startable {
         hostname: hostname(),
         dataDir: init.dataDir,
         secretsDir: SECRETS_DIRECTORY,
+        ...(init.zone === undefined ? {} : { zone: init.zone }),
         onRemoved: init.onRemoved,
         onRole: (role) => {
           if (role === init.certificates.identity.role) return;

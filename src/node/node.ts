@@ -2,8 +2,10 @@
  * A node, from `swarm init` or `swarm join` to `swarm leave`, over all its restarts between: the composition
  * root of everything below the API, and the API's backend.
  */
+
 import { rmSync } from "node:fs";
 import { networkInterfaces } from "node:os";
+import type { ZoneInit } from "../agent/names.ts";
 import type {
   InitRequest,
   JoinRequest,
@@ -37,6 +39,8 @@ export interface NodeComponents extends MemberComponents {
 
 export interface NodeInit {
   readonly dataDir: string;
+  /** Where this node answers to balancers outside of containers, and as what. */
+  readonly zone?: ZoneInit;
 }
 
 const ALREADY_MEMBER =
@@ -49,6 +53,7 @@ const LAST_MANAGER =
 export class WeftNode implements NodeBackend, Startable {
   readonly #components: NodeComponents;
   readonly #dataDir: string;
+  readonly #zone: ZoneInit | undefined;
   readonly #file: NodeStateFile;
   #state: NodeState | undefined;
   #manager: ManagerRole | undefined;
@@ -63,6 +68,7 @@ export class WeftNode implements NodeBackend, Startable {
   constructor(components: NodeComponents, init: NodeInit) {
     this.#components = components;
     this.#dataDir = init.dataDir;
+    this.#zone = init.zone;
     this.#file = new NodeStateFile(init.dataDir);
   }
 
@@ -213,6 +219,7 @@ export class WeftNode implements NodeBackend, Startable {
       certificates,
       managers: state.managers,
       advertiseAddr: parseHostPort(state.advertiseAddr, DEFAULT_MANAGER_PORT).host,
+      ...(this.#zone === undefined ? {} : { zone: this.#zone }),
       onManagers: (managers) => this.#onManagers(managers),
       onRemoved: (reason) => void this.#onRemoved(reason),
       onMembership: (nodeID, word) => this.#manager?.onMembership(nodeID, word),

@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { seededRandom } from "../base/random.ts";
+import type { OverlayEndpoint, OverlayNetwork } from "../datapath/overlay/view.ts";
+import type { MeshNode } from "../datapath/view.ts";
+import type { MeshConfig } from "../dispatcher/assignment.ts";
+import { lookUp } from "../keeper/dns/lookup.ts";
+import { NameIndex } from "../keeper/dns/name-index.ts";
+import { type NameSet, networkNames, zoneNames } from "./names.ts";
+
+const endpoint = (at: number, state: OverlayEndpoint["state"] = "live"): OverlayEndpoint => ({
+  taskID: `t${at}`,
+  taskName: `Web.${at}.t${at}`,
+  aliases: [`host${at}`],
+  addresses: [`10.0.1.${at}`, `fd00::${at}`],
+  nodeIndex: 1,
+  state,
+});
+
+const NETWORK: OverlayNetwork = {
+  ...{ networkID: "lan-id", name: "lan", vni: 4097, internal: false },
+  subnets: ["10.0.1.0/24", "fd00::/64"],
+  services: [
+    {
+      ...{ serviceID: "web", serviceName: "Web", aliases: ["www"] },
+      virtualIPs: ["10.0.1.100", "fd00::100"],
+      endpoints: [endpoint(5), endpoint(6, "starting"), endpoint(7, "draining")],
+    },
+    {
+      ...{ serviceID: "rr", serviceName: "rr", aliases: [], virtualIPs: [] },
+      endpoints: [endpoint(8), endpoint(9, "draining")],
+    },
+    { serviceID: "new", serviceName: "new", aliases: [], virtualIPs: [], endpoints: [] },
+  ],
+  containers: [{ ...endpoint(20), taskName: "shell", aliases: ["0a1b2c3d4e5f"] }],
+};
+
+function answers(set: NameSet, zone = false): (name: string, type?: string) => unknown {
+  const index = new NameIndex(set);
+  index.change({ put: set.groups, remove: [] });
+  return (name, type = "A") => {
+    const lookup = lookUp({ sets: [index], zone }, { name, type }, seededRandom(3));
+    if (lookup.kind !== "data") return lookup.kind;
+    return lookup.answers
+      .map(({ data }) => (typeof data === "string" ? data : `${data.target}:${data.port}`))
+      .toSorted();
+  };
+}
+
+test("in a network: virtual IPs, ready tasks, and nobody that drains", () => {
+  const ask = answers(networkNames(NETWORK));
+  const rows: [string, string, unknown][] = [
+    ["web", "A", ["10.0.1.100"]],
+    ["www.lan", "AAAA", ["fd00::100"]],
+    ["tasks.web", "A", ["10.0.1.5"]],
+    ["tasks.www", "A", ["10.0.1.5"]],
+    ["web.5.t5", "A", ["10.0.1.5"]],
+    ["web.6.t6", "A", ["10.0.1.6"]],
+    ["host6", "AAAA", ["fd00::6"]],
+    ["web.7.t7", "A", []],
+    ["rr", "A", ["10.0.1.8"]],
+    ["tasks.rr", "A", ["10.0.1.8"]],
+    ["new", "A", []],
+    ["tasks.new", "A", []],
+    ["shell", "A", ["10.0.1.20"]],
+    ["0a1b2c3d4e5f", "A", ["10.0.1.20"]],
+    ["tasks.shell", "A", "foreign"],
+    ["100.1.0.10.in-addr.arpa", "PTR", ["web.lan"]],
+    ["5.1.0.10.in-addr.arpa", "PTR", ["web.5.t5.lan"]],
+    ["7.1.0.10.in-addr.arpa", "PTR", "nothing"],
+  ];
+  for (const [name, type, expected] of rows) assert.deepEqual(ask(name, type), expected, name);
+});
+
+const node = (index: number): MeshNode => ({
+  ...{ nodeID: `n${index}`, index, overlayAddress: `10.255.0.${index + 1}`, addresses: [] },
+  underlayAddress: `192.168.99.10${index}`,
+});
+
+test("outside: nodes that answer, through the mesh all and in host mode those with a live task", () => {
+  const mesh: MeshConfig = {
+    ...{ revision: 1, networks: [] },
+    nodes: [node(1), node(2), { ...node(3), down: true }],
+    services: [
+      {
+        ...{ serviceID: "web", serviceName: "my-web", endpoints: [] },
+        ports: [{ protocol: "tcp", publishedPort: 8080, targetPort: 80 }],
+      },
+      {
+        ...{ serviceID: "dns", serviceName: "dns", endpoints: [], ports: [] },
+        published: [
+          { taskID: "a", protocol: "udp", publishedPort: 32_001, targetPort: 53, nodeIndex: 2 },
+          { taskID: "b", protocol: "udp", publishedPort: 32_002, targetPort: 53, nodeIndex: 2 },
+        ],
+      },
+      { serviceID: "new", serviceName: "new", endpoints: [], ports: [] },
+    ],
+  };
+  const set = zoneNames(mesh, { zone: "weft", listen: ["127.0.0.1:9353"] });
+  const ask = answers(set, true);
+  const rows: [string, string, unknown][] = [
+    ["my-web.weft", "A", ["192.168.99.101", "192.168.99.102"]],
+    ["_80._tcp.my-web.weft", "SRV", ["1.nodes.weft:8080", "2.nodes.weft:8080"]],
+    ["_8080._tcp.my-web.weft", "SRV", ["1.nodes.weft:8080", "2.nodes.weft:8080"]],
+    ["_80._udp.my-web.weft", "SRV", []],
+    ["dns.weft", "A", ["192.168.99.102"]],
+    ["_53._udp.dns.weft", "SRV", ["2.nodes.weft:32001", "2.nodes.weft:32002"]],
+    ["new.weft", "A", []],
+    ["_80._tcp.new.weft", "SRV", []],
+    ["none.weft", "A", "nothing"],
+    ["my-web", "A", "foreign"],
+  ];
+  for (const [name, type, expected] of rows) assert.deepEqual(ask(name, type), expected, name);
+  const hidden = answers(
+    zoneNames(mesh, { zone: "weft", listen: [] }, new Map([["a", "gone"]])),
+    true,
+  );
+  assert.deepEqual(hidden("_53._udp.dns.weft", "SRV"), ["2.nodes.weft:32002"]);
+  const again = zoneNames({ ...mesh, revision: 2 }, { zone: "weft", listen: [] });
+  assert.equal(again.groups.at(-1), set.groups.at(-1), "what did not change is the same value");
+});
