@@ -11,6 +11,7 @@ import type { MeshConfig } from "../dispatcher/assignment.ts";
 import type { Address } from "../gossip/address.ts";
 import { type GossipApplication, GossipNode } from "../gossip/gossip-node.ts";
 import { Keyring } from "../gossip/keyring.ts";
+import { META_BYTES_MAX } from "../gossip/messages.ts";
 import type { Member, MemberChange } from "../gossip/swim-state.ts";
 import type { Timings } from "../gossip/timings.ts";
 import type { Transport } from "../gossip/transport.ts";
@@ -23,6 +24,8 @@ const FORMERLY_MAX = 8;
 
 export interface GossipMemberComponents {
   readonly nodeID: string;
+  /** Told to the others, for people. */
+  readonly hostname: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -131,13 +134,14 @@ export class GossipMember implements Startable {
   }
 
   async #bind(host: string, bind: Address, keyring: Keyring): Promise<GossipNode> {
-    const { nodeID, clock, random, log, application, timings } = this.#components;
+    const { nodeID, hostname, clock, random, log, application, timings } = this.#components;
     const { transport = (address: Address) => new SocketTransport(address) } = this.#components;
     const node = new GossipNode(
       { transport: transport(bind), clock, random, log },
       {
         node: nodeID,
         advertise: { host, port: GOSSIP_PORT },
+        meta: Buffer.from(hostname).subarray(0, META_BYTES_MAX),
         formerly: this.#formerly,
         application,
         keyring,

@@ -41,6 +41,7 @@ class Nodes implements AsyncDisposable {
     for (const [index, nodeID] of ["n1", "n2", "n3"].entries()) {
       const node = new NodeGossip({
         nodeID,
+        hostname: nodeID,
         clock: systemClock,
         random: seededRandom(index),
         log: silentLogger,

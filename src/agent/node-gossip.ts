@@ -22,6 +22,7 @@ import type { AgentGossip } from "./agent.ts";
 import { DeadEndpoints, type Suspect } from "./dead-endpoints.ts";
 import { GossipLag } from "./gossip-lag.ts";
 import { GossipMember } from "./gossip-member.ts";
+import { type GossipReport, gossipReport } from "./gossip-report.ts";
 import type { EndpointOverride } from "./mesh-view.ts";
 
 /** A manager that is back waits this long for its nodes; until it knows itself, what is hidden stays so. */
@@ -32,6 +33,7 @@ const DOUBTED: ReadonlySet<MemberState> = new Set(["suspect", ...DEAD]);
 
 export interface NodeGossipComponents {
   readonly nodeID: string;
+  readonly hostname: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -62,13 +64,14 @@ export class NodeGossip implements AgentGossip, Startable {
   #onOverrides: () => void = () => {};
 
   constructor(components: NodeGossipComponents) {
-    const { nodeID, clock, random, probe, transport, timings } = components;
+    const { nodeID, hostname, clock, random, probe, transport, timings } = components;
     const log = components.log.child("gossip");
     this.#components = components;
     this.#log = log;
     this.#book = new EndpointBook(nodeID, clock.now());
     this.#member = new GossipMember({
       nodeID,
+      hostname,
       clock,
       random,
       log,
@@ -146,6 +149,12 @@ export class NodeGossip implements AgentGossip, Startable {
     if (news !== undefined) this.#member.node?.broadcast(EndpointBook.key, news);
     this.#tellDigest();
     this.#decide();
+  }
+
+  report(): GossipReport {
+    const { node, fault } = this.#member;
+    const now = this.#components.clock.monotonic();
+    return gossipReport(node, fault, (nodeID) => this.#lag.of(nodeID), now);
   }
 
   overrides(): ReadonlyMap<string, EndpointOverride> {

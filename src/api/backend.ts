@@ -3,6 +3,7 @@
  * no manager `manager()` is undefined and the manager paths answer Docker's own refusal.
  */
 
+import type { GossipReport } from "../agent/gossip-report.ts";
 import type { ClusterSpec, NodeAvailability, NodeRole } from "../cluster/objects.ts";
 import type { Store } from "../cluster/store.ts";
 import type { LogSubscription, MeshSurvey, TaskLogMessage } from "../dispatcher/assignment.ts";
@@ -49,6 +50,8 @@ export interface ManagerBackend {
   logs(subscription: LogSubscription, signal: AbortSignal): AsyncIterable<TaskLogMessage>;
   /** What nodes' kernels hold of the mesh now, beside what they should. */
   surveyMesh(): Promise<MeshSurvey>;
+  /** Makes a new key for the gossip; rejects with ConflictError while the last one still spreads. */
+  rotateGossipKey(): Promise<void>;
 }
 
 export interface NodeBackend {
@@ -58,4 +61,6 @@ export interface NodeBackend {
   join(request: JoinRequest): Promise<void>;
   leave(force: boolean): Promise<void>;
   manager(): ManagerBackend | undefined;
+  /** How this node's gossip stands; undefined on a node of no cluster. */
+  gossip(): GossipReport | undefined;
 }

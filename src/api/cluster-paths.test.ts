@@ -10,6 +10,7 @@ import { makeNode, makePort, makeService, makeTask } from "../cluster/factories.
 import type { Service } from "../cluster/objects.ts";
 import { type AskInit, ask, type FakeEngine, startFakeEngine } from "./fake-engine.ts";
 import { FakeBackend, NODE_ID } from "./fake-manager.ts";
+import type { GossipAnswer } from "./gossip.ts";
 import { frame } from "./logs.ts";
 import { ApiServer } from "./server.ts";
 
@@ -529,5 +530,34 @@ describe("logs", () => {
     assert.deepEqual(backend.calls, [
       'logs {"stdout":true,"stderr":true,"follow":false,"tail":5,"id":"","taskIDs":["t1"]}',
     ]);
+  });
+});
+
+describe("the gossip", () => {
+  it("is shown as this node sees it, on any member", async () => {
+    for (const part of ["manager", "worker"] as const) {
+      backend.part = part;
+      const { status, text } = await ask(host, "/weft/gossip");
+      assert.equal(status, 200);
+      const { Keys, Counters, Members } = JSON.parse(text) as GossipAnswer;
+      assert.deepEqual(Keys, ["0a1b2c3d"]);
+      assert.equal(Counters.Unsealed, 1);
+      assert.deepEqual(Members[0], {
+        ...{ ID: NODE_ID, Hostname: "n1", Addr: "192.168.99.100:7946", State: "alive" },
+      });
+      assert.deepEqual(Members[1], {
+        ...{ ID: "n2n2n2n2n2n2n2n2n2n2n2n2n", Hostname: "n2", Addr: "192.168.99.101:7946" },
+        ...{ State: "suspect", Lag: 2, Agrees: false, AnsweredMsAgo: 1_200 },
+      });
+    }
+    backend.part = "outside";
+    assert.equal((await ask(host, "/weft/gossip")).status, 503);
+  });
+
+  it("gets a new key when a manager is asked for one", async () => {
+    assert.equal((await ask(host, "/weft/gossip/rotate-key", { method: "POST" })).status, 200);
+    assert.deepEqual(backend.calls, ["rotate gossip key"]);
+    backend.part = "worker";
+    assert.equal((await ask(host, "/weft/gossip/rotate-key", { method: "POST" })).status, 503);
   });
 });

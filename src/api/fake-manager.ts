@@ -1,4 +1,6 @@
 /** A manager's side of the API for tests: a store in memory, a cluster of one in it, and logs that say hello. */
+
+import type { GossipReport } from "../agent/gossip-report.ts";
 import { makeCluster, makeNetwork, makeNode } from "../cluster/factories.ts";
 import { createMemoryStore } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
@@ -26,6 +28,32 @@ const MANAGER: LocalNodeStatus = {
 };
 
 const WORKER: LocalNodeStatus = { ...MANAGER, controlAvailable: false };
+
+const GOSSIP: GossipReport = {
+  fault: "",
+  keys: ["0a1b2c3d"],
+  counters: {
+    packetsIn: 5,
+    packetsOut: 4,
+    bytesOut: 400,
+    undecodable: 0,
+    unsealed: 1,
+    exchanges: 1,
+    exchangesFailed: 0,
+  },
+  members: [
+    { nodeID: NODE_ID, hostname: "n1", address: "192.168.99.100:7946", state: "alive" },
+    {
+      nodeID: "n2n2n2n2n2n2n2n2n2n2n2n2n",
+      hostname: "n2",
+      address: "192.168.99.101:7946",
+      state: "suspect",
+      lag: 2,
+      agrees: false,
+      answeredMsAgo: 1_200,
+    },
+  ],
+};
 
 /** The node behind an API under test; what was asked of it is in `calls`. */
 export class FakeBackend implements NodeBackend {
@@ -62,6 +90,7 @@ export class FakeBackend implements NodeBackend {
     if (this.part !== "manager") return undefined;
     return {
       store: this.store,
+      rotateGossipKey: () => this.#record("rotate gossip key"),
       rotateJoinToken: (role) => this.#record(`rotate ${role}`),
       logs: (subscription) => this.#logs(subscription),
       surveyMesh: async () => ({
@@ -69,6 +98,10 @@ export class FakeBackend implements NodeBackend {
         kernels: new Map(),
       }),
     };
+  }
+
+  gossip(): GossipReport | undefined {
+    return this.part === "outside" ? undefined : GOSSIP;
   }
 
   async init(request: Parameters<NodeBackend["init"]>[0]): Promise<string> {

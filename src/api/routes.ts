@@ -5,6 +5,7 @@
  */
 import type { Handler } from "./call.ts";
 import { streamEvents } from "./events.ts";
+import { inspectGossip, postGossipKeyRotate } from "./gossip.ts";
 import { getInfo } from "./info.ts";
 import { serviceLogs, taskLogs } from "./logs.ts";
 import { inspectMesh } from "./mesh.ts";
@@ -115,6 +116,13 @@ export const API_ROUTES: readonly ApiRoute[] = [
     "/weft/mesh",
     inspectMesh,
     "the endpoints of each published port, as each node's kernel has them",
+  ),
+  weft("GET", "/weft/gossip", inspectGossip, "the members as this node sees them, and its lag"),
+  weft(
+    "POST",
+    "/weft/gossip/rotate-key",
+    postGossipKeyRotate,
+    "makes a new key for the gossip of all nodes",
   ),
   weft("GET", "/secrets", listPayloads("secret"), "lists secrets, without their data"),
   weft("POST", "/secrets/create", postPayload("secret"), "stores a secret"),

@@ -21,6 +21,7 @@ const outsider: NodeBackend = {
     remoteManagers: [],
   }),
   manager: () => undefined,
+  gossip: () => undefined,
   init: () => assert.fail("nobody asked for a cluster"),
   join: () => assert.fail("nobody asked to join"),
   leave: () => assert.fail("nobody asked to leave"),

@@ -6,20 +6,28 @@ import { UsageError } from "./command.ts";
 const TIMEOUT_MS = 10_000;
 
 /** Resolves with the decoded JSON of a 200; rejects with the daemon's own message otherwise. */
-export async function askDaemon(host: string, path: string): Promise<unknown> {
+export async function askDaemon(
+  host: string,
+  path: string,
+  method: "GET" | "POST" = "GET",
+): Promise<unknown> {
   const socketPath = /^unix:\/\/(\/.*)$/.exec(host)?.[1];
   if (socketPath === undefined) throw new UsageError(`'${host}' is not as unix:///run/weft.sock`);
-  const { status, body } = await ask(socketPath, path);
+  const { status, body } = await ask(socketPath, path, method);
   const value = JSON.parse(body) as unknown;
   if (status === 200) return value;
   const message = (value as { readonly message?: unknown } | null)?.message;
   throw new UnavailableError(typeof message === "string" ? message : `status ${status}: ${body}`);
 }
 
-function ask(socketPath: string, path: string): Promise<{ status: number; body: string }> {
+function ask(
+  socketPath: string,
+  path: string,
+  method: string,
+): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
-    const outgoing = request({ socketPath, path, signal }, (incoming) => {
+    const outgoing = request({ socketPath, path, method, signal }, (incoming) => {
       const chunks: Buffer[] = [];
       incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
       incoming.once("error", reject);

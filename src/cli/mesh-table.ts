@@ -67,7 +67,8 @@ function nameOf({ Protocol, PublishedPort, TargetPort }: MeshPortAnswer): string
   return `${PublishedPort}->${TargetPort}/${Protocol}`;
 }
 
-function align(rows: readonly (readonly string[])[]): string[] {
+/** Columns as wide as their widest cell. */
+export function align(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) =>
     Math.max(...rows.map((row) => (row[column] ?? "").length)),
   );

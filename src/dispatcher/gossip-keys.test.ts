@@ -75,3 +75,19 @@ test("a change that cannot be written is not told, and tried again", async () =>
   assert.equal(told.length, 2);
   await keys.stop();
 });
+
+test("a key can be changed at any time, but not while the last change spreads", async () => {
+  const { keys, told, pass } = manager();
+  await keys.start();
+  await pass(HOUR_MS);
+  await keys.rotate();
+  assert.equal(told.length, 2);
+  await assert.rejects(keys.rotate(), /spreads already/);
+  await pass(60_000);
+  assert.deepEqual(told.at(-1), told[1]?.toReversed());
+  await pass(12 * HOUR_MS - 1);
+  assert.equal(told.length, 3);
+  await pass(1);
+  assert.equal(told.length, 4, "the next by itself comes twelve hours later");
+  await keys.stop();
+});

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Clock, Timer } from "../base/clock.ts";
-import { SystemError } from "../base/errors.ts";
+import { ConflictError, SystemError, UnavailableError } from "../base/errors.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { SecretBox } from "../cluster/store.ts";
@@ -57,6 +57,7 @@ export interface GossipKeysComponents {
 export class GossipKeys implements Startable {
   readonly #components: GossipKeysComponents;
   #timer: Timer | undefined;
+  #kept: KeptKeys | undefined;
   #turn: Promise<void> = Promise.resolve();
   #stopped = false;
 
@@ -74,36 +75,64 @@ export class GossipKeys implements Startable {
     this.#tell(kept);
   }
 
+  /** Makes a new key now. Rejects with ConflictError while the last one spreads, since some may not have it. */
+  rotate(): Promise<void> {
+    const turn = this.#turn.then(() => this.#rotate());
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#timer?.cancel();
     await this.#turn;
   }
 
+  async #rotate(): Promise<void> {
+    const kept = this.#kept;
+    if (kept === undefined || this.#stopped) throw new UnavailableError("there are no keys yet");
+    if (kept.isSpreading) {
+      throw new ConflictError("a new gossip key spreads already; it is in use within a minute");
+    }
+    this.#timer?.cancel();
+    if (!(await this.#advance(kept))) throw new SystemError("the new key could not be stored");
+  }
+
   #tell(kept: KeptKeys): void {
     if (this.#stopped) return;
+    this.#kept = kept;
     this.#components.onKeys(kept.keys.map((key) => Buffer.from(key, "base64")));
     this.#arm(kept, keysDueAt(kept) - this.#components.clock.now());
   }
 
   #arm(kept: KeptKeys, delayMs: number): void {
-    this.#timer = this.#components.clock.timer("gossip keys", Math.max(0, delayMs), () => {
-      this.#turn = this.#advance(kept);
+    this.#timer?.cancel();
+    // The next turn is by the wall clock, for it is kept over restarts; one that was set back must not put it off.
+    const boundedMs = Math.min(Math.max(0, delayMs), ROTATION_MS);
+    this.#timer = this.#components.clock.timer("gossip keys", boundedMs, () => {
+      this.#turn = this.#turn.then(() => this.#advanceIfDue(kept));
     });
   }
 
-  async #advance(kept: KeptKeys): Promise<void> {
+  /** Somebody may have asked for a change since the timer was set. */
+  async #advanceIfDue(kept: KeptKeys): Promise<void> {
+    if (kept === this.#kept && !this.#stopped) await this.#advance(kept);
+  }
+
+  /** Whether the next step is durable, and told; one that is not is tried again later. */
+  async #advance(kept: KeptKeys): Promise<boolean> {
     const { secrets, clock, log } = this.#components;
     const next = nextKeys(kept, clock.now(), newKey());
     try {
       await secrets.set(GOSSIP_KEYS_SECRET, JSON.stringify(next));
     } catch (error) {
       log.error("the gossip's keys are not changed", { error });
-      if (!this.#stopped) this.#arm(kept, RETRY_MS);
-      return;
+      if (!this.#stopped) this.#arm(kept, Math.max(RETRY_MS, keysDueAt(kept) - clock.now()));
+      return false;
     }
     log.info(next.isSpreading ? "a new gossip key spreads" : "the new gossip key is in use");
     this.#tell(next);
+    return true;
   }
 }
 

@@ -119,6 +119,10 @@ export class ManagerRole implements ManagerBackend, Startable {
     return rotateJoinToken(this.store, role);
   }
 
+  rotateGossipKey(): Promise<void> {
+    return this.#gossipKeys.rotate();
+  }
+
   surveyMesh(): Promise<MeshSurvey> {
     return this.#dispatcher.surveyMesh();
   }

@@ -3,6 +3,7 @@
  */
 import { hostname } from "node:os";
 import { Agent } from "../agent/agent.ts";
+import type { GossipReport } from "../agent/gossip-report.ts";
 import type { ZoneInit } from "../agent/names.ts";
 import { NodeGossip } from "../agent/node-gossip.ts";
 import { AgentSession } from "../agent/session.ts";
@@ -64,6 +65,7 @@ export class MemberRole implements Startable {
     const { onMembership } = init;
     this.#gossip = new NodeGossip({
       nodeID,
+      hostname: hostname(),
       clock,
       random,
       log,
@@ -133,6 +135,11 @@ export class MemberRole implements Startable {
     await this.#gossip.stop();
     await this.#renewer.stop();
     await this.#agent.stop();
+  }
+
+  /** How the gossip stands. */
+  gossip(): GossipReport {
+    return this.#gossip.report();
   }
 
   /** Leaves for good: tells a manager where one hears it, ends all tasks, and takes the mesh off this host's kernel. */

@@ -5,6 +5,7 @@
 
 import { rmSync } from "node:fs";
 import { networkInterfaces } from "node:os";
+import type { GossipReport } from "../agent/gossip-report.ts";
 import type { ZoneInit } from "../agent/names.ts";
 import type {
   InitRequest,
@@ -110,6 +111,10 @@ export class WeftNode implements NodeBackend, Startable {
 
   manager(): ManagerBackend | undefined {
     return this.#manager;
+  }
+
+  gossip(): GossipReport | undefined {
+    return this.#member?.gossip();
   }
 
   init(request: InitRequest): Promise<string> {

@@ -1,0 +1,69 @@
+/** How this node's gossip stands, for whoever asks: who is there as it sees them, how far it lags behind each, and what it has refused. */
+import { createHash } from "node:crypto";
+import { addressText } from "../gossip/address.ts";
+import type { GossipCounters, GossipNode } from "../gossip/gossip-node.ts";
+import type { MemberState } from "../gossip/messages.ts";
+import type { Lag } from "./gossip-lag.ts";
+
+export interface GossipReport {
+  /** Why it does not take part; empty when it does. */
+  readonly fault: string;
+  /** By their fingerprints: the first seals, all open. */
+  readonly keys: readonly string[];
+  readonly counters: GossipCounters;
+  readonly members: readonly GossipMemberReport[];
+}
+
+export interface GossipMemberReport {
+  readonly nodeID: string;
+  readonly hostname: string;
+  readonly address: string;
+  readonly state: MemberState;
+  /** Words of it that have not arrived here; absent for this node itself, and where no answer has told yet. */
+  readonly lag?: number;
+  /** Whether both know the same of everybody. */
+  readonly agrees?: boolean;
+  readonly answeredMsAgo?: number;
+}
+
+const NO_COUNTS: GossipCounters = {
+  packetsIn: 0,
+  packetsOut: 0,
+  bytesOut: 0,
+  undecodable: 0,
+  unsealed: 0,
+  exchanges: 0,
+  exchangesFailed: 0,
+};
+/** Hexadecimal digits: enough to see which keys two nodes share, and nothing of a key. */
+const FINGERPRINT_LENGTH = 8;
+
+export function gossipReport(
+  node: GossipNode | undefined,
+  fault: string,
+  lagOf: (nodeID: string) => Lag | undefined,
+  now: number,
+): GossipReport {
+  const members = (node?.members() ?? []).map((member): GossipMemberReport => {
+    const lag = lagOf(member.node);
+    return {
+      nodeID: member.node,
+      hostname: member.meta.toString("utf8"),
+      address: addressText(member.address),
+      state: member.state,
+      ...(lag === undefined
+        ? {}
+        : { lag: lag.lag, agrees: lag.agrees, answeredMsAgo: Math.round(now - lag.at) }),
+    };
+  });
+  return {
+    fault: node === undefined && fault === "" ? "no manager has told keys and address yet" : fault,
+    keys: (node?.keyring?.keys ?? []).map(fingerprint),
+    counters: node?.counters ?? NO_COUNTS,
+    members: members.toSorted((a, b) => (a.nodeID < b.nodeID ? -1 : 1)),
+  };
+}
+
+function fingerprint(key: Buffer): string {
+  return createHash("sha256").update(key).digest("hex").slice(0, FINGERPRINT_LENGTH);
+}

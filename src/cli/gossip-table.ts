@@ -1,0 +1,31 @@
+/** What `weft gossip` prints, from the daemon's answer. Pure. */
+import type { GossipAnswer, GossipMemberAnswer } from "../api/gossip.ts";
+import { align } from "./mesh-table.ts";
+
+/** A line for each member, then what was refused and the keys. */
+export function describeGossip(answer: GossipAnswer): string[] {
+  const { Fault, Keys, Counters, Members } = answer;
+  if (Fault !== "") return [`this node does not gossip: ${Fault}`];
+  const head = ["NODE", "HOSTNAME", "ADDRESS", "STATE", "LAG", "ANSWERED"];
+  const rows = Members.map((member) => [
+    member.ID,
+    member.Hostname,
+    member.Addr,
+    member.State,
+    lagOf(member),
+    member.AnsweredMsAgo === undefined ? "-" : `${(member.AnsweredMsAgo / 1_000).toFixed(1)} s ago`,
+  ]);
+  return [
+    ...align([head, ...rows]),
+    "",
+    `keys: ${Keys.join(", ")} (the first seals)`,
+    `packets: ${Counters.PacketsIn} in, ${Counters.PacketsOut} out; not opened by any key: ${Counters.Unsealed}; unreadable: ${Counters.Undecodable}`,
+    `exchanges: ${Counters.Exchanges}, failed: ${Counters.ExchangesFailed}`,
+  ];
+}
+
+function lagOf({ Lag, Agrees }: GossipMemberAnswer): string {
+  if (Lag === undefined) return "-";
+  if (Lag > 0) return `${Lag} behind`;
+  return Agrees === false ? "differs" : "none";
+}
