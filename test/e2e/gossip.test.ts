@@ -1,10 +1,12 @@
-/** What nodes know of each other while every manager is away: whoever dies then disappears from the mesh all the same. */
+/** What nodes know of each other, also while every manager is away: whoever dies then disappears from the mesh all the same. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import type { GossipAnswer, GossipMemberAnswer } from "../../src/api/gossip.ts";
+import type { Host } from "../../src/lab/host.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { until } from "../../src/lab/until.ts";
 import { probe } from "./support/probing.ts";
-import { Swarm } from "./support/swarm.ts";
+import { Swarm, weft } from "./support/swarm.ts";
 
 const skip = (await labUnavailable()) ?? false;
 
@@ -13,17 +15,37 @@ const FORGOTTEN_MS_MAX = 20_000;
 /** So many requests meet a dead endpoint, if it is one of three, but once in 10⁸. */
 const REQUESTS = 45;
 
-describe("while every manager is away", { skip }, () => {
+describe("what nodes know of each other", { skip }, () => {
   let swarm: Swarm;
   before(async () => {
     swarm = await Swarm.create();
     await swarm.create("web", "-p", "8080:80", "--mode", "global", "nginx");
     await swarm.answering(8080);
-    await Promise.all(swarm.hosts.map((host) => gossiping(Number(host.name.slice(1)))));
+    await Promise.all(swarm.hosts.map((host) => seesAllAlive(host)));
   });
   after(() => swarm?.[Symbol.asyncDispose]());
 
-  test("a task that ends leaves the mesh of all nodes, and the port is answered", async (t) => {
+  test("a new key is taken up by all, and nobody is lost over it", async () => {
+    const [before = ""] = (await gossipOf(swarm.host(2))).Keys;
+    const { code, stdout } = await weft(swarm.manager, "gossip", "rotate-key");
+    assert.equal(code, 0, stdout);
+    for (const host of swarm.hosts) {
+      const keys = await until(
+        async () => {
+          const { Keys } = await gossipOf(host);
+          return Keys.length === 2 && Keys;
+        },
+        { what: `the new key on ${host.name}` },
+      );
+      assert.equal(keys[0], before, "it only opens for a minute");
+    }
+    const refused = await weft(swarm.manager, "gossip", "rotate-key");
+    assert.match(refused.stderr, /spreads already/);
+    assert.match((await weft(swarm.host(3), "gossip", "rotate-key")).stderr, /not a swarm manager/);
+    for (const host of swarm.hosts) await seesAllAlive(host);
+  });
+
+  test("with every manager away a task that ends leaves the mesh of all nodes, and the port is answered", async (t) => {
     const container = await containerOf(3);
     await swarm.manager.killDaemon("SIGKILL");
     await swarm.host(3).engineOk(["rm", "-f", container]);
@@ -35,7 +57,7 @@ describe("while every manager is away", { skip }, () => {
     await onlyAnsweredBy([1, 2, 3]);
   });
 
-  test("a host that crashes leaves it too; one whose daemon alone is dead stays", async (t) => {
+  test("so does a host that crashes; one whose daemon alone is dead stays", async (t) => {
     await swarm.manager.killDaemon("SIGKILL");
     await swarm.host(3).crash();
     const took = await onlyAnsweredBy([1, 2]);
@@ -76,9 +98,21 @@ describe("while every manager is away", { skip }, () => {
     return task.containerID;
   }
 
-  async function gossiping(number: number): Promise<void> {
-    await until(async () => (await swarm.host(number).execOk(["ss", "-Huln"])).includes(":7946"), {
-      what: `n${number} to gossip`,
-    });
+  async function gossipOf(host: Host): Promise<GossipAnswer> {
+    const { code, stdout, stderr } = await weft(host, "gossip", "--format", "json");
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout) as GossipAnswer;
+  }
+
+  /** And has heard all that each says. */
+  async function seesAllAlive(host: Host): Promise<void> {
+    const isWell = ({ State, Lag = 0 }: GossipMemberAnswer) => State === "alive" && Lag === 0;
+    await until(
+      async () => {
+        const { Members } = await gossipOf(host);
+        return Members.length === swarm.hosts.length && Members.every(isWell);
+      },
+      { what: `${host.name} to see all alive` },
+    );
   }
 });
