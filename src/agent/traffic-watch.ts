@@ -13,6 +13,11 @@ import type { ReadTaskSockets } from "./task-sockets.ts";
 export const SERVING_MS_MAX = 5_000;
 /** Between two looks. */
 const LOOK_MS = 50;
+/**
+ * A task of datagrams is silent for so long before it is stopped: nobody sees whether it still works on an answer, or
+ * whether a datagram was on its way when all nodes had let go of it. Local lookups are answered in this time.
+ */
+export const ANSWER_MS = 300;
 /** The number of connections is told so often at most. */
 const TELL_MS = 1_000;
 /** A look at a very busy task may take this part of the time at most: it is paused for so many times its length. */
@@ -56,7 +61,7 @@ export class TrafficWatch {
       new Set(ports.flatMap((port) => (port.protocol === wanted ? [port.targetPort] : [])));
     const [tcp, udp] = [portsOf("tcp"), portsOf("udp")];
     let told = { count: 0, at: 0 };
-    let wasRead = false;
+    let silentSince = this.#clock.monotonic();
     await this.#look(timeoutMs, signal, async () => {
       const sockets = await this.#readSockets(pid);
       let count = 0;
@@ -67,10 +72,8 @@ export class TrafficWatch {
         onConnections(count);
         told = { count, at: now };
       }
-      const isRead = ![...udp].some((target) => sockets?.unread.has(target));
-      // A datagram may have been on its way to the task when all nodes had let go of it: look twice.
-      const isSilent = isRead && (wasRead || udp.size === 0);
-      wasRead = isRead;
+      if ([...udp].some((target) => sockets?.unread.has(target))) silentSince = now;
+      const isSilent = udp.size === 0 || now - silentSince >= ANSWER_MS;
       return count === 0 && isSilent;
     });
   }

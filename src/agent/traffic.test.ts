@@ -8,7 +8,7 @@ import type { PortConfig, Task } from "../cluster/objects.ts";
 import { FakeNode } from "./fake-node.ts";
 import { makeMesh, makeTask } from "./fakes.ts";
 import type { TaskSockets } from "./task-sockets.ts";
-import { SERVING_MS_MAX } from "./traffic-watch.ts";
+import { ANSWER_MS, SERVING_MS_MAX } from "./traffic-watch.ts";
 
 let directory: string;
 let node: FakeNode;
@@ -105,14 +105,16 @@ describe("a task that publishes a port", () => {
     assert.equal(stateNow()?.state, "shutdown");
   });
 
-  it("reads the datagrams that have reached it before it is stopped", async () => {
+  it("reads the datagrams that have reached it, and has time to answer, before it is stopped", async () => {
     node.sockets = sockets(["udp/80"], 0, true);
     await node.assign(publishing("udp"));
     await node.assign({ ...publishing("udp"), desiredState: "shutdown" });
     assert.equal(node.phaseOf("t1"), "running");
+    await pass(ANSWER_MS);
+    assert.equal(node.phaseOf("t1"), "running", "it has not read them yet");
     node.sockets = sockets(["udp/80"]);
-    await pass(60);
-    assert.equal(node.phaseOf("t1"), "running", "one that was on its way may still come");
+    await pass(ANSWER_MS - 60);
+    assert.equal(node.phaseOf("t1"), "running", "it may still work on an answer");
     await pass(60);
     assert.equal(stateNow()?.state, "shutdown");
   });

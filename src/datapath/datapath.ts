@@ -22,6 +22,7 @@ import { execute, executeRemovals, writeSysctl } from "./ip/execute.ts";
 import { linkNames } from "./ip/links.ts";
 import type { AddressHolder } from "./ip/read.ts";
 import type { Uplink } from "./kernel-events.ts";
+import { LATE_FLOWS_MAX, lateAnswersTransaction } from "./late-answers.ts";
 import type { MarkLayout } from "./mark.ts";
 import { markLayout } from "./mark.ts";
 import { LINK, TASK_LINK_PREFIX, VXLAN_OVERHEAD } from "./names.ts";
@@ -266,6 +267,7 @@ export class Datapath {
       await this.#rememberForwarding(changing);
       await execute(this.#run, changing.additions);
       await this.#commit(changing);
+      await this.#expectLateAnswers(changing);
       await this.#forget(changing.forget);
       await executeRemovals(this.#run, changing.removals);
       await this.#wake(changing);
@@ -285,6 +287,18 @@ export class Datapath {
       await this.#conntrack.forget(forget);
     } catch (error) {
       this.#log.warn("could not forget connections", { error });
+    }
+  }
+
+  /** Before their flows are forgotten. An answer that is lost is one that the client asks for again. */
+  async #expectLateAnswers({ late }: Plan): Promise<void> {
+    if (late.length === 0) return;
+    try {
+      const flows = await this.#conntrack.flows(late, LATE_FLOWS_MAX);
+      const transaction = lateAnswersTransaction(flows);
+      if (transaction !== "") await this.#nft.run(transaction);
+    } catch (error) {
+      this.#log.warn("late answers of moved UDP flows may be lost", { error });
     }
   }
 

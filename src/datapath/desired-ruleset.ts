@@ -2,16 +2,23 @@
  * The rules this node should have. README.md walks a packet through them; the order of the chains here is
  * the order in which a packet meets them.
  */
+import {
+  LATE_ADDRESS_TYPE,
+  LATE_ANSWER,
+  LATE_PORT_TYPE,
+  PASS_BY,
+  TO_LATE_ANSWER,
+} from "./late-answers.ts";
 import type { MarkLayout } from "./mark.ts";
 import { hex, INDEX_BITS, replyMark } from "./mark.ts";
 import type { Ways } from "./mesh.ts";
 import { answeredPorts, endpointsByAddress } from "./mesh.ts";
-import { LINK, overlayMAC, TASK_LINKS } from "./names.ts";
+import { LINK, overlayMAC, TABLE, TASK_LINKS } from "./names.ts";
 import type { BaseChain, Chain, ElementSet, Ruleset, Table } from "./nft/ruleset.ts";
 import { chain } from "./nft/ruleset.ts";
 import type { MeshPort, MeshProtocol, MeshView } from "./view.ts";
 
-export const TABLE = "inet weft";
+export { TABLE };
 export const EGRESS_TABLE = "netdev weft";
 
 /** A little before Docker's and the user's own NAT chains: a published port of the mesh is the mesh's. */
@@ -64,15 +71,18 @@ function sets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
     ["hairpin", set("type ipv4_addr . ipv4_addr", hairpins(view))],
     ["mesh_tcp", { type: TCP_TIMEOUTS, kind: "ct timeout", elements: new Map() }],
     ["refusals", set(REFUSALS, [])],
+    ["late_port", map(LATE_PORT_TYPE, [])],
+    ["late_address", map(LATE_ADDRESS_TYPE, [])],
   ];
 }
 
 function chains(view: MeshView, mark: MarkLayout): [string, Chain][] {
   return [
     ["raw_prerouting", base("filter", "prerouting", PRIORITY_RAW, rawPrerouting(view))],
-    ["from_tunnel", chain([BY_ITS_SENDER, ...FROM_MESH])],
-    ["from_task", chain([...FROM_MESH, `${REFUSAL} jump first_refusal`])],
+    ["from_tunnel", chain([...FROM_MESH, PASS_BY, BY_ITS_SENDER])],
+    ["from_task", chain([...FROM_MESH, PASS_BY, `${REFUSAL} jump first_refusal`])],
     ["first_refusal", chain(firstRefusal())],
+    ["late_answer", chain(LATE_ANSWER)],
     ["mark_prerouting", base("filter", "prerouting", PRIORITY_MANGLE, markPrerouting())],
     ["mark_reply", chain(markReply(mark))],
     ["mark_bits", chain(markBits(mark))],
@@ -179,6 +189,7 @@ const TO_SERVICE = "meta nfproto ipv4 fib daddr type local meta l4proto . th dpo
  */
 function refuseInput(): string[] {
   return [
+    TO_LATE_ANSWER,
     ...NOT_FOR_IPV6,
     "meta nfproto ipv4 ct state new meta l4proto . th dport @held jump refuse",
   ];
@@ -230,7 +241,7 @@ function guardOutput(view: MeshView): string[] {
 
 /** By protocol and flags first, here and above: comparing names costs every packet more. */
 function clampPostrouting(): string[] {
-  return ["tcp flags syn jump clamp"];
+  return ["tcp flags syn jump clamp", TO_LATE_ANSWER];
 }
 
 /** A rule for whatever leaves into the mesh. */

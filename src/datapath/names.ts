@@ -1,5 +1,7 @@
 /** What Weft calls its own things in the kernel. Reset removes exactly what carries these names. */
 
+/** The nftables table that packets meet. */
+export const TABLE = "inet weft";
 /** The VXLAN device of the ingress network. */
 export const LINK = "weft0";
 /** The host's ends of tasks' veth pairs begin so; the keeper makes them. */

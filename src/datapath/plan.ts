@@ -8,6 +8,7 @@ import type { KernelState } from "./desired.ts";
 import { EGRESS_TABLE } from "./desired-ruleset.ts";
 import type { NetworkCommand } from "./ip/command.ts";
 import { planNetwork } from "./ip/plan.ts";
+import { planLateAnswers } from "./late-answers.ts";
 import { LINK } from "./names.ts";
 import { planTransaction } from "./nft/plan.ts";
 import type { Ruleset } from "./nft/ruleset.ts";
@@ -17,6 +18,8 @@ import type { NftCommand, NftTransaction } from "./nft/transaction.ts";
 export interface Plan {
   readonly additions: readonly NetworkCommand[];
   readonly transaction: NftTransaction;
+  /** Addresses of tasks that may still answer datagrams of flows that are forgotten. */
+  readonly late: readonly string[];
   readonly forget: readonly Forget[];
   readonly removals: readonly NetworkCommand[];
 }
@@ -27,6 +30,7 @@ export function plan(actual: KernelState, desired: KernelState): Plan {
   return {
     additions,
     transaction: planRules(actual.ruleset, desired.ruleset, additions),
+    late: planLateAnswers(actual, desired),
     forget: planForget(actual, desired),
     removals,
   };

@@ -16,6 +16,9 @@ const REMOTE = 8081;
 const MOVING = 8082;
 const DEAF = 8083;
 const DOOMED = 8085;
+const HELD = 8086;
+const HELD_PORT = 82;
+const H3 = "192.168.99.102";
 /** Where no task listens. */
 const CLOSED_PORT = 99;
 const LATE_PORT = 81;
@@ -36,6 +39,7 @@ describe("a connection through the mesh", { skip: whyNot() }, () => {
     await mesh.startTasks();
     for (const task of ["a1", "b2"]) {
       await mesh.place(task).call({ call: "serveLate", port: LATE_PORT });
+      await mesh.place(task).call({ call: "serveHeld", name: task, port: HELD_PORT });
     }
     // A host that forgets everything at once must not forget the mesh's connections.
     for (const host of lab.hosts) {
@@ -98,6 +102,48 @@ describe("a connection through the mesh", { skip: whyNot() }, () => {
     }
   });
 
+  for (const [where, from, to] of [
+    ["a local task to a remote one", "a1", "b2"],
+    ["a remote task to a local one", "b2", "a1"],
+  ] as const) {
+    it(`of datagrams is moved from ${where} at once, and what its old task still answers arrives`, async () => {
+      const port = from === "a1" ? HELD : HELD + 1;
+      mesh.publish(port, [from]);
+      repoint(port, HELD_PORT);
+      await mesh.apply();
+      const askers = [
+        { place: client, seen: CLIENT },
+        { place: lab.host("h1").place, seen: H1 },
+        { place: lab.host("h3").place, seen: H3 },
+      ];
+      const deadlineMs = 10_000;
+      const asked = askers.map(({ place }) =>
+        place.call({
+          call: "askTwice",
+          name: "held",
+          protocol: "udp",
+          address: H1,
+          port,
+          deadlineMs,
+        }),
+      );
+      // The old task has the first datagrams, and keeps its answers.
+      await until(async () => (await heldFlows(port)) === askers.length, {
+        what: "the datagrams to be led",
+      });
+      mesh.publish(port, [`${from}:draining`, to]);
+      await mesh.apply();
+      for (const { place } of askers) await place.call({ call: "sayAgain", name: "held" });
+      const first = Promise.race(asked.map((answers) => answers.then(() => "both answers")));
+      await mesh.place(from).call({ call: "answerHeld", datagrams: askers.length });
+      await first;
+      for (const [index, answers] of asked.entries()) {
+        const expected = [`${from} late`, `${to} ${askers[index]?.seen}`];
+        assert.deepEqual(((await answers) as string[]).sort(), expected.sort());
+      }
+    });
+  }
+
   it("to a host that died is reset as soon as that is known, though nothing is said on it", async () => {
     mesh.publish(DOOMED, ["c3"]);
     await mesh.apply();
@@ -120,6 +166,11 @@ describe("a connection through the mesh", { skip: whyNot() }, () => {
     await mesh.apply();
     for (const { ended } of ends) assert.equal(await ended, "ECONNRESET");
   });
+
+  async function heldFlows(port: number): Promise<number> {
+    const flows = ["conntrack", "-L", "-p", "udp", "--orig-port-dst", `${port}`];
+    return (await lab.host("h1").run(...flows)).split("\n").filter(Boolean).length;
+  }
 
   it("is audited without finding what packets have put into the sets", async () => {
     for (const host of lab.hosts) assert.deepEqual(await host.audit(), []);

@@ -6,6 +6,7 @@ import { SystemError } from "../../base/errors.ts";
 import type { RunTool, ToolResult } from "../run.ts";
 import type { Forget } from "./forget.ts";
 import { deletionsOf, listingsOf } from "./forget.ts";
+import type { Flow } from "./messages.ts";
 
 /** What makes the kernel forget. */
 export interface Conntrack {
@@ -16,6 +17,8 @@ export interface Conntrack {
    * the rules' answer is a reset. Without it each finds out with what it sends next. Resolves with how many.
    */
   wake(addresses: readonly string[]): Promise<number>;
+  /** UDP flows that were led to these tasks, so many at most. */
+  flows(addresses: readonly string[], max: number): Promise<readonly Flow[]>;
   close(): Promise<void>;
 }
 

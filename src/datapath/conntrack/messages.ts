@@ -58,11 +58,13 @@ export function deletionMessage(forget: Forget, sequence: number): Buffer {
   return message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, sequence, attributesOf(forget));
 }
 
-/** A netlink message that lists the TCP connections that this node has led to the address, and that were answered. */
-export function listMessage(address: string, sequence: number): Buffer {
+/** A netlink message that lists the flows that this node has led to the address; of TCP those that were answered. */
+export function listMessage(protocol: "tcp" | "udp", address: string, sequence: number): Buffer {
+  const isTCP = protocol === "tcp";
+  const wanted = isTCP ? IPS_DST_NAT | IPS_SEEN_REPLY : IPS_DST_NAT;
   return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, sequence, [
-    ...repliesFrom(address, [u8(CTA_PROTO_NUM, IPPROTO_TCP)]),
-    ...status(IPS_DST_NAT | IPS_SEEN_REPLY, IPS_DST_NAT | IPS_SEEN_REPLY),
+    ...repliesFrom(address, [u8(CTA_PROTO_NUM, isTCP ? IPPROTO_TCP : IPPROTO_UDP)]),
+    ...status(wanted, wanted),
   ]);
 }
 
@@ -81,10 +83,13 @@ function message(
   return Buffer.concat([header, body]);
 }
 
-/** A TCP connection as its client sees it. */
-export interface Connection {
+/** What a client sees, and what its task does. */
+export interface Flow {
   readonly client: Endpoint;
   readonly server: Endpoint;
+  readonly task: Endpoint;
+  /** Where the task's answers go: to the client, or to who stands for it. */
+  readonly replyTo: Endpoint;
 }
 
 export interface Endpoint {
@@ -94,13 +99,13 @@ export interface Endpoint {
 
 /** What one answer to a list says, of the list with this sequence number. */
 export interface ListPart {
-  readonly connections: readonly Connection[];
+  readonly flows: readonly Flow[];
   readonly isLast: boolean;
 }
 
 /** A list that the kernel refuses is an empty one. */
 export function listPartOf(answer: Buffer, sequence: number): ListPart {
-  const connections: Connection[] = [];
+  const flows: Flow[] = [];
   let isLast = false;
   for (let at = 0; at + HEADER_BYTES <= answer.length; ) {
     const length = readU32(answer, at);
@@ -110,27 +115,34 @@ export function listPartOf(answer: Buffer, sequence: number): ListPart {
     if (readU32(one, 8) !== sequence) continue;
     const type = readU16(one, 4);
     if (type === NLMSG_DONE || type === NLMSG_ERROR) isLast = true;
-    else connections.push(...openConnection(one.subarray(HEADER_BYTES + FAMILY_BYTES)));
+    else flows.push(...openFlow(one.subarray(HEADER_BYTES + FAMILY_BYTES)));
   }
-  return { connections, isLast };
+  return { flows, isLast };
 }
 
-function openConnection(attributes: Buffer): Connection[] {
+/** None when it is closed and only remembered. */
+function openFlow(attributes: Buffer): Flow[] {
   const flow = decodeAttributes(attributes);
-  const tuple = decodeAttributes(flow.get(CTA_TUPLE_ORIG));
+  const tcp = decodeAttributes(decodeAttributes(flow.get(CTA_PROTOINFO)).get(CTA_PROTOINFO_TCP));
+  const state = tcp.get(CTA_PROTOINFO_TCP_STATE)?.[0];
+  const request = decodeTuple(flow.get(CTA_TUPLE_ORIG));
+  const reply = decodeTuple(flow.get(CTA_TUPLE_REPLY));
+  if (request === undefined || reply === undefined) return [];
+  if (state !== undefined && !OPEN_STATES.has(state)) return [];
+  return [{ client: request.from, server: request.to, task: reply.from, replyTo: reply.to }];
+}
+
+function decodeTuple(attributes: Buffer | undefined) {
+  const tuple = decodeAttributes(attributes);
   const ip = decodeAttributes(tuple.get(CTA_TUPLE_IP));
   const ports = decodeAttributes(tuple.get(CTA_TUPLE_PROTO));
-  const tcp = decodeAttributes(decodeAttributes(flow.get(CTA_PROTOINFO)).get(CTA_PROTOINFO_TCP));
   const [from, to] = [ip.get(CTA_IP_V4_SRC), ip.get(CTA_IP_V4_DST)];
   const [fromPort, toPort] = [ports.get(CTA_PROTO_SRC_PORT), ports.get(CTA_PROTO_DST_PORT)];
-  const state = tcp.get(CTA_PROTOINFO_TCP_STATE)?.[0] ?? 0;
-  if (!from || !to || !fromPort || !toPort || !OPEN_STATES.has(state)) return [];
-  return [
-    {
-      client: { address: from.join("."), port: fromPort.readUInt16BE() },
-      server: { address: to.join("."), port: toPort.readUInt16BE() },
-    },
-  ];
+  if (!from || !to || !fromPort || !toPort) return undefined;
+  return {
+    from: { address: from.join("."), port: fromPort.readUInt16BE() },
+    to: { address: to.join("."), port: toPort.readUInt16BE() },
+  };
 }
 
 function decodeAttributes(from: Buffer | undefined): Map<number, Buffer> {

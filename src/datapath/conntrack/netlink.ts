@@ -6,7 +6,7 @@ import koffi from "koffi";
 import { SystemError } from "../../base/errors.ts";
 import type { Conntrack } from "./conntrack.ts";
 import type { Forget } from "./forget.ts";
-import { type Connection, deletionMessage, errnoOf, listMessage, listPartOf } from "./messages.ts";
+import { deletionMessage, errnoOf, type Flow, listMessage, listPartOf } from "./messages.ts";
 import { questionOf } from "./question.ts";
 
 const AF_NETLINK = 16;
@@ -72,12 +72,13 @@ class ConntrackSocket implements Conntrack {
   }
 
   async wake(addresses: readonly string[]): Promise<number> {
-    const connections: Connection[] = [];
-    await this.#exclusively(async () => {
-      for (const address of addresses) connections.push(...(await this.#list(address)));
-    });
-    if (connections.length > 0) this.#ask(connections.slice(0, WAKE_MAX));
-    return Math.min(connections.length, WAKE_MAX);
+    const flows = await this.#list("tcp", addresses, WAKE_MAX);
+    if (flows.length > 0) this.#ask(flows);
+    return flows.length;
+  }
+
+  async flows(addresses: readonly string[], max: number): Promise<readonly Flow[]> {
+    return await this.#list("udp", addresses, max);
   }
 
   async close(): Promise<void> {
@@ -92,30 +93,45 @@ class ConntrackSocket implements Conntrack {
     await turn;
   }
 
-  async #list(address: string): Promise<readonly Connection[]> {
+  async #list(
+    protocol: "tcp" | "udp",
+    addresses: readonly string[],
+    max: number,
+  ): Promise<readonly Flow[]> {
+    const flows: Flow[] = [];
+    await this.#exclusively(async () => {
+      for (const address of addresses) {
+        for await (const part of this.#parts(protocol, address)) {
+          // What is beyond the bound is read too, or the next answer would be of this list.
+          if (flows.length < max) flows.push(...part);
+        }
+      }
+    });
+    return flows.slice(0, max);
+  }
+
+  async *#parts(protocol: "tcp" | "udp", address: string): AsyncGenerator<readonly Flow[]> {
     this.#sequence += 1;
-    await this.#send(listMessage(address, this.#sequence));
-    const connections: Connection[] = [];
+    await this.#send(listMessage(protocol, address, this.#sequence));
     for (;;) {
       const answer = Buffer.alloc(LIST_BYTES);
       // With each call the kernel walks on through its table: off the event loop.
       const length = await called(this.#library.recv, this.#fd, answer, LIST_BYTES, MSG_DONTWAIT);
-      if (length < 0) throw new SystemError("conntrack does not list its connections to the end");
-      const part = listPartOf(answer.subarray(0, length), this.#sequence);
-      // What is beyond the bound is still read, or the next answer would be of this list.
-      if (connections.length < WAKE_MAX) connections.push(...part.connections);
-      if (part.isLast) return connections;
+      if (length < 0) throw new SystemError("conntrack does not list its flows to the end");
+      const { flows, isLast } = listPartOf(answer.subarray(0, length), this.#sequence);
+      yield flows;
+      if (isLast) return;
     }
   }
 
   /** A packet that is not taken is one client that is not woken. */
-  #ask(connections: readonly Connection[]): void {
+  #ask(flows: readonly Flow[]): void {
     const { socket, sendto, close } = this.#library;
     const fd = socket(AF_INET, SOCK_RAW_CLOEXEC, IPPROTO_RAW);
     if (fd < 0) throw new SystemError(`no raw socket: errno ${koffi.errno()}`);
     try {
-      for (const connection of connections) {
-        const { packet, to } = questionOf(connection);
+      for (const flow of flows) {
+        const { packet, to } = questionOf(flow);
         sendto(fd, packet, packet.length, MSG_DONTWAIT, to, SOCKADDR_IN_BYTES);
       }
     } finally {

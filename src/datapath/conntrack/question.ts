@@ -5,7 +5,7 @@
  * conntrack finds no connection that begins so, and passes it on unchanged. Pure.
  */
 import { endianness } from "node:os";
-import type { Connection, Endpoint } from "./messages.ts";
+import type { Endpoint, Flow } from "./messages.ts";
 
 const IP_HEADER_BYTES = 20;
 const TCP_HEADER_BYTES = 20;
@@ -24,7 +24,7 @@ export interface Question {
   readonly to: Buffer;
 }
 
-export function questionOf({ client, server }: Connection): Question {
+export function questionOf({ client, server }: Pick<Flow, "client" | "server">): Question {
   const [from, to] = [bytesOf(server), bytesOf(client)];
   const segment = Buffer.alloc(TCP_HEADER_BYTES);
   segment.writeUInt16BE(server.port, 0);

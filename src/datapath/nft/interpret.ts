@@ -163,6 +163,9 @@ const STATEMENTS: readonly Statement[] = [
     ({ packet }, [mask, value]) => matches((packet.zone & Number(mask)) === Number(value)),
   ],
   [/^ct direction (original|reply)\b/, ({ packet }, [way]) => matches(packet.direction === way)],
+  // What comes late after a flow was forgotten is not walked.
+  [/^ip saddr \. udp sport \. ip daddr \. udp dport @/, () => "next"],
+  [/^ct state untracked\b/, () => "next"],
   [/^ct state new\b/, ({ packet }) => matches(packet.direction === "original")],
   [/^ct state established,related\b/, ({ packet }) => matches(packet.direction === "reply")],
   [/^ct state established\b/, ({ packet }) => matches(packet.direction === "reply")],

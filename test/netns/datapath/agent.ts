@@ -24,6 +24,13 @@ export type AgentCall =
   /** Answers only what its clients have ended with, and only when told: `answerLate`. */
   | { readonly call: "serveLate"; readonly port: number }
   | { readonly call: "answerLate" }
+  /** Keeps each datagram's answer until told: `answerHeld`. */
+  | { readonly call: "serveHeld"; readonly name: string; readonly port: number }
+  /** Answers what is held once there is as much, at most as long as a test waits. */
+  | { readonly call: "answerHeld"; readonly datagrams: number }
+  /** Sends two datagrams from one port, the second when told by `sayAgain`, and hears both answers. */
+  | ({ readonly call: "askTwice"; readonly name: string } & Ask)
+  | { readonly call: "sayAgain"; readonly name: string }
   /** Ends the client's side of a connection and waits for the server's last words. */
   | ({ readonly call: "halfClose" } & Ask)
   /** As the keeper does: dual-stack listeners that never mean to answer. */
@@ -46,6 +53,9 @@ const DEFAULT_DEADLINE_MS = 2_000;
 const ENDED_MS_MAX = 20_000;
 /** A first byte of the payload that is to come back whole. */
 const ECHO = 0x21;
+const held: (() => void)[] = [];
+let arrived = Promise.withResolvers<void>();
+const twice = new Map<string, ReturnType<typeof createSocket>>();
 const kept = new Map<string, Socket>();
 const halfClosed: Socket[] = [];
 const echoing = new WeakSet<Socket>();
@@ -76,6 +86,14 @@ async function perform(request: AgentCall): Promise<unknown> {
     case "answerLate":
       for (const socket of halfClosed.splice(0)) socket.end("late\n");
       return {};
+    case "serveHeld":
+      return await serveHeld(request);
+    case "answerHeld":
+      return await answerHeld(request.datagrams);
+    case "askTwice":
+      return await askTwice(request);
+    case "sayAgain":
+      return await sayAgain(request.name);
     case "halfClose":
       return await halfClose(request);
     case "hold":
@@ -243,6 +261,52 @@ function serveUDP({ name, port }: { name: string; port: number }): Promise<void>
     socket.once("error", reject);
     socket.bind(port, resolve);
   });
+}
+
+function serveHeld({ name, port }: { name: string; port: number }): Promise<void> {
+  const socket = createSocket("udp4");
+  socket.on("message", (_, from) => {
+    held.push(() => socket.send(`${name} late\n`, from.port, from.address));
+    arrived.resolve();
+    arrived = Promise.withResolvers<void>();
+  });
+  return new Promise((resolve, reject) => {
+    socket.once("error", reject);
+    socket.bind(port, resolve);
+  });
+}
+
+async function answerHeld(datagrams: number): Promise<unknown> {
+  while (held.length < datagrams) await arrived.promise;
+  for (const answer of held.splice(0)) answer();
+  return {};
+}
+
+/** The answers in the order of their coming. Connected: only what comes from where it was sent to is heard. */
+function askTwice(ask: Ask & { name: string }): Promise<string[]> {
+  const socket = createSocket("udp4");
+  twice.set(ask.name, socket);
+  const answers: string[] = [];
+  return new Promise((resolve, reject) => {
+    const deadline = setTimeout(() => finish(), ask.deadlineMs ?? DEFAULT_DEADLINE_MS);
+    function finish(): void {
+      clearTimeout(deadline);
+      socket.close();
+      twice.delete(ask.name);
+      resolve(answers);
+    }
+    socket.once("error", reject);
+    socket.on("message", (data) => {
+      answers.push(data.toString().trim().split(" ").slice(0, 2).join(" "));
+      if (answers.length === 2) finish();
+    });
+    socket.bind(0, () => socket.connect(ask.port, ask.address, () => socket.send("?\n")));
+  });
+}
+
+function sayAgain(name: string): unknown {
+  twice.get(name)?.send("?\n");
+  return {};
 }
 
 function hold(key: string): Promise<void> {
