@@ -3,24 +3,28 @@
  * is the last to be given again: what connection tracking still remembers of it meets no stranger.
  */
 import { addressNumber, formatAddress, parseCidr, sizeOf } from "../cluster/cidr.ts";
-import type { Network } from "../cluster/objects.ts";
+import type { IPAMConfig } from "../cluster/objects.ts";
 
 export interface AddressRange {
   readonly first: number;
   readonly last: number;
   readonly prefixLength: number;
+  /** The subnet's, whichever part of it is handed out. */
+  readonly lowest: number;
+  readonly highest: number;
   readonly gateway: number;
 }
 
-/** The addresses that a network has to give: all of its subnet (or range) but network, broadcast and gateway. */
-export function addressRange(network: Network): AddressRange | undefined {
-  const [config] = network.ipam.config;
-  if (config === undefined) return undefined;
+/** The addresses that a subnet has to give: all of it (or of its range) but network, broadcast and gateway. */
+export function addressRange(config: IPAMConfig): AddressRange {
   const subnet = parseCidr(config.subnet);
   const range = config.ipRange === undefined ? subnet : parseCidr(config.ipRange);
+  const [lowest, highest] = [subnet.base + 1, subnet.base + sizeOf(subnet) - 2];
   return {
-    first: Math.max(range.base, subnet.base + 1),
-    last: Math.min(range.base + sizeOf(range) - 1, subnet.base + sizeOf(subnet) - 2),
+    first: Math.max(range.base, lowest),
+    last: Math.min(range.base + sizeOf(range) - 1, highest),
+    lowest,
+    highest,
     prefixLength: subnet.prefixLength,
     gateway: config.gateway === undefined ? subnet.base + 1 : addressNumber(config.gateway),
   };
@@ -57,6 +61,15 @@ export class AddressPool {
       return formatAddress(candidate);
     }
     return undefined;
+  }
+
+  /** Whether this address was free: of the whole subnet, also where only a range of it is handed out. */
+  claim(address: string): boolean {
+    const number = addressNumber(address);
+    const { lowest, highest } = this.#range;
+    if (number < lowest || number > highest || this.#held.has(number)) return false;
+    this.#held.add(number);
+    return true;
   }
 
   withPrefixLength(address: string): string {

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { makeNetwork, makeNode, makePort, makeService, makeTask } from "../cluster/factories.ts";
+import {
+  makeNetwork,
+  makeNode,
+  makeOverlay,
+  makePort,
+  makeService,
+  makeTask,
+} from "../cluster/factories.ts";
 import type { EndpointSpec, PortConfig } from "../cluster/objects.ts";
 import { createMemoryStore } from "../cluster/open-store.ts";
 import type { Snapshot, Store } from "../cluster/store.ts";
@@ -222,7 +229,17 @@ test("exhausted addresses are said on the task and given when one is free again"
 
 test("no address, port or number is ever given twice, and none is given back at once", async () => {
   const step = fc.record({
-    action: fc.constantFrom("task", "end", "reap", "service", "drop", "node", "leave"),
+    action: fc.constantFrom(
+      "task",
+      "end",
+      "reap",
+      "service",
+      "lan",
+      "move",
+      "drop",
+      "node",
+      "leave",
+    ),
     pick: fc.nat(1_000),
   });
   await fc.assert(
@@ -233,6 +250,8 @@ test("no address, port or number is ever given twice, and none is given back at 
           "network",
           makeNetwork({ ipam: { driver: "default", config: [{ subnet: "10.9.0.0/27" }] } }),
         );
+        tx.put("network", makeOverlay({ id: "lan", subnet: "10.8.0.0/28" }));
+        tx.put("network", makeOverlay({ id: "wide", ipam: TWO_FAMILIES }));
         tx.put("service", makeService({ id: "s0", ports: [unpublished()] }));
       });
       for (const [number, { action, pick }] of steps.entries()) {
@@ -249,14 +268,113 @@ test("no address, port or number is ever given twice, and none is given back at 
               "service",
               makeService({ id: `s${number}`, ports: [unpublished({ targetPort: pick })] }),
             );
+          if (action === "lan")
+            tx.put("service", makeService({ id: `s${number}`, task: inNetworks("lan", "wide") }));
+          if (action === "move") {
+            const service = some(services);
+            const networks = pick % 2 === 0 ? inNetworks("lan") : inNetworks("wide");
+            const taskTemplate = { ...makeService().spec.taskTemplate, ...networks };
+            if (service) tx.put("service", { ...service, spec: { ...service.spec, taskTemplate } });
+          }
           if (action === "drop") tx.delete("service", some(services)?.id ?? "");
           if (action === "node") tx.put("node", makeNode({ id: `n${number}` }));
           if (action === "leave") tx.delete("node", some(tx.list("node"))?.id ?? "");
         });
         assertUnique(snapshot);
+        assertComplete(snapshot);
       }
     }),
     { numRuns: 60 },
+  );
+});
+
+const TWO_FAMILIES = {
+  driver: "default",
+  config: [{ subnet: "10.7.0.0/24", ipRange: "10.7.0.64/26" }, { subnet: "fd00:7::/64" }],
+};
+
+const inNetworks = (...targets: readonly string[]) => ({
+  networks: targets.map((target) => ({ target })),
+});
+
+/** Whoever waits has a reason, and whoever does not has an address in each network of its own. */
+function assertComplete(snapshot: Snapshot): void {
+  for (const task of snapshot.list("task")) {
+    if (task.status.state === "new" && snapshot.get("service", task.serviceID)) {
+      assert.ok(task.status.err ?? isOver(task));
+    }
+    for (const { network, addresses } of task.networksAttachments) {
+      const { config } = snapshot.get("network", network.id)?.ipam ?? TWO_FAMILIES;
+      assert.equal(addresses.length, config.length);
+    }
+  }
+}
+
+test("a service has a virtual IP in each of its networks, and keeps those it keeps", async () => {
+  const cluster = new Cluster();
+  const put = (networks: readonly string[], mode: "vip" | "dnsrr" = "vip") =>
+    cluster.change((tx) => {
+      const spec = makeService({ task: inNetworks(...networks) }).spec;
+      const service = tx.get("service", "s") ?? makeService({ id: "s" });
+      tx.put("service", { ...service, spec: { ...spec, endpointSpec: { mode, ports: [] } } });
+    });
+  await cluster.change((tx) => {
+    tx.put("network", makeNetwork());
+    tx.put("network", makeOverlay({ id: "lan", name: "lan", subnet: "10.8.0.0/28" }));
+    tx.put("network", makeOverlay({ id: "wide", ipam: TWO_FAMILIES }));
+  });
+  const ips = (snapshot: Snapshot) =>
+    snapshot
+      .get("service", "s")
+      ?.endpoint?.virtualIPs.map(({ networkID, addr }) => `${networkID} ${addr}`);
+  assert.deepEqual(ips(await put(["lan", "lan", "host"])), ["lan 10.8.0.2/28"]);
+  assert.deepEqual(ips(await put(["wide", "lan"])), [
+    "wide 10.7.0.64/24",
+    "wide fd00:7::40/64",
+    "lan 10.8.0.2/28",
+  ]);
+  assert.deepEqual(ips(await put(["lan"])), ["lan 10.8.0.2/28"]);
+  assert.deepEqual(ips(await put(["lan"], "dnsrr")), []);
+});
+
+test("a task has an address in each of its own networks, the ingress network's first", async () => {
+  const cluster = new Cluster();
+  const snapshot = await cluster.change((tx) => {
+    tx.put("network", makeNetwork({ id: "in" }));
+    tx.put("network", makeOverlay({ id: "lan", name: "lan", subnet: "10.8.0.0/28" }));
+    tx.put("network", makeOverlay({ id: "wide", name: "wide", ipam: TWO_FAMILIES }));
+    tx.put(
+      "service",
+      makeService({ id: "s", ports: [makePort()], task: inNetworks("wide", "lan") }),
+    );
+    const spec = inNetworks("wide", "lan");
+    tx.put("task", makeTask({ id: "t", serviceID: "s", state: "new", spec }));
+  });
+  assert.deepEqual(
+    snapshot
+      .get("task", "t")
+      ?.networksAttachments.map(({ network, addresses }) => [network.name, ...addresses]),
+    [
+      ["ingress", "10.255.0.3/16"],
+      ["wide", "10.7.0.65/24", "fd00:7::41/64"],
+      ["lan", "10.8.0.3/28"],
+    ],
+  );
+});
+
+test("a network without a free address is named on the service's task", async () => {
+  const cluster = new Cluster();
+  const snapshot = await cluster.change((tx) => {
+    tx.put("network", makeOverlay({ id: "lan", name: "lan", subnet: "10.8.0.0/30" }));
+    tx.put("service", makeService({ id: "s", task: inNetworks("lan") }));
+    tx.put("service", makeService({ id: "u", name: "other", task: inNetworks("lan") }));
+    tx.put("task", makeTask({ id: "t", serviceID: "s", state: "new", spec: inNetworks("lan") }));
+    tx.put("task", makeTask({ id: "v", serviceID: "u", state: "new", spec: inNetworks("lan") }));
+  });
+  assert.match(snapshot.get("task", "t")?.status.err ?? "", /^no address is free in network lan/);
+  assert.match(
+    snapshot.get("task", "v")?.status.err ?? "",
+    /^could not find an available IP while allocating VIP in network lan$/,
   );
 });
 

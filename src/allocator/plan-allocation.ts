@@ -1,21 +1,20 @@
 /**
- * What the allocator has to give, from a snapshot: pure. Services first get their ports and virtual IP,
- * nodes their number and address, then each new task its address; what cannot be given is said on the
+ * What the allocator has to give, from a snapshot: pure. Services first get their ports and virtual IPs,
+ * nodes their number and address, then each new task its addresses; what cannot be given is said on the
  * task, and tried again whenever something was given back.
  */
-import { findIngressNetwork } from "../cluster/finders.ts";
-import type { NetworkAttachment, Node, Service, Task } from "../cluster/objects.ts";
+import { findIngressNetwork, serviceNetworks } from "../cluster/finders.ts";
+import type { Network, NetworkAttachment, Node, Service, Task } from "../cluster/objects.ts";
 import type { Snapshot } from "../cluster/store.ts";
-import { isOver, isWanted } from "../cluster/task-lifecycle.ts";
-import { AddressPool, addressRange } from "./address-pool.ts";
+import { isWanted } from "../cluster/task-lifecycle.ts";
 import {
   allocateEndpoint,
   type EndpointResult,
-  type IngressPool,
   isEndpointCurrent,
   NO_INGRESS_NETWORK,
   publishesPorts,
 } from "./endpoints.ts";
+import { type NetworkCursors, type NetworkPool, NetworkPools } from "./network-pools.ts";
 import { type PortCursors, PortSpace } from "./ports.ts";
 
 /** Conntrack zones and packet marks have this many values for nodes; a further node stays without. */
@@ -23,7 +22,7 @@ export const NODE_INDEX_MAX = 16_383;
 
 /** Where the round-robin searches go on in the next pass. */
 export interface AllocationCursors {
-  readonly address?: number;
+  readonly networks?: NetworkCursors;
   readonly ports: PortCursors;
 }
 
@@ -41,53 +40,28 @@ export function planAllocation(
   cursors: AllocationCursors,
   now: string,
 ): AllocationPlan {
-  const ingress = ingressPoolOf(snapshot, cursors.address);
+  const pools = new NetworkPools(snapshot, cursors.networks ?? {});
   const ports = new PortSpace(snapshot.list("service"), cursors.ports);
   const problems: string[] = [];
-  const nodes = planNodes(snapshot, ingress, problems);
-  const endpoints = planEndpoints(snapshot, ingress, ports, problems);
-  const tasks = planTasks(snapshot, ingress, endpoints, now);
+  const nodes = planNodes(snapshot, pools, problems);
+  const endpoints = planEndpoints(snapshot, pools, ports, problems);
+  const tasks = planTasks(snapshot, pools, endpoints, now);
   const services = [...endpoints.values()].flatMap(({ service, result }) =>
     result.kind === "endpoint" && result.endpoint !== service.endpoint
       ? [{ ...service, endpoint: result.endpoint }]
       : [],
   );
-  const address = ingress?.pool.cursor ?? cursors.address;
   return {
     services,
     nodes,
     tasks,
     problems,
-    cursors: { ports: ports.cursors, ...(address === undefined ? {} : { address }) },
+    cursors: { ports: ports.cursors, networks: pools.cursors },
   };
 }
 
-/** Every address that somebody still has: nodes, services, and tasks whose container may still be there. */
-function ingressPoolOf(snapshot: Snapshot, cursor: number | undefined): IngressPool | undefined {
-  const network = findIngressNetwork(snapshot);
-  const range = network === undefined ? undefined : addressRange(network);
-  if (network === undefined || range === undefined) return undefined;
-  const held: string[] = [];
-  for (const node of snapshot.list("node")) {
-    if (node.ingressAddress !== undefined) held.push(node.ingressAddress);
-  }
-  for (const service of snapshot.list("service")) {
-    for (const { addr } of service.endpoint?.virtualIPs ?? []) held.push(addr);
-  }
-  for (const task of snapshot.list("task")) {
-    if (isOver(task)) continue;
-    for (const attachment of task.networksAttachments) {
-      if (attachment.network.id === network.id) held.push(...attachment.addresses);
-    }
-  }
-  return { network, pool: new AddressPool(range, held, cursor) };
-}
-
-function planNodes(
-  snapshot: Snapshot,
-  ingress: IngressPool | undefined,
-  problems: string[],
-): readonly Node[] {
+function planNodes(snapshot: Snapshot, pools: NetworkPools, problems: string[]): readonly Node[] {
+  const ingress = poolOf(findIngressNetwork(snapshot), pools);
   const nodes = snapshot.list("node");
   const taken = new Set(nodes.map(({ index }) => index));
   let next = 1;
@@ -99,9 +73,12 @@ function planNodes(
       if (next <= NODE_INDEX_MAX) index = next++;
       else problems.push(`node ${node.id}: all of the ${NODE_INDEX_MAX} node numbers are in use`);
     }
-    const ingressAddress = node.ingressAddress ?? ingress?.pool.take();
+    const old = node.ingressAddress;
+    // The ingress network may have been made again, with another subnet.
+    const isStill = old !== undefined && (ingress === undefined || ingress.holds(old));
+    const ingressAddress = isStill ? old : withoutPrefixLength(ingress?.take()?.[0]);
     if (ingressAddress === undefined && ingress !== undefined) {
-      problems.push(`node ${node.id}: ${noFreeAddress(ingress)}`);
+      problems.push(`node ${node.id}: ${ingress.exhausted}`);
     }
     if (index === node.index && ingressAddress === node.ingressAddress) continue;
     changed.push({
@@ -120,7 +97,7 @@ type EndpointsByService = ReadonlyMap<
 
 function planEndpoints(
   snapshot: Snapshot,
-  ingress: IngressPool | undefined,
+  pools: NetworkPools,
   ports: PortSpace,
   problems: string[],
 ): EndpointsByService {
@@ -130,9 +107,9 @@ function planEndpoints(
   for (const service of services) {
     const { endpoint } = service;
     const result: EndpointResult =
-      endpoint !== undefined && isEndpointCurrent(service, ingress?.network)
+      endpoint !== undefined && isEndpointCurrent(snapshot, service)
         ? { kind: "endpoint", endpoint }
-        : allocateEndpoint(service, ingress, ports);
+        : allocateEndpoint(snapshot, service, pools, ports);
     if (result.kind === "refused") problems.push(`service ${service.spec.name}: ${result.reason}`);
     endpoints.set(service.id, { service, result });
   }
@@ -141,7 +118,7 @@ function planEndpoints(
 
 function planTasks(
   snapshot: Snapshot,
-  ingress: IngressPool | undefined,
+  pools: NetworkPools,
   endpoints: EndpointsByService,
   now: string,
 ): readonly Task[] {
@@ -152,28 +129,27 @@ function planTasks(
   return fresh.flatMap((task) => {
     const entry = endpoints.get(task.serviceID);
     if (entry === undefined) return [];
-    const changed = allocateTask(task, entry.service, entry.result, ingress, now);
+    const changed = allocateTask(snapshot, task, entry, pools, now);
     return changed === undefined ? [] : [changed];
   });
 }
 
 /** The task as PENDING, or with the reason why it has to wait; undefined when that is said already. */
 function allocateTask(
+  snapshot: Snapshot,
   task: Task,
-  service: Service,
-  result: EndpointResult,
-  ingress: IngressPool | undefined,
+  { service, result }: { readonly service: Service; readonly result: EndpointResult },
+  pools: NetworkPools,
   now: string,
 ): Task | undefined {
   if (result.kind === "refused") return waiting(task, result.reason, now);
   const networksAttachments: NetworkAttachment[] = [];
-  if (publishesPorts(service)) {
-    if (ingress === undefined) return waiting(task, NO_INGRESS_NETWORK, now);
-    const address = ingress.pool.take();
-    if (address === undefined) return waiting(task, noFreeAddress(ingress), now);
-    const { id, spec } = ingress.network;
-    const addresses = [ingress.pool.withPrefixLength(address)];
-    networksAttachments.push({ network: { id, name: spec.name }, addresses });
+  for (const network of networksOf(snapshot, task, service)) {
+    if (network === undefined) return waiting(task, NO_INGRESS_NETWORK, now);
+    const pool = pools.of(network);
+    const addresses = pool.take();
+    if (addresses === undefined) return waiting(task, pool.exhausted, now);
+    networksAttachments.push({ network: { id: network.id, name: network.spec.name }, addresses });
   }
   return {
     ...task,
@@ -183,12 +159,26 @@ function allocateTask(
   };
 }
 
+/** The ingress network first, undefined where it is missing, then each of its own once. */
+function networksOf(
+  snapshot: Snapshot,
+  task: Task,
+  service: Service,
+): readonly (Network | undefined)[] {
+  const spec = { ...service.spec, taskTemplate: task.spec };
+  const own = new Set(serviceNetworks(snapshot, spec).map(({ network }) => network));
+  return publishesPorts(service) ? [findIngressNetwork(snapshot), ...own] : [...own];
+}
+
 function waiting(task: Task, err: string, now: string): Task | undefined {
   if (task.status.err === err) return undefined;
   return { ...task, status: { ...task.status, timestamp: now, err } };
 }
 
-function noFreeAddress({ network }: IngressPool): string {
-  const subnet = network.ipam.config[0]?.subnet ?? "";
-  return `no address is free in network ${network.spec.name} (${subnet}): remove services or tasks, or make the network again with a larger subnet`;
+function poolOf(network: Network | undefined, pools: NetworkPools): NetworkPool | undefined {
+  return network === undefined ? undefined : pools.of(network);
+}
+
+function withoutPrefixLength(address: string | undefined): string | undefined {
+  return address?.split("/")[0];
 }

@@ -61,8 +61,12 @@ export interface ServiceNetwork {
 }
 
 /** The cluster's networks that a service asks for, in its order; those that every Engine has, or that are gone, are left out. */
-export function serviceNetworks(snapshot: Snapshot, spec: ServiceSpec): readonly ServiceNetwork[] {
-  const configs = spec.taskTemplate.networks ?? spec.networks ?? [];
+export function serviceNetworks(
+  snapshot: Snapshot,
+  spec: Pick<ServiceSpec, "taskTemplate" | "networks">,
+): readonly ServiceNetwork[] {
+  const own = spec.taskTemplate.networks ?? [];
+  const configs = own.length > 0 ? own : (spec.networks ?? []);
   return configs.flatMap((config) => {
     const network =
       snapshot.get("network", config.target) ??

@@ -1,0 +1,79 @@
+/** IPv6 networks as numbers, as far as addresses are counted in them. */
+import { isIPv6 } from "node:net";
+import { InvalidParameterError } from "../base/errors.ts";
+
+export interface Cidr6 {
+  /** The network address as an unsigned 128-bit number. */
+  readonly base: bigint;
+  readonly prefixLength: number;
+}
+
+/** Whether a CIDR is one of IPv6. */
+export function isIPv6Subnet(cidr: string): boolean {
+  return cidr.includes(":");
+}
+
+/** Parses "fd00:1::/64"; host bits are cleared. Throws InvalidParameterError on anything else. */
+export function parseCidr6(text: string): Cidr6 {
+  const [address = "", length = "", ...rest] = text.split("/");
+  const prefixLength = Number(length);
+  const isCidr = isIPv6(address) && /^\d{1,3}$/.test(length) && prefixLength <= 128;
+  if (!isCidr || address.includes("%") || rest.length > 0) {
+    throw new InvalidParameterError(`invalid CIDR address: ${text}`);
+  }
+  const hostBits = BigInt(128 - prefixLength);
+  return { base: (ipv6Number(address) >> hostBits) << hostBits, prefixLength };
+}
+
+export function formatCidr6({ base, prefixLength }: Cidr6): string {
+  return `${formatIPv6(base)}/${prefixLength}`;
+}
+
+export function contains6(outer: Cidr6, inner: Cidr6): boolean {
+  const hostBits = BigInt(128 - outer.prefixLength);
+  return (
+    outer.prefixLength <= inner.prefixLength && inner.base >> hostBits === outer.base >> hostBits
+  );
+}
+
+export function overlaps6(a: Cidr6, b: Cidr6): boolean {
+  return contains6(a, b) || contains6(b, a);
+}
+
+/** The address so far into a subnet. */
+export function ipv6At(cidr: string, offset: number): string {
+  return formatIPv6(parseCidr6(cidr).base + BigInt(offset));
+}
+
+/** Of an address that is one. */
+export function ipv6Number(address: string): bigint {
+  const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(address);
+  const text = dotted === null ? address : `${dotted[1]}${lastGroups(dotted.slice(2).map(Number))}`;
+  const [head = "", tail] = text.split("::");
+  const groups = (part: string) => (part === "" ? [] : part.split(":"));
+  const [first, last] = [groups(head), groups(tail ?? "")];
+  const zeros = tail === undefined ? 0 : 8 - first.length - last.length;
+  const all = [...first, ...Array.from({ length: zeros }, () => "0"), ...last];
+  return all.reduce((number, group) => (number << 16n) | BigInt(`0x${group}`), 0n);
+}
+
+/** As RFC 5952 §4 writes it: the longest run of two and more zero groups is left out. */
+export function formatIPv6(number: bigint): string {
+  const groups = Array.from({ length: 8 }, (_, at) =>
+    ((number >> BigInt(112 - 16 * at)) & 0xffffn).toString(16),
+  );
+  const runs = [...groups.join(":").matchAll(/(?:^|:)(0(?::0)+)(?=:|$)/g)].map(
+    ([, run = ""]) => run,
+  );
+  const longest = runs.reduce((a, b) => (b.length > a.length ? b : a), "");
+  if (longest === "") return groups.join(":");
+  const text = `:${groups.join(":")}:`;
+  const at = text.indexOf(`:${longest}:`);
+  const [before, after] = [text.slice(1, at), text.slice(at + longest.length + 2, -1)];
+  return `${before}::${after}`;
+}
+
+function lastGroups(bytes: readonly number[]): string {
+  const [a = 0, b = 0, c = 0, d = 0] = bytes;
+  return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+}
