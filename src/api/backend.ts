@@ -48,6 +48,8 @@ export interface ManagerBackend {
   rotateJoinToken(role: NodeRole): Promise<void>;
   /** Lines of the tasks, from whichever nodes run them, until the signal. */
   logs(subscription: LogSubscription, signal: AbortSignal): AsyncIterable<TaskLogMessage>;
+  /** CIDRs that this manager's host has routes to, now. */
+  hostRoutes(): readonly string[];
   /** What nodes' kernels hold of the mesh now, beside what they should. */
   surveyMesh(): Promise<MeshSurvey>;
   /** Makes a new key for the gossip; rejects with ConflictError while the last one still spreads. */

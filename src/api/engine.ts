@@ -108,8 +108,16 @@ export class Engine {
 
   /** One request of Weft's own, its answer read whole. */
   get(path: string, signal?: AbortSignal): Promise<EngineAnswer> {
+    return this.ask("GET", path, signal);
+  }
+
+  /** The same with another method, and with a body of JSON where there is one. */
+  ask(method: string, path: string, signal?: AbortSignal, body?: unknown): Promise<EngineAnswer> {
+    const text = body === undefined ? "" : JSON.stringify(body);
+    const headers = ["Host", "docker", "Content-Length", String(Buffer.byteLength(text))];
+    if (body !== undefined) headers.push("Content-Type", "application/json");
     return new Promise((resolve, reject) => {
-      const upstream = this.#request("GET", path, ["Host", "docker"], signal);
+      const upstream = this.#request(method, path, headers, signal);
       upstream.on("error", (error) => reject(this.#away(error)));
       upstream.on("response", (answer) => {
         readAll(answer).then(
@@ -117,7 +125,7 @@ export class Engine {
           (error: unknown) => reject(this.#away(error)),
         );
       });
-      upstream.end();
+      upstream.end(text);
     });
   }
 

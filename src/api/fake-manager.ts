@@ -93,6 +93,7 @@ export class FakeBackend implements NodeBackend {
       rotateGossipKey: () => this.#record("rotate gossip key"),
       rotateJoinToken: (role) => this.#record(`rotate ${role}`),
       logs: (subscription) => this.#logs(subscription),
+      hostRoutes: () => [],
       surveyMesh: async () => ({
         mesh: { revision: 0, nodes: [], services: [], networks: [] },
         kernels: new Map(),

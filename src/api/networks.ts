@@ -2,16 +2,26 @@
  * `/networks`: the local Engine's own and the cluster's in one listing. The Engine has a local network of
  * driver `weft` behind each of the cluster's that has tasks here; it is shown as the cluster's, never beside it.
  */
-import { NotFoundError, NotImplementedError, SystemError } from "../base/errors.ts";
+import { InvalidParameterError, NotFoundError, SystemError } from "../base/errors.ts";
 import { findNetwork } from "../cluster/finders.ts";
 import type { Network } from "../cluster/objects.ts";
 import { isPredefined } from "../cluster/predefined-networks.ts";
-import { type Answer, type ApiCall, bodyOf, param } from "./call.ts";
-import { rpcError } from "./errors.ts";
-import { Filters, readFilters } from "./filters.ts";
+import type { Snapshot } from "../cluster/store.ts";
+import { type Answer, type ApiCall, bodyOf, boolParam, param } from "./call.ts";
+import { Filters, parseFilters, readFilters } from "./filters.ts";
 import { requireManager } from "./manager.ts";
+import { networkDetails } from "./network-details.ts";
+import {
+  createNetwork,
+  nameTaken,
+  removeNetwork,
+  userOf,
+  validateNetwork,
+} from "./network-writes.ts";
 import { parseJson } from "./wire/json.ts";
 import { encodeNetwork } from "./wire/network.ts";
+import { networkCreateRequest } from "./wire/network-create.ts";
+import { decodeValue } from "./wire/schema.ts";
 
 /** The Engine's name for the network driver that Weft's keeper is. */
 const WEFT_DRIVER = "weft";
@@ -21,37 +31,109 @@ export async function listNetworks(call: ApiCall): Promise<Answer> {
   const local: unknown = parseJson(answer.body.toString("utf8"));
   if (answer.status !== 200 || !Array.isArray(local)) return { status: answer.status, body: local };
   const filters = new Filters(readFilters(call.query));
-  const store = call.context.backend.manager()?.store;
-  const cluster = (store?.view().list("network") ?? []).filter((each) => isListed(each, filters));
-  const own = local.filter((network) => store === undefined || driverOf(network) !== WEFT_DRIVER);
-  return { status: 200, body: [...cluster.map(encodeNetwork), ...own.map(disguise)] };
+  const snapshot = call.context.backend.manager()?.store.view();
+  const cluster = (snapshot?.list("network") ?? []).filter(
+    (each) => snapshot !== undefined && isListed(snapshot, each, filters),
+  );
+  const own = local.filter(
+    (network) => snapshot === undefined || driverOf(network) !== WEFT_DRIVER,
+  );
+  return {
+    status: 200,
+    body: [...cluster.map((network) => encodeNetwork(network)), ...own.map(disguise)],
+  };
 }
 
 /** The cluster's own by id, name or prefix; any other is the Engine's to answer. */
 export async function inspectNetwork(call: ApiCall): Promise<Answer> {
   const scope = call.query.get("scope") ?? "";
   const network = scope === "local" ? undefined : await clusterNetwork(call);
-  if (network !== undefined) return { status: 200, body: encodeNetwork(network) };
+  if (network !== undefined) return { status: 200, body: await describe(call, network) };
   if (scope === "swarm") return { status: 200, body: predefinedNetwork(call) };
   return passOn(call);
+}
+
+/** With the containers of this host, as its Engine knows them, and for `verbose` with all that is in it. */
+async function describe(call: ApiCall, network: Network): Promise<unknown> {
+  const { engine, backend } = call.context;
+  const answer = await engine.get(
+    `/networks/${encodeURIComponent(network.spec.name)}`,
+    call.signal,
+  );
+  const local: unknown =
+    answer.status === 200 ? parseJson(answer.body.toString("utf8")) : undefined;
+  const containers =
+    isRecord(local) && driverOf(local) === WEFT_DRIVER ? local["Containers"] : undefined;
+  const snapshot = backend.manager()?.store.view();
+  const verbose = boolParam(call.query, "verbose") && snapshot !== undefined;
+  return {
+    ...encodeNetwork(network, containers),
+    ...(verbose ? networkDetails(snapshot, network) : {}),
+  };
 }
 
 export async function deleteNetwork(call: ApiCall): Promise<Answer> {
   const network = await clusterNetwork(call);
   if (network === undefined) return passOn(call);
-  const services = call.context.backend.manager()?.store.view().list("service") ?? [];
-  const user = services.find((service) =>
-    service.spec.endpointSpec?.ports.some((port) => port.publishMode === "ingress"),
+  await requireManager(call.context).store.update((tx) => {
+    const current = tx.get("network", network.id);
+    if (current === undefined) throw new NotFoundError(`network ${param(call, "id")} not found`);
+    removeNetwork(tx, current);
+  });
+  return { status: 204 };
+}
+
+/** The Engine's own first; then what of the cluster's nobody uses. Weft's local networks are its own to take away. */
+export async function pruneNetworks(call: ApiCall): Promise<Answer> {
+  const { engine, backend } = call.context;
+  const manager = backend.manager();
+  const weft = await localNamesOf(call, WEFT_DRIVER);
+  const answer = await engine.ask("POST", call.url, call.signal);
+  const local: unknown = parseJson(answer.body.toString("utf8"));
+  if (answer.status !== 200 || !isRecord(local)) return { status: answer.status, body: local };
+  const filters = parseFilters(call.query, ["label", "label!", "until"]);
+  const deleted = namesIn(local["NetworksDeleted"]).filter((name) => !weft.has(name));
+  const cluster = await manager?.store.update((tx) => {
+    const unused = tx
+      .list("network")
+      .filter((network) => isPrunable(network, filters) && userOf(tx, network) === undefined);
+    for (const network of unused) tx.delete("network", network.id);
+    return unused.map(({ spec }) => spec.name);
+  });
+  const all = [...deleted, ...(cluster ?? [])];
+  return { status: 200, body: { ...local, NetworksDeleted: all.length === 0 ? null : all } };
+}
+
+function isPrunable(network: Network, filters: Filters): boolean {
+  const { spec, createdAt } = network;
+  return (
+    !spec.ingress &&
+    filters.labels("label", spec.labels) &&
+    filters
+      .get("label!")
+      .every((label) => !new Filters(new Map([["label", [label]]])).labels("label", spec.labels)) &&
+    filters.get("until").every((until) => Date.parse(createdAt) < untilOf(until))
   );
-  if (user !== undefined) {
-    throw rpcError(
-      "FailedPrecondition",
-      `ingress network cannot be removed because service ${user.id} depends on it`,
-    );
-  }
-  throw new NotImplementedError(
-    `network ${network.spec.name} cannot be removed: Weft reaches published ports through it`,
+}
+
+/** Seconds since 1970, or a time; the Engine has refused what it cannot read, durations included are its own. */
+function untilOf(text: string): number {
+  const seconds = Number(text);
+  const at = Number.isFinite(seconds) ? seconds * 1_000 : Date.parse(text);
+  return Number.isNaN(at) ? Number.NEGATIVE_INFINITY : at;
+}
+
+async function localNamesOf(call: ApiCall, driver: string): Promise<ReadonlySet<string>> {
+  const answer = await call.context.engine.get("/networks", call.signal);
+  const local: unknown = answer.status === 200 ? parseJson(answer.body.toString("utf8")) : [];
+  const networks = Array.isArray(local) ? local.filter(isRecord) : [];
+  return new Set(
+    networks.filter((each) => driverOf(each) === driver).map((each) => String(each["Name"])),
   );
+}
+
+function namesIn(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.filter((name) => typeof name === "string") : [];
 }
 
 /** As services ask for it: every node has one of its own, which the Engine answers for without the scope. */
@@ -78,18 +160,43 @@ function predefinedNetwork(call: ApiCall) {
   };
 }
 
-/** A local network is the Engine's to make; one that spans the cluster is refused. */
+/** A local network is the Engine's to make, by a name that none of the cluster's has; one that spans the cluster is ours. */
 export async function postNetwork(call: ApiCall): Promise<Answer> {
   const body = await bodyOf(call);
-  const request: unknown = parseJson(body.toString("utf8"));
-  if (isForCluster(request)) {
-    throw new NotImplementedError(
-      "overlay networks are not supported by Weft: services are reached through their published ports",
+  const given: unknown = parseJson(body.toString("utf8"));
+  const request = decodeValue(networkCreateRequest, given);
+  const taken = call.context.backend.manager()?.store.view().list("network") ?? [];
+  if (taken.some(({ spec }) => spec.name === request.name)) throw nameTaken(request.name);
+  const isClusters = request.driver === "overlay" || request.scope === "swarm";
+  if (!isClusters || request.configOnly) {
+    if (request.ingress) throw new InvalidParameterError(INGRESS_IS_GLOBAL);
+    const { engine } = call.context;
+    await engine.forward(call.request, call.response, call.url, { body });
+    return undefined;
+  }
+  const manager = requireManager(call.context);
+  if (request.configFrom.network !== "") {
+    throw new InvalidParameterError(
+      "user specified configurations are not supported if the network depends on a configuration network",
     );
   }
+  await checkLocalNames(call, request.name);
+  validateNetwork(request);
+  const id = await manager.store.update((tx) => createNetwork(tx, request, manager.hostRoutes()));
+  return { status: 201, body: { Id: id, Warning: "" } };
+}
+
+const INGRESS_IS_GLOBAL = "Ingress network can only be global scope network";
+
+/** What the Engine has by the same name would stand in the way of the cluster's on this host. */
+async function checkLocalNames(call: ApiCall, name: string): Promise<void> {
+  if (name === "") return;
   const { engine } = call.context;
-  await engine.forward(call.request, call.response, call.url, { body });
-  return undefined;
+  const answer = await engine.get(`/networks/${encodeURIComponent(name)}`, call.signal);
+  const local: unknown =
+    answer.status === 200 ? parseJson(answer.body.toString("utf8")) : undefined;
+  const isOther = isRecord(local) && local["Name"] === name && driverOf(local) !== WEFT_DRIVER;
+  if (isOther) throw nameTaken(name);
 }
 
 async function passOn(call: ApiCall): Promise<Answer> {
@@ -115,7 +222,8 @@ async function clusterNetwork(call: ApiCall): Promise<Network | undefined> {
   return local.status === 404 ? network : undefined;
 }
 
-function isListed({ id, spec }: Network, filters: Filters): boolean {
+function isListed(snapshot: Snapshot, network: Network, filters: Filters): boolean {
+  const { id, spec } = network;
   return (
     filters.some("id", (wanted) => id.includes(wanted)) &&
     filters.some("name", (wanted) => spec.name.includes(wanted)) &&
@@ -123,27 +231,22 @@ function isListed({ id, spec }: Network, filters: Filters): boolean {
     filters.some("scope", (wanted) => wanted === "swarm") &&
     // Of the two types, "builtin" are the Engine's bridge, host and none.
     filters.some("type", (wanted) => wanted === "custom") &&
-    filters.some("dangling", (wanted) => !["1", "true"].includes(wanted)) &&
+    filters.some(
+      "dangling",
+      (wanted) => ["1", "true"].includes(wanted) === isDangling(snapshot, network),
+    ) &&
     filters.labels("label", spec.labels)
   );
+}
+
+function isDangling(snapshot: Snapshot, network: Network): boolean {
+  return !network.spec.ingress && userOf(snapshot, network) === undefined;
 }
 
 /** On a node that is no manager the Engine's network stands for the cluster's, and is shown as Docker shows that. */
 function disguise(network: unknown): unknown {
   if (driverOf(network) !== WEFT_DRIVER || !isRecord(network)) return network;
   return { ...network, Driver: "overlay", Scope: "swarm", Ingress: network["Name"] === "ingress" };
-}
-
-function isForCluster(request: unknown): boolean {
-  if (!isRecord(request)) return false;
-  const given = new Map(
-    Object.entries(request).map(([key, value]) => [key.toLowerCase(), value] as const),
-  );
-  return (
-    given.get("driver") === "overlay" ||
-    given.get("scope") === "swarm" ||
-    given.get("ingress") === true
-  );
 }
 
 function driverOf(network: unknown): unknown {

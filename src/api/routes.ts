@@ -9,7 +9,13 @@ import { inspectGossip, postGossipKeyRotate } from "./gossip.ts";
 import { getInfo } from "./info.ts";
 import { serviceLogs, taskLogs } from "./logs.ts";
 import { inspectMesh } from "./mesh.ts";
-import { deleteNetwork, inspectNetwork, listNetworks, postNetwork } from "./networks.ts";
+import {
+  deleteNetwork,
+  inspectNetwork,
+  listNetworks,
+  postNetwork,
+  pruneNetworks,
+} from "./networks.ts";
 import { deleteNode, inspectNode, listNodes, postNodeUpdate } from "./nodes.ts";
 import {
   deletePayload,
@@ -73,9 +79,20 @@ export const API_ROUTES: readonly ApiRoute[] = [
     "DELETE",
     "/networks/:id",
     deleteNetwork,
-    "refused for the cluster's networks, else the Engine's",
+    "removes a network of the cluster that nobody uses, else the Engine's",
   ),
-  merged("POST", "/networks/create", postNetwork, "the Engine's; overlay networks are refused"),
+  merged(
+    "POST",
+    "/networks/create",
+    postNetwork,
+    "an overlay network is the cluster's, any other the Engine's",
+  ),
+  merged(
+    "POST",
+    "/networks/prune",
+    pruneNetworks,
+    "the Engine's, and those of the cluster that nobody uses",
+  ),
   weft("GET", "/swarm", inspectSwarm, "the cluster, with its join tokens"),
   weft("POST", "/swarm/init", postSwarmInit, "makes a cluster with this node as its manager"),
   weft("POST", "/swarm/join", postSwarmJoin, "joins a cluster by token"),

@@ -5,7 +5,7 @@
 
 import { NotImplementedError, SystemError } from "../base/errors.ts";
 import { newID, type ServiceID } from "../base/ids.ts";
-import { findNetwork, findService } from "../cluster/finders.ts";
+import { findIngressNetwork, findNetwork, findService } from "../cluster/finders.ts";
 import {
   isJob,
   type NetworkAttachmentConfig,
@@ -29,8 +29,9 @@ export interface ServiceWrite {
 
 /** Puts a new service; returns its id. */
 export function createService(tx: Transaction, write: ServiceWrite): ServiceID {
-  checkAgainstCluster(tx, write.spec, undefined);
-  const { name } = write.spec;
+  const spec = withMode(withNetworkIDs(tx, write.spec));
+  checkAgainstCluster(tx, spec, undefined);
+  const { name } = spec;
   if (tx.list("service").some((service) => isNamedLike(service.spec.name, name))) {
     throw rpcError(
       "AlreadyExists",
@@ -38,7 +39,6 @@ export function createService(tx: Transaction, write: ServiceWrite): ServiceID {
     );
   }
   const id = newID<ServiceID>();
-  const spec = withMode(write.spec);
   tx.put("service", {
     id,
     spec,
@@ -58,7 +58,7 @@ export interface ServiceUpdate extends ServiceWrite {
 /** Replaces a service's spec and keeps the one before it. */
 export function updateService(tx: Transaction, update: ServiceUpdate): void {
   const service = findService(tx, update.reference);
-  const spec = withMode(update.spec);
+  const spec = withMode(withNetworkIDs(tx, update.spec));
   if (service.version.index !== update.version) throw outOfSequence();
   if (service.spec.name !== spec.name) {
     throw rpcError("Unimplemented", "renaming services is not supported");
@@ -113,10 +113,8 @@ function checkAgainstCluster(
   spec: ServiceSpec,
   self: ServiceID | undefined,
 ): void {
-  for (const network of [...(spec.taskTemplate.networks ?? []), ...(spec.networks ?? [])]) {
-    checkNetwork(snapshot, network);
-  }
   checkPredefined(spec);
+  checkIngress(snapshot, spec);
   for (const port of publishedPorts(spec.endpointSpec)) {
     for (const other of snapshot.list("service")) {
       if (other.id !== self) checkPort(port, other);
@@ -125,8 +123,23 @@ function checkAgainstCluster(
   checkReferences(snapshot, spec.taskTemplate.containerSpec);
 }
 
-function checkNetwork(snapshot: Snapshot, { target }: NetworkAttachmentConfig): void {
-  if (isPredefined(target)) return;
+/** The spec with networks by their ids, as Docker keeps them: a name may be given to another network one day. */
+function withNetworkIDs(snapshot: Snapshot, spec: ServiceSpec): ServiceSpec {
+  const resolve = (configs: readonly NetworkAttachmentConfig[]) =>
+    configs.map((config) => ({ ...config, target: networkID(snapshot, config) }));
+  const { taskTemplate, networks } = spec;
+  return {
+    ...spec,
+    taskTemplate:
+      taskTemplate.networks === undefined
+        ? taskTemplate
+        : { ...taskTemplate, networks: resolve(taskTemplate.networks) },
+    ...(networks === undefined ? {} : { networks: resolve(networks) }),
+  };
+}
+
+function networkID(snapshot: Snapshot, { target }: NetworkAttachmentConfig): string {
+  if (isPredefined(target)) return target;
   let network: ReturnType<typeof findNetwork>;
   try {
     network = findNetwork(snapshot, target);
@@ -140,6 +153,7 @@ function checkNetwork(snapshot: Snapshot, { target }: NetworkAttachmentConfig): 
       `Service cannot be explicitly attached to the ingress network ${JSON.stringify(network.spec.name)}`,
     );
   }
+  return network.id;
 }
 
 /** Their packets never pass the mesh: Docker takes such a service, and its tasks cannot start. */
@@ -155,6 +169,16 @@ function checkPredefined(spec: ServiceSpec): void {
   throw rpcError(
     "InvalidArgument",
     `a service on the network ${predefined} cannot publish ports: its tasks are reached where they listen`,
+  );
+}
+
+/** Docker's check, without which the tasks would wait for a network that nobody makes. */
+function checkIngress(snapshot: Snapshot, spec: ServiceSpec): void {
+  const isPublished = spec.endpointSpec?.ports.some(({ publishMode }) => publishMode === "ingress");
+  if (isPublished !== true || findIngressNetwork(snapshot) !== undefined) return;
+  throw rpcError(
+    "FailedPrecondition",
+    "service needs ingress network, but no ingress network is present",
   );
 }
 

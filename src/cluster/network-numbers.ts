@@ -117,7 +117,7 @@ function checkRoom(ipv4: readonly IPAMConfig[], ipv6: readonly IPAMConfig[]): vo
   if (ipv4.length > 1) {
     throw new InvalidParameterError("a network with IPv6 has one IPv4 subnet beside it");
   }
-  const [{ subnet = "0.0.0.0/0" } = {}] = ipv4;
+  const subnet = ipv4[0]?.subnet ?? "0.0.0.0/0";
   const small = ipv6.find(
     (each) =>
       2n ** BigInt(128 - parseCidr6(each.subnet).prefixLength) < BigInt(sizeOf(parseCidr(subnet))),

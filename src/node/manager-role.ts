@@ -32,6 +32,7 @@ import { GossipKeys } from "../dispatcher/gossip-keys.ts";
 import { ManagerServer } from "../dispatcher/manager-server.ts";
 import { startControlLoops } from "../orchestrator/control-loops.ts";
 import { DEFAULT_MANAGER_PORT, parseHostPort } from "./addresses.ts";
+import { readHostRoutes } from "./host-routes.ts";
 
 export interface ManagerComponents {
   readonly clock: Clock;
@@ -121,6 +122,10 @@ export class ManagerRole implements ManagerBackend, Startable {
 
   rotateGossipKey(): Promise<void> {
     return this.#gossipKeys.rotate();
+  }
+
+  hostRoutes(): readonly string[] {
+    return readHostRoutes();
   }
 
   surveyMesh(): Promise<MeshSurvey> {
