@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import type { NetworkID } from "../base/ids.ts";
 import type { PortConfig, Task, TaskState } from "../cluster/objects.ts";
 import type { TaskLogMessage } from "../dispatcher/assignment.ts";
 import { FakeNode } from "./fake-node.ts";
@@ -47,7 +48,7 @@ describe("a task on its node", () => {
     ]);
     const { config, state } = node.runtime.containerOf("t1") ?? assert.fail();
     assert.equal(config.name, "web.1.t1");
-    assert.deepEqual(config.network, { name: "ingress", address: "10.0.0.1" });
+    assert.deepEqual(config.networks, [{ name: "ingress", addresses: ["10.0.0.1"] }]);
     assert.equal(config.labels["com.docker.swarm.task.name"], "web.1.t1");
     assert.deepEqual(node.reporter.statuses.at(-1)?.status.containerStatus, {
       containerID: state.containerID,
@@ -78,6 +79,30 @@ describe("a task on its node", () => {
     node.agent.onMesh(makeMesh(1));
     await node.settle();
     assert.equal(node.reporter.statesOf("t1").at(-1), "running");
+  });
+
+  it("is put into each of its networks, and the overlay ones go when managers take them back", async () => {
+    const node = await makeNode().start();
+    const lan = {
+      ...{ networkID: "lan-id", name: "lan", vni: 4097, subnets: ["10.7.0.0/24"] },
+      ...{ internal: false, services: [], containers: [] },
+    };
+    const ingress = makeTask("t1").networksAttachments;
+    const network = { id: "lan-id" as NetworkID, name: "lan", overlay: true } as const;
+    const attachments = [...ingress, { network, addresses: ["10.7.0.5/24"] }];
+    node.agent.onMesh(makeMesh(1));
+    await node.assign(makeTask("t1", { networksAttachments: attachments }));
+    assert.equal(node.reporter.statesOf("t1").at(-1), "preparing");
+    node.agent.onMesh({ ...makeMesh(2), networks: [lan] });
+    await node.settle();
+    assert.deepEqual(node.runtime.containerOf("t1")?.config.networks, [
+      { name: "ingress", addresses: ["10.0.0.1"] },
+      { name: "lan", addresses: ["10.7.0.5"] },
+    ]);
+    assert.deepEqual([...node.runtime.networks.keys()], ["ingress", "lan"]);
+    node.agent.onMesh(makeMesh(3));
+    await node.settle();
+    assert.deepEqual([...node.runtime.networks.keys()], ["ingress"]);
   });
 
   it("that exits has failed, with its code, and its container stays until it is unassigned", async () => {

@@ -21,8 +21,9 @@ import type {
 } from "../dispatcher/assignment.ts";
 import type { OwnEndpoints } from "../gossip/endpoint-book.ts";
 import type { KeeperClient } from "../keeper/protocol.ts";
-import type { Runtime, RuntimeNetwork } from "../runtime/runtime.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { DEFAULT_STOP_GRACE_MS, stopGraceMsOf } from "./container-config.ts";
+import { NetworkSweeper, runtimeNetworkOf } from "./engine-networks.ts";
 import { KeeperLink } from "./keeper-link.ts";
 import { LinkWatch } from "./link-watch.ts";
 import { type AgentMemory, MemoryFile } from "./memory.ts";
@@ -92,6 +93,7 @@ export class Agent implements Startable, SessionHandler {
   readonly #applier: MeshApplier;
   readonly #ports: NodePorts;
   readonly #links: LinkWatch;
+  readonly #networks: NetworkSweeper;
   readonly #link: KeeperLink;
   readonly #describer: NodeDescriber;
   readonly #memory: MemoryFile;
@@ -155,12 +157,14 @@ export class Agent implements Startable, SessionHandler {
       }),
       restorePorts: (task, status) => this.#ports.restore(task, status.portStatus?.ports ?? []),
       onRuntime: () => {
+        this.#networks.markDirty();
         void this.#describe();
         void this.#audit(datapath);
       },
       clock,
       log,
     });
+    this.#networks = new NetworkSweeper({ runtime, log, mesh: () => this.#applier.mesh });
     this.#links = new LinkWatch({
       lostAddresses: () => datapath.lostAddresses(),
       clock,
@@ -200,6 +204,7 @@ export class Agent implements Startable, SessionHandler {
   async stop(): Promise<void> {
     await this.#describer.stop();
     await this.#links.stop();
+    await this.#networks.stop();
     await this.#worker.stop();
     await this.#applier.stop();
     await this.#link.stop();
@@ -264,6 +269,7 @@ export class Agent implements Startable, SessionHandler {
   onMesh(mesh: MeshConfig): void {
     if (this.#leaving) return;
     this.#setMesh(mesh);
+    this.#networks.onMesh(mesh);
     this.#worker.markWaiting();
     this.#memory.markDirty();
   }
@@ -289,6 +295,7 @@ export class Agent implements Startable, SessionHandler {
   async idle(): Promise<void> {
     await this.#worker.idle();
     await this.#applier.idle();
+    await this.#networks.idle();
     await this.#memory.idle();
     await this.#fileRemovals;
   }
@@ -301,7 +308,7 @@ export class Agent implements Startable, SessionHandler {
   #surroundings(): TaskSurroundings {
     return {
       node: () => this.#templateNode(),
-      network: (name) => this.#network(name),
+      network: (network) => runtimeNetworkOf(this.#applier.mesh, network),
       isReachable: (address) => this.#applier.isReachable(address),
       isCutOff: (address) => this.#links.isCutOff(address),
       isLive: (address) => this.#applier.isLive(address),
@@ -338,19 +345,13 @@ export class Agent implements Startable, SessionHandler {
   async #removeAll(): Promise<void> {
     this.#worker.assign([]);
     await this.#worker.emptied();
-    const network = this.#applier.mesh?.network;
-    if (network === undefined) return;
+    if (this.#applier.mesh === undefined) return;
     try {
-      await this.#runtime.removeNetwork(network.name);
+      await this.#runtime.sweepNetworks(() => false);
     } catch (error) {
       // Somebody's own container is on it, as with Docker: the network goes when that does.
-      this.#log.warn("the mesh's network stays on the Engine", { error });
+      this.#log.warn("a network of the mesh stays on the Engine", { error });
     }
-  }
-
-  #network(name: string): RuntimeNetwork | undefined {
-    const network = this.#applier.mesh?.network;
-    return network?.name === name ? network : undefined;
   }
 
   #onGone(taskIDs: readonly string[]): void {

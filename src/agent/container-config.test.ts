@@ -44,12 +44,11 @@ describe("a task's container", () => {
   });
 
   it("has its address without prefix length, and the Engine's own bridge where there is none", () => {
-    assert.deepEqual(configOf(makeTask("t1")).network, {
-      name: "ingress",
-      address: "10.0.0.1",
-    });
+    assert.deepEqual(configOf(makeTask("t1")).networks, [
+      { name: "ingress", addresses: ["10.0.0.1"] },
+    ]);
     const plain = makeTask("t1", { networksAttachments: [] });
-    assert.equal("network" in configOf(plain), false);
+    assert.equal("networks" in configOf(plain), false);
   });
 
   it("turns lines of a hosts file into names with addresses", () => {

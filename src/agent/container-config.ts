@@ -21,9 +21,15 @@ export function drainTimeoutMsOf(task: Task): number {
   return parseDuration(label ?? "") ?? stopGraceMsOf(task);
 }
 
-/** The task's address in its Weft network, without prefix length; undefined when it is in none. */
+/** The task's address in the ingress network, without prefix length; undefined when it publishes nothing. */
 export function taskAddress(task: Task): string | undefined {
-  return task.networksAttachments[0]?.addresses[0]?.split("/")[0];
+  const ingress = task.networksAttachments.find(({ network }) => network.overlay !== true);
+  return ingress?.addresses[0]?.split("/")[0];
+}
+
+/** Whether it can be reached in a user's network, at whichever ports it listens on. */
+export function isOnOverlay(task: Task): boolean {
+  return task.networksAttachments.some(({ network }) => network.overlay === true);
 }
 
 /** Ports that the task's own node publishes for it. */
@@ -38,8 +44,10 @@ export function containerConfigOf(
   files: readonly Mount[] = [],
 ): ContainerConfig {
   const spec = expandTemplates(task, node);
-  const network = task.networksAttachments[0]?.network.name;
-  const address = taskAddress(task);
+  const networks = task.networksAttachments.map(({ network, addresses }) => ({
+    name: network.name,
+    addresses: addresses.map((address) => address.split("/")[0] ?? address),
+  }));
   return {
     name: taskName(task),
     taskID: task.id,
@@ -69,9 +77,7 @@ export function containerConfigOf(
     ...present("limits", task.spec.resources?.limits),
     ...present("logDriver", task.spec.logDriver),
     ...(isOnHostNetwork(task.spec) ? { hostNetwork: true } : {}),
-    ...(network === undefined || address === undefined
-      ? {}
-      : { network: { name: network, address } }),
+    ...(networks.length === 0 ? {} : { networks }),
   };
 }
 

@@ -12,6 +12,7 @@ import {
   isTaskStateAtLeast,
   isTerminal,
   type Mount,
+  type NetworkAttachment,
   type PortConfig,
   type Task,
   type TaskState,
@@ -25,6 +26,7 @@ import {
   containerConfigOf,
   drainTimeoutMsOf,
   hostPortsOf,
+  isOnOverlay,
   stopGraceMsOf,
   taskAddress,
 } from "./container-config.ts";
@@ -38,8 +40,8 @@ const HIDING_MS_MAX = 5_000;
 export interface TaskSurroundings {
   /** The node, as templates in a spec name it; undefined until the runtime has described it. */
   node(): TemplateNode | undefined;
-  /** The Weft network of this name as managers' state has it; undefined until it is told. */
-  network(name: string): RuntimeNetwork | undefined;
+  /** The network of an attachment as managers' state has it; undefined until it is told. */
+  network(network: NetworkAttachment["network"]): RuntimeNetwork | undefined;
   /** Whether the kernel routes to this address of a local task. */
   isReachable(address: string): boolean;
   /** Whether the link of the local task with this address was deleted under it. */
@@ -266,12 +268,12 @@ export class TaskMachine {
       onProgress: (text) => this.#log.debug("pulling", { image: config.image, text }),
       ...(registryAuth === undefined ? {} : { registryAuth }),
     });
-    if (config.network !== undefined) {
-      const network = this.#surroundings.network(config.network.name);
-      if (network === undefined) {
-        throw new UnavailableError(`network ${config.network.name} is not known here yet`);
+    for (const { network } of task.networksAttachments) {
+      const known = this.#surroundings.network(network);
+      if (known === undefined) {
+        throw new UnavailableError(`network ${network.name} is not known here yet`);
       }
-      await this.#runtime.ensureNetwork(network);
+      await this.#runtime.ensureNetwork(known);
     }
     this.#preparing.signal.throwIfAborted();
     this.#containerID = await this.#runtime.create(config);
@@ -351,7 +353,8 @@ export class TaskMachine {
 
   /** Looked at once the task may stop: by then every node leads new connections elsewhere. */
   #isDrained(container: ContainerState | undefined): boolean {
-    const ports = this.task.endpoint?.ports ?? [];
+    const published = this.task.endpoint?.ports ?? [];
+    const ports = isOnOverlay(this.task) ? "served" : published;
     const pid = container?.pid;
     if (this.#status.state !== "running" || !mustStop(this.task.desiredState)) return true;
     if (pid === undefined || ports.length === 0) return true;

@@ -4,7 +4,7 @@
  */
 import { type Clock, delay } from "../base/clock.ts";
 import type { PortConfig } from "../cluster/objects.ts";
-import type { ReadTaskSockets } from "./task-sockets.ts";
+import type { ReadTaskSockets, TaskSockets } from "./task-sockets.ts";
 
 /**
  * A task that does not serve what it publishes within this time runs all the same: Docker would have said
@@ -49,22 +49,30 @@ export class TrafficWatch {
     });
   }
 
-  /** Resolves when there are no connections to the ports, and no datagrams unread, or after `timeoutMs`. */
+  /**
+   * Resolves when there are no connections to the ports, and no datagrams unread, or after `timeoutMs`. `served`: to
+   * any port that the task listens on for TCP, as in a network where nothing is published.
+   */
   async untilDrained(
     pid: number,
-    ports: readonly PortConfig[],
+    ports: readonly PortConfig[] | "served",
     timeoutMs: number,
     onConnections: (count: number) => void,
     signal: AbortSignal,
   ): Promise<void> {
     const portsOf = (wanted: string) =>
-      new Set(ports.flatMap((port) => (port.protocol === wanted ? [port.targetPort] : [])));
-    const [tcp, udp] = [portsOf("tcp"), portsOf("udp")];
+      new Set(
+        ports === "served"
+          ? []
+          : ports.flatMap((port) => (port.protocol === wanted ? [port.targetPort] : [])),
+      );
+    const [published, udp] = [portsOf("tcp"), portsOf("udp")];
     let told = { count: 0, at: 0 };
     let silentSince = this.#clock.monotonic();
     await this.#look(timeoutMs, signal, async () => {
       const sockets = await this.#readSockets(pid);
       let count = 0;
+      const tcp = ports === "served" ? servedTCP(sockets) : published;
       for (const target of tcp) count += sockets?.connections.get(target) ?? 0;
       const now = this.#clock.monotonic();
       const isNews = told.count === 0 || (count !== told.count && now - told.at >= TELL_MS);
@@ -95,4 +103,10 @@ export class TrafficWatch {
       );
     }
   }
+}
+
+function servedTCP(sockets: TaskSockets | undefined): readonly number[] {
+  return [...(sockets?.served ?? [])].flatMap((key) =>
+    key.startsWith("tcp/") ? [Number(key.slice("tcp/".length))] : [],
+  );
 }

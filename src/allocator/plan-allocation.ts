@@ -149,7 +149,9 @@ function allocateTask(
     const pool = pools.of(network);
     const addresses = pool.take();
     if (addresses === undefined) return waiting(task, pool.exhausted, now);
-    networksAttachments.push({ network: { id: network.id, name: network.spec.name }, addresses });
+    const { id, spec } = network;
+    const kind = spec.ingress ? {} : ({ overlay: true } as const);
+    networksAttachments.push({ network: { id, name: spec.name, ...kind }, addresses });
   }
   return {
     ...task,

@@ -422,7 +422,8 @@ export interface TaskStatus {
 }
 
 export interface NetworkAttachment {
-  readonly network: { readonly id: NetworkID; readonly name: string };
+  /** `overlay`: a user's own, which tasks are bridged into; the ingress network has packets routed to them. */
+  readonly network: { readonly id: NetworkID; readonly name: string; readonly overlay?: true };
   /** With prefix length, as "10.255.0.9/16". */
   readonly addresses: readonly string[];
 }

@@ -44,15 +44,30 @@ export interface ContainerConfig {
   readonly logDriver?: { readonly name?: string; readonly options?: Labels };
   /** The host's own network, in place of one of the container's. */
   readonly hostNetwork?: boolean;
-  /** The Weft network to attach to, with the address that the manager gave; the Engine's own bridge when absent. */
-  readonly network?: { readonly name: string; readonly address: string };
+  /** The Weft networks to attach to, with the addresses that the managers gave; the Engine's own bridge when empty. */
+  readonly networks?: readonly ContainerNetwork[];
+}
+
+/** A container's place in one network. */
+export interface ContainerNetwork {
+  readonly name: string;
+  /** Without prefix length, IPv4 first. */
+  readonly addresses: readonly string[];
 }
 
 /** A Weft network on the local runtime. Made again when somebody pruned it. */
 export interface RuntimeNetwork {
   readonly name: string;
-  /** CIDR. */
-  readonly subnet: string;
+  /** CIDRs, IPv4 first. */
+  readonly subnets: readonly string[];
+  /** Of a user's overlay network, which is bridged; the mesh's own is routed and has none. */
+  readonly overlay?: {
+    readonly networkID: string;
+    readonly vni: number;
+    readonly internal: boolean;
+    /** The uplink's less the tunnel's overhead when absent. */
+    readonly mtu?: number;
+  };
 }
 
 export type ContainerPhase = "created" | "running" | "exited";
@@ -108,6 +123,8 @@ export interface Runtime {
   ensureNetwork(network: RuntimeNetwork): Promise<void>;
   /** Harmless when it is gone. */
   removeNetwork(name: string): Promise<void>;
+  /** Removes every network of Weft's that is not wanted, asked of each right before it would go. */
+  sweepNetworks(isWanted: (name: string) => boolean): Promise<void>;
   /** Creates; adopts a container of the same task that is there already. Resolves with its id. */
   create(config: ContainerConfig): Promise<string>;
   start(containerID: string): Promise<void>;

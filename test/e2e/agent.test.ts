@@ -90,7 +90,7 @@ describe("the agent on a real host", { skip }, () => {
   });
 
   it("makes its network on the Engine, again when it was pruned, anew with another subnet", async () => {
-    const ingress = { name: "ingress", subnet: "10.0.0.0/24" };
+    const ingress = { name: "ingress", subnets: ["10.0.0.0/24"] };
     const subnet = async () =>
       (
         await engine("network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", "ingress")
@@ -100,7 +100,7 @@ describe("the agent on a real host", { skip }, () => {
     await engine("network", "prune", "-f");
     await runtime.ensureNetwork(ingress);
     assert.equal(await subnet(), "10.0.0.0/24");
-    await runtime.ensureNetwork({ ...ingress, subnet: "10.9.0.0/16" });
+    await runtime.ensureNetwork({ ...ingress, subnets: ["10.9.0.0/16"] });
     assert.equal(await subnet(), "10.9.0.0/16");
     await runtime.removeNetwork("ingress");
     await runtime.removeNetwork("ingress");

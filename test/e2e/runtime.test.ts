@@ -93,7 +93,7 @@ describe("the Docker Engine as runtime", { skip }, () => {
     await host.engineOk(["network", "create", "ingress"]);
     const subnet = "10.0.0.0/24";
     await assert.rejects(
-      runtime.ensureNetwork({ name: "ingress", subnet }),
+      runtime.ensureNetwork({ name: "ingress", subnets: [subnet] }),
       /^ConflictError: network ingress on this host's Docker Engine is not Weft's \(driver bridge\)/,
     );
     await runtime.removeNetwork("ingress");

@@ -30,7 +30,7 @@ it("a plain task asks for nothing that its spec does not have", () => {
 });
 
 it("a task on a Weft network has the address that the manager gave", () => {
-  const body = createBody({ ...PLAIN, network: { name: "ingress", address: "10.0.0.9" } });
+  const body = createBody({ ...PLAIN, networks: [{ name: "ingress", addresses: ["10.0.0.9"] }] });
   assert.deepEqual(body["NetworkingConfig"], {
     EndpointsConfig: { ingress: { IPAMConfig: { IPv4Address: "10.0.0.9" } } },
   });

@@ -1,12 +1,14 @@
 /** A task's container as the Engine's `POST /containers/create` wants it. Pure: the same config, the same body. */
 import type { HealthConfig, Mount } from "../../cluster/objects.ts";
-import type { ContainerConfig } from "../runtime.ts";
+import type { ContainerConfig, ContainerNetwork } from "../runtime.ts";
 import { definedOf, type Json, recordOf } from "./decode.ts";
 
 /** Carried by every container of Weft's; its value is the task's id. What is without it is never touched. */
 export const TASK_LABEL = "weft.task.id";
 
+/** In the first of its networks: an Engine 20.10 takes no more at once, it is connected to the others before it starts. */
 export function createBody(config: ContainerConfig): Json {
+  const first = config.networks?.[0];
   return definedOf({
     Image: config.image,
     Labels: { ...config.labels, [TASK_LABEL]: config.taskID },
@@ -23,19 +25,28 @@ export function createBody(config: ContainerConfig): Json {
     StopTimeout: Math.ceil(config.stopGraceMs / 1000),
     Healthcheck: config.healthcheck && healthcheckOf(config.healthcheck),
     HostConfig: hostConfigOf(config),
-    NetworkingConfig: config.network && {
-      EndpointsConfig: {
-        [config.network.name]: { IPAMConfig: { IPv4Address: config.network.address } },
-      },
-    },
+    NetworkingConfig: first && { EndpointsConfig: { [first.name]: endpointConfigOf(first) } },
   });
+}
+
+/**
+ * With the managers' addresses and nothing else: a name given here would be answered by this Engine, for this host
+ * alone.
+ */
+export function endpointConfigOf({ addresses }: ContainerNetwork): Json {
+  return {
+    IPAMConfig: definedOf({
+      IPv4Address: addresses.find((address) => !address.includes(":")),
+      IPv6Address: addresses.find((address) => address.includes(":")),
+    }),
+  };
 }
 
 function hostConfigOf(config: ContainerConfig): Json {
   return definedOf({
     // An ended task is replaced by another one, never started again.
     RestartPolicy: { Name: "no" },
-    NetworkMode: config.hostNetwork === true ? "host" : config.network?.name,
+    NetworkMode: config.hostNetwork === true ? "host" : config.networks?.[0]?.name,
     Isolation: "default",
     PortBindings: {},
     GroupAdd: config.groups,

@@ -4,6 +4,7 @@ import { ConflictError, NotFoundError, SystemError, UnavailableError } from "../
 import type { NodeDescription } from "../../cluster/objects.ts";
 import type {
   ContainerConfig,
+  ContainerNetwork,
   ContainerState,
   EnsureImageInit,
   LogFrame,
@@ -12,7 +13,7 @@ import type {
   RuntimeEvent,
   RuntimeNetwork,
 } from "../runtime.ts";
-import { createBody, TASK_LABEL } from "./container-create.ts";
+import { createBody, endpointConfigOf, TASK_LABEL } from "./container-create.ts";
 import { ContainerEvents } from "./container-events.ts";
 import { containerStateOf } from "./container-state.ts";
 import { listOf, recordOf, stringOf } from "./decode.ts";
@@ -61,6 +62,10 @@ export class DockerRuntime implements Runtime {
 
   removeNetwork(name: string): Promise<void> {
     return this.#networks.remove(name);
+  }
+
+  sweepNetworks(isWanted: (name: string) => boolean): Promise<void> {
+    return this.#networks.sweep(isWanted);
   }
 
   /** Names of the networks that Weft made on this Engine. */
@@ -133,6 +138,25 @@ export class DockerRuntime implements Runtime {
   }
 
   async #create(config: ContainerConfig): Promise<string> {
+    const containerID = await this.#createOrAdopt(config);
+    await this.#connect(containerID, config.networks?.slice(1) ?? []);
+    return containerID;
+  }
+
+  /** Those of the networks that it is not on yet: one that was adopted may lack some. */
+  async #connect(containerID: string, networks: readonly ContainerNetwork[]): Promise<void> {
+    if (networks.length === 0) return;
+    const settings = recordOf(recordOf(await this.#inspect(containerID))["NetworkSettings"]);
+    const connected = recordOf(settings["Networks"]);
+    for (const network of networks) {
+      if (connected[network.name] !== undefined) continue;
+      await this.#client.call("POST", `/networks/${encodeURIComponent(network.name)}/connect`, {
+        body: { Container: containerID, EndpointConfig: endpointConfigOf(network) },
+      });
+    }
+  }
+
+  async #createOrAdopt(config: ContainerConfig): Promise<string> {
     const adopted = await this.#find(config.taskID);
     if (adopted !== undefined) return adopted;
     try {

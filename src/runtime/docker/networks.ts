@@ -2,14 +2,23 @@
  * Weft's networks on the local Engine: network driver and IPAM driver both `weft`, with the subnet that the
  * managers gave. `docker network prune` takes an idle one away, so it is looked for before each task.
  */
+import { isDeepStrictEqual } from "node:util";
 import { ConflictError, NotFoundError } from "../../base/errors.ts";
+import {
+  KIND_OPTION,
+  KIND_OVERLAY,
+  MTU_OPTION,
+  VNI_OPTION,
+} from "../../keeper/plugin/network-options.ts";
 import { PLUGIN_NAME } from "../../keeper/protocol.ts";
 import type { RuntimeNetwork } from "../runtime.ts";
-import { listOf, recordOf, stringOf } from "./decode.ts";
+import { type Json, listOf, recordOf, stringOf } from "./decode.ts";
 import type { EngineClient } from "./engine-client.ts";
 
 /** Carried by the networks that Weft made; a network without it is a user's own. */
 export const NETWORK_LABEL = "weft.network";
+/** Carried by a user's overlay network: its id in the cluster. */
+export const NETWORK_ID_LABEL = "weft.network.id";
 
 interface EngineNetwork {
   readonly id: string;
@@ -17,6 +26,9 @@ interface EngineNetwork {
   readonly ours: boolean;
   readonly ipamDriver: string;
   readonly subnets: readonly string[];
+  readonly internal: boolean;
+  readonly networkID: string | undefined;
+  readonly options: Json;
 }
 
 export class EngineNetworks {
@@ -44,6 +56,16 @@ export class EngineNetworks {
     return this.#serially(async () => {
       const found = await this.#find(name);
       if (found?.ours === true) await this.#delete(found.id);
+    });
+  }
+
+  sweep(isWanted: (name: string) => boolean): Promise<void> {
+    return this.#serially(async () => {
+      for (const name of await this.list()) {
+        if (isWanted(name)) continue;
+        const found = await this.#find(name);
+        if (found?.ours === true) await this.#delete(found.id);
+      }
     });
   }
 
@@ -89,6 +111,9 @@ function networkOf(answer: unknown): EngineNetwork {
     ours: recordOf(network["Labels"])[NETWORK_LABEL] !== undefined,
     ipamDriver: stringOf(ipam["Driver"]) ?? "",
     subnets: listOf(ipam["Config"]).map((config) => stringOf(recordOf(config)["Subnet"]) ?? ""),
+    internal: network["Internal"] === true,
+    networkID: stringOf(recordOf(network["Labels"])[NETWORK_ID_LABEL]),
+    options: recordOf(network["Options"]),
   };
 }
 
@@ -96,18 +121,39 @@ function isAsWanted(found: EngineNetwork, wanted: RuntimeNetwork): boolean {
   return (
     found.driver === PLUGIN_NAME &&
     found.ipamDriver === PLUGIN_NAME &&
-    found.subnets.length === 1 &&
-    found.subnets[0] === wanted.subnet
+    isDeepStrictEqual(found.subnets, wanted.subnets) &&
+    found.networkID === wanted.overlay?.networkID &&
+    found.internal === (wanted.overlay?.internal ?? false) &&
+    isDeepStrictEqual(found.options, driverOptionsOf(wanted))
   );
 }
 
-function networkBody({ name, subnet }: RuntimeNetwork) {
+function networkBody(network: RuntimeNetwork) {
+  const { name, subnets, overlay } = network;
+  const Config = subnets.map((subnet) => ({ Subnet: subnet }));
+  const Options = overlay === undefined ? {} : { [KIND_OPTION]: KIND_OVERLAY };
   return {
     Name: name,
     CheckDuplicate: true,
     Driver: PLUGIN_NAME,
-    IPAM: { Driver: PLUGIN_NAME, Config: [{ Subnet: subnet }] },
-    Labels: { [NETWORK_LABEL]: name },
+    Internal: overlay?.internal ?? false,
+    EnableIPv6: subnets.some((subnet) => subnet.includes(":")),
+    IPAM: { Driver: PLUGIN_NAME, Options, Config },
+    Options: driverOptionsOf(network),
+    Labels: {
+      [NETWORK_LABEL]: name,
+      ...(overlay === undefined ? {} : { [NETWORK_ID_LABEL]: overlay.networkID }),
+    },
+  };
+}
+
+function driverOptionsOf({ overlay }: RuntimeNetwork): Readonly<Record<string, string>> {
+  if (overlay === undefined) return {};
+  const { vni, mtu } = overlay;
+  return {
+    [KIND_OPTION]: KIND_OVERLAY,
+    [VNI_OPTION]: String(vni),
+    ...(mtu === undefined ? {} : { [MTU_OPTION]: String(mtu) }),
   };
 }
 

@@ -88,18 +88,25 @@ export class FakeRuntime implements Runtime {
     throw new NotFoundError(`No such image: ${withTag(image)} (the fake has no registry)`);
   }
 
-  async ensureNetwork({ name, subnet }: RuntimeNetwork): Promise<void> {
+  async ensureNetwork({ name, subnets }: RuntimeNetwork): Promise<void> {
     await this.#init.before?.("ensureNetwork", name);
     this.#check();
     if (this.networks.get(name)?.ours === false) {
       throw new ConflictError(`network ${name} on this host is not Weft's`);
     }
-    this.networks.set(name, { subnet, ours: true });
+    this.networks.set(name, { subnet: subnets.join(" "), ours: true });
   }
 
   async removeNetwork(name: string): Promise<void> {
     this.#check();
     if (this.networks.get(name)?.ours === true) this.networks.delete(name);
+  }
+
+  async sweepNetworks(isWanted: (name: string) => boolean): Promise<void> {
+    this.#check();
+    for (const [name, { ours }] of this.networks) {
+      if (ours && !isWanted(name)) this.networks.delete(name);
+    }
   }
 
   async create(config: ContainerConfig): Promise<string> {
