@@ -6,7 +6,13 @@
 import type { OverlayEndpoint, OverlayNetwork, OverlayService } from "../datapath/overlay/view.ts";
 import type { MeshNode, MeshService } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
-import type { NamedPort, NameEntry, NameGroup, NameSetChange } from "../keeper/dns/names.ts";
+import {
+  type NamedPort,
+  type NameEntry,
+  type NameGroup,
+  type NameSetChange,
+  networkSetID,
+} from "../keeper/dns/names.ts";
 
 export interface NameSet extends Pick<NameSetChange, "set" | "suffix" | "subnets" | "listen"> {
   readonly groups: readonly NameGroup[];
@@ -22,11 +28,6 @@ export interface ZoneInit {
 
 /** Off the public side: whoever is to ask from elsewhere is given an address by the daemon's options. */
 export const DEFAULT_ZONE: ZoneInit = { zone: "weft", listen: ["127.0.0.1:9353"] };
-
-/** The set of an overlay network, by its VNI, as the keeper's endpoints are known by. */
-export function networkSetID(vni: number): string {
-  return `network-${vni}`;
-}
 
 export function networkNames(network: OverlayNetwork): NameSet {
   return {

@@ -13,6 +13,7 @@ import type { Logger } from "../base/logger.ts";
 import { systemRandom } from "../base/random.ts";
 import { ControlServer } from "./control-server.ts";
 import { NameStore } from "./dns/name-store.ts";
+import { Sandboxes } from "./dns/sandboxes.ts";
 import { ZoneServers } from "./dns/zone-servers.ts";
 import { Predecessor, Successor } from "./handover.ts";
 import { cleanLinks } from "./links.ts";
@@ -62,6 +63,7 @@ export class Keeper implements Startable {
   readonly #ports: PortHolder;
   readonly #names: NameStore;
   readonly #zones: ZoneServers;
+  readonly #sandboxes: Sandboxes;
   readonly #control: ControlServer;
   readonly #plugin: Server;
   readonly #lock = createServer((socket) => socket.destroy());
@@ -84,7 +86,9 @@ export class Keeper implements Startable {
     const binder = systemBinder({ clock, log, splices: this.#splices });
     this.#ports = new PortHolder({ clock, log, binder, onChange });
     this.#names = new NameStore({ clock, log }, join(init.dataDir, "keeper", "names"));
-    this.#zones = new ZoneServers({ names: this.#names, random: systemRandom, log });
+    const naming = { names: this.#names, random: systemRandom, log };
+    this.#zones = new ZoneServers(naming);
+    this.#sandboxes = new Sandboxes({ ...naming, clock });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.stopRequested = promise;
     this.#control = new ControlServer({
@@ -103,7 +107,10 @@ export class Keeper implements Startable {
       stop: resolve,
     });
     this.#requestStop = resolve;
-    const plugin = new Plugin(this.#states);
+    const plugin = new Plugin({
+      states: this.#states,
+      onEndpoints: (state) => this.#sandboxes.follow(state),
+    });
     const answer = (request: PluginRequest) => plugin.answer(request);
     this.#plugin = createPluginServer({ log, socketPath: this.#init.pluginSocket, answer });
   }
@@ -122,6 +129,7 @@ export class Keeper implements Startable {
     await this.#names.load();
     this.#zones.start();
     await this.#zones.idle();
+    await this.#sandboxes.restore(this.#states.current);
     const place = { what: "the keeper", replace: predecessor !== undefined };
     await listenUnix(this.#plugin, { ...place, path: pluginSocket, directoryMode: 0o700 });
     await listenUnix(this.#control.server, { ...place, path: keeperSocket, directoryMode: 0o700 });
@@ -134,6 +142,7 @@ export class Keeper implements Startable {
     this.#splices.reset();
     await this.#ports.stop();
     await this.#zones.stop();
+    await this.#sandboxes.stop({ handedOver: false });
     await this.#names.flush();
     await this.#states.idle();
     for (const server of [this.#control.server, this.#plugin]) server.closeAllConnections();
@@ -180,6 +189,7 @@ export class Keeper implements Startable {
   async #stopHandedOver(): Promise<void> {
     await this.#ports.stop();
     await this.#zones.stop();
+    await this.#sandboxes.stop({ handedOver: true });
     const closed = [this.#control.server, this.#plugin].map(closeServer);
     this.#control.server.closeAllConnections();
     const finished = Promise.all([this.#splices.idle(), ...closed]);

@@ -19,7 +19,8 @@ const ID_BYTES = 2;
 
 /** Sockets that reach the Engine's resolver and nobody else. */
 export interface UpstreamSockets {
-  datagrams(): DatagramSocket;
+  /** Connected. */
+  datagrams(): Promise<DatagramSocket>;
   stream(): Socket;
 }
 
@@ -40,7 +41,7 @@ export class EngineUpstream implements Upstream {
   readonly #components: EngineUpstreamComponents;
   /** By the id that it was passed on with. */
   readonly #pending = new Map<number, Pending>();
-  #datagrams: DatagramSocket | undefined;
+  #datagrams: Promise<DatagramSocket> | undefined;
   #streams = new Set<Socket>();
   #sweep: Timer | undefined;
   #closed = false;
@@ -59,25 +60,32 @@ export class EngineUpstream implements Upstream {
   close(): void {
     this.#closed = true;
     this.#sweep?.cancel();
-    this.#datagrams?.close();
+    this.#datagrams?.then((socket) => socket.close()).catch(() => {});
     for (const stream of this.#streams) stream.destroy();
     this.#failAll("the container has gone");
   }
 
-  #ask(query: Buffer): Promise<Buffer> {
+  async #ask(query: Buffer): Promise<Buffer> {
     const { clock } = this.#components;
-    this.#datagrams ??= this.#open();
     const answer = Promise.withResolvers<Buffer>();
     const passedAs = this.#freeID();
     const deadline = clock.monotonic() + PATIENCE_MS;
     this.#pending.set(passedAs, { id: query.readUInt16BE(0), deadline, answer });
-    this.#datagrams.send(withID(query, passedAs));
     this.#sweep ??= this.#nextSweep();
+    this.#datagrams ??= this.#open();
+    this.#datagrams
+      .then((socket) => socket.send(withID(query, passedAs)))
+      .catch((cause: unknown) => {
+        this.#datagrams = undefined;
+        this.#pending.delete(passedAs);
+        answer.reject(new UnavailableError("the Engine's resolver cannot be asked", { cause }));
+      });
     return answer.promise;
   }
 
-  #open(): DatagramSocket {
-    const socket = this.#components.sockets.datagrams();
+  async #open(): Promise<DatagramSocket> {
+    const socket = await this.#components.sockets.datagrams();
+    if (this.#closed) socket.close();
     socket.on("message", (data) => {
       const passedAs = data.length < ID_BYTES ? undefined : data.readUInt16BE(0);
       const pending = passedAs === undefined ? undefined : this.#pending.get(passedAs);

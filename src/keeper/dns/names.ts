@@ -56,6 +56,11 @@ export interface NameSetChange {
   readonly remove: readonly string[];
 }
 
+/** The set of an overlay network, by its VNI, as the keeper's endpoints know it. */
+export function networkSetID(vni: number): string {
+  return `network-${vni}`;
+}
+
 /** As many names may a group have in all; a message with more is refused. */
 const NAMES_PER_GROUP_MAX = 20_000;
 /** A domain name is no longer (RFC 1035 §2.3.4). */
