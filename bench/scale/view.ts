@@ -45,6 +45,7 @@ export function scaleView({ services: count, underlayAddress }: ScaleInit): Mesh
     services,
     networks: [],
     hostPorts: [],
+    overlayLinks: [],
     localLinks: localAddresses({ services: count }).map((address) => ({
       address,
       link: TASK_LINK,

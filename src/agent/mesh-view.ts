@@ -1,4 +1,5 @@
 /** The datapath's input from what the managers told and what the keeper has: pure, the same facts, the same view. */
+import type { OverlayLink } from "../datapath/overlay/view.ts";
 import type { HostPort, LocalLink, MeshPort, MeshService, MeshView } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
 import type { KeeperEndpoint } from "../keeper/protocol.ts";
@@ -39,6 +40,7 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
     networks: mesh.networks,
     hostPorts: facts.hostPorts,
     localLinks,
+    overlayLinks: overlayLinksOf(facts.endpoints),
     heldPorts: facts.heldPorts,
   };
 }
@@ -67,6 +69,15 @@ function localLinksOf(endpoints: readonly KeeperEndpoint[]): readonly LocalLink[
   return endpoints
     .filter(({ state, vni }) => state === "joined" && vni === undefined)
     .map(({ address, link }) => ({ address, link }));
+}
+
+/** Without a sandbox nobody knows where the container is: an older keeper does not say it. */
+function overlayLinksOf(endpoints: readonly KeeperEndpoint[]): readonly OverlayLink[] {
+  return endpoints.flatMap(({ state, vni, address, link, sandboxKey: sandbox }) =>
+    state === "joined" && vni !== undefined && sandbox !== undefined
+      ? [{ vni, address, link, sandbox }]
+      : [],
+  );
 }
 
 /** This node knows before any manager that a task of its own has lost its link: nothing is sent there any more. */

@@ -29,6 +29,9 @@ import { LINK, TASK_LINK_PREFIX, VXLAN_OVERHEAD } from "./names.ts";
 import { narrow, type ViewOnHost } from "./narrow.ts";
 import type { Nft } from "./nft/nft.ts";
 import { renderTransaction } from "./nft/transaction.ts";
+import { OverlayDatapath } from "./overlay/overlay-datapath.ts";
+import { sandboxEntrance } from "./overlay/sandbox-entrance.ts";
+import { Sandboxes } from "./overlay/sandboxes.ts";
 import type { Plan } from "./plan.ts";
 import { isEmpty, plan, sizeOf } from "./plan.ts";
 import type { KernelReading } from "./read-back.ts";
@@ -55,6 +58,8 @@ export interface DatapathInit {
    * policy at ACCEPT, and the host would route between all its links: so not before the Engine is up.
    */
   readonly mayForward?: () => boolean;
+  /** The containers that have the virtual IPs of their networks are others now; `readySandboxes` says which. */
+  readonly onSandboxes?: () => void;
 }
 
 export interface AppliedReport {
@@ -87,6 +92,8 @@ export class Datapath {
   readonly #clock: Clock;
   readonly #driftLog: DriftLog;
   readonly #firewalls: HostFirewalls;
+  readonly #sandboxes: Sandboxes;
+  readonly #overlays: OverlayDatapath;
   readonly #mayForward: () => boolean;
   /** What the kernel is believed to hold; undefined when it must be read back. */
   #actual: Belief | undefined;
@@ -106,6 +113,18 @@ export class Datapath {
     this.#conntrack = conntrack;
     this.#firewalls = new HostFirewalls({ nft, run });
     this.#mayForward = init.mayForward ?? (() => true);
+    this.#sandboxes = new Sandboxes({
+      entrance: sandboxEntrance(run),
+      clock: this.#clock,
+      log: this.#log,
+      ...(init.onSandboxes === undefined ? {} : { onReady: init.onSandboxes }),
+    });
+    this.#overlays = new OverlayDatapath({
+      nft,
+      run,
+      sandboxes: this.#sandboxes,
+      changing: (work) => this.#changing(work),
+    });
     this.#mark = markLayout(init.markShift);
     this.#memo = new ForwardingMemo(init.memoPath ?? DEFAULT_MEMO_PATH);
   }
@@ -113,6 +132,16 @@ export class Datapath {
   /** Reads what the kernel holds of Weft's, so that the first `apply` changes only what differs. */
   async adopt(): Promise<void> {
     await this.#exclusively(() => this.#readBack());
+  }
+
+  /** Network namespaces' files of the containers whose kernel knows the virtual IPs of all their networks. */
+  get readySandboxes(): ReadonlySet<string> {
+    return this.#sandboxes.ready;
+  }
+
+  /** Waits for no more containers; what the kernel holds stays. */
+  async stop(): Promise<void> {
+    await this.#sandboxes.stop();
   }
 
   /** When it last changed the kernel, on the monotonic clock; Infinity while it does. */
@@ -186,8 +215,10 @@ export class Datapath {
     const sysctls = await readSysctls(wanted.network.sysctls.keys());
     const network = { ...actual.network, sysctls };
     const mending = plan({ ...actual, network }, wanted);
-    const drifts = [...driftsOf(mending), ...(await this.#firewalls.mend())];
+    const mended = [...driftsOf(mending), ...(await this.#firewalls.mend())];
     await this.#execute(mending, { on, state: wanted });
+    const mtu = on.facts.uplinkMTU - VXLAN_OVERHEAD;
+    const drifts = [...mended, ...(await this.#overlays.audit(view, mtu))];
     this.#driftLog.add(drifts);
     this.#tellHindrances(view, on.facts);
     return drifts;
@@ -213,6 +244,7 @@ export class Datapath {
       await executeRemovals(this.#run, [...removing.removals, ...deletions]);
       const addresses = [...state.endpoints.keys()];
       await this.#forget(addresses.map((address) => ({ kind: "all-to", address })));
+      await this.#overlays.reset();
       await this.#firewalls.reset();
       if (await this.#memo.take()) await writeSysctl(SYSCTL_IP_FORWARD, "0");
       this.#actual = undefined;
@@ -226,12 +258,13 @@ export class Datapath {
     const { before, after } = this.#difference(actual, { view, facts });
     const changing = plan(before, after);
     await this.#execute(changing, { on: { view, facts }, state: after });
-    const changes = sizeOf(changing);
+    const mtu = facts.uplinkMTU - VXLAN_OVERHEAD;
+    const changes = sizeOf(changing) + (await this.#overlays.apply(view, mtu));
     if (changes > 0) this.#log.debug("applied", { revision: view.revision, changes });
     return {
       revision: view.revision,
       changes,
-      mtu: facts.uplinkMTU - VXLAN_OVERHEAD,
+      mtu,
       problems: this.#problems(view, facts),
     };
   }
@@ -262,8 +295,7 @@ export class Datapath {
   }
 
   async #changeKernel(changing: Plan): Promise<void> {
-    this.#executing += 1;
-    try {
+    await this.#changing(async () => {
       await this.#rememberForwarding(changing);
       await execute(this.#run, changing.additions);
       await this.#commit(changing);
@@ -271,6 +303,14 @@ export class Datapath {
       await this.#forget(changing.forget);
       await executeRemovals(this.#run, changing.removals);
       await this.#wake(changing);
+    });
+  }
+
+  /** What the kernel tells of meanwhile is likely Weft's own doing. */
+  async #changing<T>(work: () => Promise<T>): Promise<T> {
+    this.#executing += 1;
+    try {
+      return await work();
     } finally {
       this.#executing -= 1;
       this.#changedAt = this.#clock.monotonic();

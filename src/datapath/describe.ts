@@ -13,7 +13,7 @@ export interface Drift {
 }
 
 /** The drifts that a plan mends; nothing for what conntrack is to forget. */
-export function driftsOf(plan: Plan): Drift[] {
+export function driftsOf(plan: Pick<Plan, "additions" | "transaction" | "removals">): Drift[] {
   const links = new Set(
     plan.additions.flatMap((one) => (one.kind === "link.add" ? [one.name] : [])),
   );

@@ -2,6 +2,8 @@
  * The rules this node should have. README.md walks a packet through them; the order of the chains here is
  * the order in which a packet meets them.
  */
+
+import { BRIDGE_PREFIX } from "../base/overlay-links.ts";
 import {
   LATE_ADDRESS_TYPE,
   LATE_ANSWER,
@@ -198,6 +200,8 @@ function refuseInput(): string[] {
 /** Nobody routes straight to a task's unpublished port, and nothing for a task that is gone leaks to the LAN. */
 function guardForward(view: MeshView): string[] {
   return [
+    // Frames between containers of one overlay network, whose addresses are that network's own affair.
+    `iifname "${BRIDGE_PREFIX}*" oifname "${BRIDGE_PREFIX}*" accept`,
     `oifname "${LINK}" jump into_mesh`,
     `oifname "${TASK_LINKS}" jump into_mesh`,
     `ip daddr ${view.subnet} jump gone`,

@@ -6,18 +6,34 @@
  */
 import { readFile } from "node:fs/promises";
 import { SystemError } from "../base/errors.ts";
+import { BRIDGE_PREFIX } from "../base/overlay-links.ts";
 import { LINK, TASK_LINK_PREFIX } from "./names.ts";
 import type { RunTool, ToolResult } from "./run.ts";
 
 const CHAIN = "DOCKER-USER";
 const COMMENT = "weft";
-const LEGACY_TABLES = "/proc/net/ip_tables_names";
+const TARGET = `-m comment --comment ${COMMENT} -j ACCEPT`;
+/** Of users' overlay networks; with br_netfilter, frames between two ports of one meet FORWARD too. */
+const BRIDGES = `${BRIDGE_PREFIX}+`;
 
 /** As `iptables -S` prints them, without the chain. */
-export const ACCEPT_RULES: readonly string[] = [LINK, `${TASK_LINK_PREFIX}+`].flatMap((link) => [
-  `-i ${link} -m comment --comment ${COMMENT} -j ACCEPT`,
-  `-o ${link} -m comment --comment ${COMMENT} -j ACCEPT`,
-]);
+export const ACCEPT_RULES: readonly string[] = [
+  ...[LINK, `${TASK_LINK_PREFIX}+`].flatMap((link) => [
+    `-i ${link} ${TARGET}`,
+    `-o ${link} ${TARGET}`,
+  ]),
+  `-i ${BRIDGES} -o ${BRIDGES} ${TARGET}`,
+];
+
+/** IPv4's and IPv6's: an Engine has a chain in either, or in IPv4's alone. */
+export const FIREWALL_TOOLS = ["iptables", "ip6tables"] as const;
+export type FirewallTool = (typeof FIREWALL_TOOLS)[number];
+
+/** Which tables the legacy tools have made. */
+const LEGACY_TABLES: Readonly<Record<FirewallTool, string>> = {
+  iptables: "/proc/net/ip_tables_names",
+  ip6tables: "/proc/net/ip6_tables_names",
+};
 
 export type EngineFirewall =
   | { readonly kind: "chain"; readonly tool: string; readonly rules: readonly string[] }
@@ -26,9 +42,12 @@ export type EngineFirewall =
   | { readonly kind: "none" };
 
 /** What stands between the mesh and its packets on this host. */
-export async function readEngineFirewall(run: RunTool): Promise<EngineFirewall> {
+export async function readEngineFirewall(
+  run: RunTool,
+  family: FirewallTool = "iptables",
+): Promise<EngineFirewall> {
   let drops = false;
-  for (const tool of await backends()) {
+  for (const tool of await backends(family)) {
     const listed = await tryRun(run, tool, ["-w", "-S", CHAIN]);
     if (listed?.status === 0) return { kind: "chain", tool, rules: rulesOf(listed.stdout) };
     const forward = listed && (await tryRun(run, tool, ["-w", "-S", "FORWARD"]));
@@ -69,15 +88,9 @@ export async function removeAccepts(run: RunTool, firewall: EngineFirewall): Pro
 
 async function restore(run: RunTool, firewall: EngineFirewall, lines: readonly string[]) {
   if (firewall.kind !== "chain" || lines.length === 0) return;
-  const tool = firewall.tool.replace("iptables", "iptables-restore");
   const input = ["*filter", ...lines, "COMMIT", ""].join("\n");
-  const { status, stderr } = await run(restoreTool(tool), ["-w", "--noflush"], input);
+  const { status, stderr } = await run(`${firewall.tool}-restore`, ["-w", "--noflush"], input);
   if (status !== 0) throw new SystemError(`cannot change ${CHAIN}: ${stderr.trim()}`);
-}
-
-/** iptables-nft's counterpart is iptables-nft-restore, not iptables-restore-nft. */
-function restoreTool(name: string): string {
-  return name.replace(/^iptables-restore-(nft|legacy)$/, "iptables-$1-restore");
 }
 
 function rulesOf(listing: string): string[] {
@@ -87,11 +100,10 @@ function rulesOf(listing: string): string[] {
 }
 
 /** The legacy tool makes the table it lists: it is asked only where somebody has made one already. */
-async function backends(): Promise<string[]> {
-  const legacy = await readFile(LEGACY_TABLES, "utf8").catch(() => "");
-  return legacy.split("\n").includes("filter")
-    ? ["iptables-nft", "iptables-legacy"]
-    : ["iptables-nft"];
+async function backends(family: FirewallTool): Promise<string[]> {
+  const legacy = await readFile(LEGACY_TABLES[family], "utf8").catch(() => "");
+  const isLegacyUsed = legacy.split("\n").includes("filter");
+  return [`${family}-nft`, ...(isLegacyUsed ? [`${family}-legacy`] : [])];
 }
 
 async function tryRun(

@@ -40,8 +40,8 @@ describe("firewalld", () => {
   for (const chain of ["filter_FORWARD_ZONES", "filter_FORWARD_IN_ZONES"]) {
     it(`is asked by ${chain} which links it has in a zone`, async () => {
       const none = await readFirewalld(nftWith(chain, ["eth0"]));
-      assert.deepEqual(none?.untrusted, ["weft0", "wv+"]);
-      const both = await readFirewalld(nftWith(chain, ["weft0", "wv*"]));
+      assert.deepEqual(none?.untrusted, ["weft0", "wv+", "wb+"]);
+      const both = await readFirewalld(nftWith(chain, ["weft0", "wv*", "wb*"]));
       assert.deepEqual(both?.untrusted, []);
     });
   }

@@ -5,6 +5,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { SystemError } from "../base/errors.ts";
+import { BRIDGE_PREFIX } from "../base/overlay-links.ts";
 import { LINK, TASK_LINK_PREFIX } from "./names.ts";
 import type { Nft } from "./nft/nft.ts";
 import type { RunTool } from "./run.ts";
@@ -13,6 +14,7 @@ import type { RunTool } from "./run.ts";
 const LINKS: readonly { readonly name: string; readonly match: string }[] = [
   { name: LINK, match: LINK },
   { name: `${TASK_LINK_PREFIX}+`, match: `${TASK_LINK_PREFIX}*` },
+  { name: `${BRIDGE_PREFIX}+`, match: `${BRIDGE_PREFIX}*` },
 ];
 const ZONE = "trusted";
 /** Where it sorts forwarded packets by the link they came by; the second name is that of versions before 1.3. */

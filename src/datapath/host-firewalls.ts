@@ -1,7 +1,14 @@
 /** The firewalls of this host that stand in the mesh's way, as far as Weft may open them: the Engine's chain, and firewalld. */
 import type { Drift } from "./describe.ts";
 import type { EngineFirewall } from "./engine-firewall.ts";
-import { acceptLinks, missingRules, readEngineFirewall, removeAccepts } from "./engine-firewall.ts";
+import {
+  acceptLinks,
+  FIREWALL_TOOLS,
+  type FirewallTool,
+  missingRules,
+  readEngineFirewall,
+  removeAccepts,
+} from "./engine-firewall.ts";
 import type { Firewalld } from "./firewalld.ts";
 import { distrustLinks, readFirewalld, trustLinks } from "./firewalld.ts";
 import type { Nft } from "./nft/nft.ts";
@@ -9,12 +16,12 @@ import type { RunTool } from "./run.ts";
 
 /** Said where the host drops and nothing of the Engine's is there to accept in. */
 export const DROPS =
-  "the host's firewall drops forwarded packets (FORWARD policy DROP), and there is no DOCKER-USER chain to accept the mesh's in: start the Docker Engine again, or accept packets from and to weft0 and wv+ there";
+  "the host's firewall drops forwarded packets (FORWARD policy DROP), and there is no DOCKER-USER chain to accept the mesh's in: start the Docker Engine again, or accept packets from and to weft0 and wv+, and from wb+ to wb+, there";
 
 export class HostFirewalls {
   readonly #nft: Nft;
   readonly #run: RunTool;
-  #engine: EngineFirewall = { kind: "none" };
+  #engine: ReadonlyMap<FirewallTool, EngineFirewall> = new Map();
   #firewalld: Firewalld;
   #isMended = false;
 
@@ -30,33 +37,44 @@ export class HostFirewalls {
 
   async read(): Promise<void> {
     this.#isMended = false;
-    [this.#engine, this.#firewalld] = await Promise.all([
-      readEngineFirewall(this.#run),
+    const [engine, firewalld] = await Promise.all([
+      Promise.all(
+        FIREWALL_TOOLS.map(
+          async (tool) => [tool, await readEngineFirewall(this.#run, tool)] as const,
+        ),
+      ),
       readFirewalld(this.#nft),
     ]);
+    this.#engine = new Map(engine);
+    this.#firewalld = firewalld;
   }
 
   /** Adds what the last look found missing, and says what it was. */
   async mend(): Promise<Drift[]> {
-    const missing = missingRules(this.#engine);
-    await acceptLinks(this.#run, this.#engine, missing);
+    const drifts: Drift[] = [];
+    for (const [tool, engine] of this.#engine) {
+      const missing = missingRules(engine);
+      await acceptLinks(this.#run, engine, missing);
+      drifts.push(
+        ...missing.map((rule) => ({
+          text: `DOCKER-USER${tool === "ip6tables" ? " of IPv6" : ""} lacked ${rule}`,
+        })),
+      );
+    }
     const untrusted = this.#firewalld?.untrusted ?? [];
     await trustLinks(this.#run, untrusted);
     this.#isMended = true;
-    return [
-      ...missing.map((rule) => ({ text: `DOCKER-USER lacked ${rule}` })),
-      ...untrusted.map((link) => ({ text: `firewalld had ${link} in no zone` })),
-    ];
+    return [...drifts, ...untrusted.map((link) => ({ text: `firewalld had ${link} in no zone` }))];
   }
 
   /** Takes out what Weft has added. */
   async reset(): Promise<void> {
-    await removeAccepts(this.#run, this.#engine);
+    for (const engine of this.#engine.values()) await removeAccepts(this.#run, engine);
     if (this.#firewalld !== undefined) await distrustLinks(this.#run);
   }
 
   /** What is in the way and not Weft's to change, in plain words. */
   problems(): readonly string[] {
-    return this.#engine.kind === "drops" ? [DROPS] : [];
+    return this.#engine.get("iptables")?.kind === "drops" ? [DROPS] : [];
   }
 }

@@ -3,8 +3,10 @@
  * compared with what it should be. Pure. A line too many costs one audit; a line too few costs the time until
  * the next regular one.
  */
+import { BRIDGE_PREFIX, PORT_PREFIX, TUNNEL_PREFIX } from "../base/overlay-links.ts";
 import { EGRESS_TABLE, TABLE } from "./desired-ruleset.ts";
 import { LINK, REPLY_TABLE, ROUTE_PROTOCOL, TASK_LINK_PREFIX } from "./names.ts";
+import { OVERLAY_TABLE } from "./overlay/host-rules.ts";
 
 /** `lost`: the rules as a whole are gone, every packet counts. `changed`: something of Weft's is not as it was told. */
 export type Urgency = "lost" | "changed";
@@ -16,11 +18,11 @@ export interface Uplink {
   readonly address: string;
 }
 
-const TABLES = [TABLE, EGRESS_TABLE];
+const TABLES = [TABLE, EGRESS_TABLE, OVERLAY_TABLE];
 const TABLE_IS_GONE: ReadonlySet<string> = new Set(TABLES.map((table) => `delete table ${table}`));
 const OWN_TABLES = new RegExp(` (${TABLES.join("|")})( |$)`);
 /** What of other programs' Weft has rules in, or must be let through by. */
-const OTHERS = / ip filter (DOCKER-USER|FORWARD)\b|^(add|delete) table inet firewalld$/;
+const OTHERS = / ip6? filter (DOCKER-USER|FORWARD)\b|^(add|delete) table inet firewalld$/;
 /** The kernel's buffer was full: nobody knows what was missed. */
 const EVENTS_LOST = "# ERROR";
 
@@ -33,11 +35,12 @@ export function urgencyOfRules(line: string): Urgency | undefined {
   return OWN_TABLES.test(text) || OTHERS.test(text) ? "changed" : undefined;
 }
 
-const OWN_LINKS = new RegExp(`\\b(${LINK}|${TASK_LINK_PREFIX}[0-9a-z]+)\\b`);
+const OVERLAY_LINKS = `(?:${BRIDGE_PREFIX}|${TUNNEL_PREFIX}|${PORT_PREFIX})[0-9a-f]{6,}`;
+const OWN_LINKS = new RegExp(`\\b(${LINK}|${TASK_LINK_PREFIX}[0-9a-z]+|${OVERLAY_LINKS})\\b`);
 const OWN_NUMBERS = new RegExp(
   `\\b(proto|protocol) ${ROUTE_PROTOCOL}\\b|\\b(lookup|table) ${REPLY_TABLE}\\b`,
 );
-/** The kernel makes these by itself with each link and address, and Weft has none in IPv6. */
+/** The kernel makes these by itself with each link and address, and what Weft has in IPv6 is not told of in such lines. */
 const BY_THE_KERNEL = /\bproto kernel\b|\bff0[0-9a-f]::|\binet6\b/;
 const FORWARDING = /^inet all forwarding/;
 

@@ -36,6 +36,7 @@ export async function openDatapath(
     auditor,
     async close() {
       await auditor.stop();
+      await datapath.stop();
       await nft.close();
       await conntrack.close();
     },

@@ -23,6 +23,7 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   nft: "nftables",
   conntrack: "conntrack",
   "firewall-cmd": "firewalld",
+  nsenter: "util-linux",
 };
 
 export const runTool: RunTool = (tool, args, stdin = "") =>

@@ -44,6 +44,7 @@ export function makeView(overrides: Partial<MeshView> = {}): MeshView {
     networks: [],
     hostPorts: [],
     localLinks: [],
+    overlayLinks: [],
     heldPorts: new Set(ports.map((port) => portKey(port.protocol, port.publishedPort))),
     ...overrides,
   };

@@ -2,7 +2,7 @@
  * The one input of the datapath: what this node's kernel should do, as a value. The agent makes it from
  * what the manager assigned and what the keeper holds; `desired` turns it into rules, links and routes.
  */
-import type { OverlayNetwork } from "./overlay/view.ts";
+import type { OverlayLink, OverlayNetwork } from "./overlay/view.ts";
 
 /** A member of the mesh. Its VXLAN MAC address is derived from its overlay address: 02:42 and the four bytes. */
 export interface MeshNode {
@@ -87,6 +87,8 @@ export interface MeshView {
   readonly networks: readonly OverlayNetwork[];
   readonly hostPorts: readonly HostPort[];
   readonly localLinks: readonly LocalLink[];
+  /** Of local containers in users' overlay networks. */
+  readonly overlayLinks: readonly OverlayLink[];
   /** Keys of the published ports that the keeper has really bound. Only these are answered; any other belongs to some process. */
   readonly heldPorts: ReadonlySet<string>;
 }

@@ -65,6 +65,7 @@ function viewOf(host: Host): MeshView {
     networks: [],
     hostPorts: [],
     localLinks: [],
+    overlayLinks: [],
     heldPorts: new Set(),
   };
 }

@@ -11,6 +11,8 @@ export type Forget =
   | { readonly kind: "udp-to"; readonly address: string }
   | { readonly kind: "half-open-to"; readonly address: string }
   | { readonly kind: "all-to"; readonly address: string }
+  /** Flows to this address that no rule has led anywhere. */
+  | { readonly kind: "unled-to"; readonly address: string }
   /** UDP flows to this port that no rule has led anywhere. */
   | { readonly kind: "unled-udp"; readonly port: number };
 
@@ -61,6 +63,7 @@ function listingsOfOne(forget: Forget): readonly (readonly string[])[] {
     case "half-open-to":
       return HALF_OPEN;
     case "all-to":
+    case "unled-to":
       return [[]];
     default:
       return unreachable(forget);
@@ -77,16 +80,20 @@ export function deletionsOf(
   saved: string,
 ): string[][] {
   const addresses = new Set<string>();
+  const unled = new Set<string>();
   const ports = new Set<string>();
   for (const one of forget) {
     if (!listingsOfOne(one).some((args) => args.join(" ") === listing.join(" "))) continue;
     if (one.kind === "unled-udp") ports.add(`${one.port}`);
+    else if (one.kind === "unled-to") unled.add(one.address);
     else addresses.add(one.address);
   }
   const deletions = new Map<string, string[]>();
   for (const words of flowsOf(saved)) {
     const to = valueOf(words, DESTINATION_NAT);
-    const isUnled = to === undefined && ports.has(valueOf(words, "--dport") ?? "");
+    const isUnled =
+      to === undefined &&
+      (ports.has(valueOf(words, "--dport") ?? "") || unled.has(wordAfter(words, "-d") ?? ""));
     const deletion = isUnled
       ? ["-D", ...tupleOf(words)]
       : ["-D", ...listing, DESTINATION_NAT, to ?? ""];
@@ -109,8 +116,12 @@ function flowsOf(saved: string): string[][] {
 
 /** The address of a translation may carry the port: "10.255.0.9:80". */
 function valueOf(words: readonly string[], option: string): string | undefined {
+  return wordAfter(words, option)?.split(":")[0];
+}
+
+function wordAfter(words: readonly string[], option: string): string | undefined {
   const at = words.indexOf(option);
-  return at === -1 ? undefined : words[at + 1]?.split(":")[0];
+  return at === -1 ? undefined : words[at + 1];
 }
 
 function tupleOf(words: readonly string[]): string[] {

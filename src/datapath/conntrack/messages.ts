@@ -177,6 +177,8 @@ function attributesOf(forget: Forget): readonly Buffer[] {
         ...repliesFrom(forget.address, [u8(CTA_PROTO_NUM, IPPROTO_TCP)]),
         ...status(IPS_DST_NAT, IPS_DST_NAT | IPS_SEEN_REPLY),
       ];
+    case "unled-to":
+      return [...repliesFrom(forget.address, []), ...status(0, IPS_DST_NAT)];
     case "unled-udp":
       return [...sentTo(forget.port), ...status(0, IPS_DST_NAT)];
     default:

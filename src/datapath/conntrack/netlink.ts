@@ -40,10 +40,15 @@ interface Library {
   readonly recv: AsyncCall;
 }
 
-/** Throws where the library or the kernel cannot: deleting by a filter came with Linux 6.3. */
-export async function openConntrackSocket(): Promise<Conntrack> {
+/**
+ * Throws where the library or the kernel cannot: deleting by a filter came with Linux 6.3. `within` makes the socket
+ * in another network namespace, which it then belongs to.
+ */
+export async function openConntrackSocket(
+  within: <T>(work: () => T) => T = (work) => work(),
+): Promise<Conntrack> {
   const library = load();
-  const fd = library.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_NETFILTER);
+  const fd = within(() => library.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_NETFILTER));
   if (fd < 0) throw new SystemError(`no netlink socket: errno ${koffi.errno()}`);
   const conntrack = new ConntrackSocket(library, fd);
   try {

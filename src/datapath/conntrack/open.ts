@@ -1,5 +1,6 @@
 /** Opens conntrack: in process where library and kernel can, else by the `conntrack` tool. */
 import type { Logger } from "../../base/logger.ts";
+import { inNetworkNamespace } from "../netns.ts";
 import type { RunTool } from "../run.ts";
 import { type Conntrack, forgetConnections } from "./conntrack.ts";
 import { openConntrackSocket } from "./netlink.ts";
@@ -10,6 +11,16 @@ export async function openConntrack(log: Logger, run: RunTool): Promise<Conntrac
     return await openConntrackSocket();
   } catch (error) {
     log.info("connections are forgotten by the conntrack tool", { error });
+    return conntrackTool(run);
+  }
+}
+
+/** That of another network namespace, given by its file; `run` runs a tool there. */
+export async function openConntrackIn(path: string, run: RunTool): Promise<Conntrack> {
+  try {
+    return await openConntrackSocket((work) => inNetworkNamespace(path, work));
+  } catch {
+    // Said once, when the host's own was opened.
     return conntrackTool(run);
   }
 }

@@ -28,7 +28,8 @@ export async function executeRemovals(
 const IS_GONE =
   /No such (process|file or directory|device)|Cannot find device|Cannot assign requested/;
 
-async function runBatch(
+/** With the flag `-force`, what is gone already is as wanted. */
+export async function runBatch(
   run: RunTool,
   batch: Batch & { tool: "ip" | "bridge" },
   flags: readonly string[],

@@ -24,8 +24,13 @@ export async function openSpawned(run: RunTool): Promise<Nft> {
   const probe = await run("nft", ["--version"]);
   if (probe.status !== 0) throw new SystemError(`nft --version failed: ${probe.stderr.trim()}`);
   const version = /v(\d[\d.]*)/.exec(probe.stdout)?.[1] ?? "of unknown version";
+  return spawnedNft(run, `nft ${version} (spawned)`);
+}
+
+/** Without asking for its version. */
+export function spawnedNft(run: RunTool, version = "nft (spawned)"): Nft {
   return {
-    version: `nft ${version} (spawned)`,
+    version,
     async run(transaction) {
       const { status, stderr } = await run("nft", ["-f", "-"], transaction);
       if (status !== 0) throw new NftError(transaction, stderr);

@@ -48,3 +48,14 @@ export interface OverlayEndpoint {
    */
   readonly state: "starting" | "live" | "draining";
 }
+
+/** A local container in an overlay network: its port on the network's bridge, made by the keeper. */
+export interface OverlayLink {
+  readonly vni: number;
+  /** Without prefix length. */
+  readonly address: string;
+  /** The host's end of the veth pair. */
+  readonly link: string;
+  /** The file of the container's network namespace, which the Engine makes while it starts the container. */
+  readonly sandbox: string;
+}

@@ -242,6 +242,11 @@ export class Lab implements AsyncDisposable {
     return this.#place(namespace);
   }
 
+  /** Somewhere without any link. */
+  async place(name: string): Promise<Place> {
+    return this.#place(await this.#namespace(name));
+  }
+
   /** As the keeper makes a task: a veth pair, a /32, an off-link gateway. */
   async task(host: Host, name: string, address: string, link: string): Promise<Place> {
     const namespace = await this.#namespace(name);

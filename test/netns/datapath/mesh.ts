@@ -95,6 +95,7 @@ export class Mesh {
       services,
       networks: [],
       hostPorts,
+      overlayLinks: [],
       localLinks: local.map((task) => ({ address: task.address, link: linkOf(task) })),
       heldPorts: new Set(ports.map((port) => portKey(port.protocol, port.publishedPort))),
     };

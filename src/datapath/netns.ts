@@ -1,0 +1,43 @@
+/**
+ * Opening a kernel socket in another network namespace, in process: a socket stays in the namespace that it was made
+ * in, so the thread is there for some microseconds only.
+ */
+import { closeSync, openSync } from "node:fs";
+import koffi from "koffi";
+import { SystemError } from "../base/errors.ts";
+
+const CLONE_NEWNET = 0x40000000;
+const OWN_NAMESPACE = "/proc/self/ns/net";
+
+/**
+ * Runs `work` in the network namespace of that file. It must not wait, spawn or start a thread: whatever begins within
+ * the window would live in the other namespace. A thread that cannot come back ends the process, for everything it
+ * would do from then on would hit the wrong host.
+ */
+export function inNetworkNamespace<T>(path: string, work: () => T): T {
+  const setns = (enter ??= load());
+  const own = openSync(OWN_NAMESPACE, "r");
+  try {
+    const other = openSync(path, "r");
+    try {
+      if (setns(other, CLONE_NEWNET) !== 0) {
+        throw new SystemError(`cannot enter ${path}: errno ${koffi.errno()}`);
+      }
+    } finally {
+      closeSync(other);
+    }
+    try {
+      return work();
+    } finally {
+      if (setns(own, CLONE_NEWNET) !== 0) process.abort();
+    }
+  } finally {
+    closeSync(own);
+  }
+}
+
+let enter: ((fd: number, kind: number) => number) | undefined;
+
+function load(): (fd: number, kind: number) => number {
+  return koffi.load("libc.so.6").func("int setns(int fd, int nstype)");
+}

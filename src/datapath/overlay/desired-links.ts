@@ -1,0 +1,150 @@
+/**
+ * The links of users' overlay networks that this node should have: for each network a bridge and a VXLAN device,
+ * and who is where on it. Nothing is learned and nothing flooded to other hosts: an address that the managers
+ * have not told leads nowhere, and broadcast stays on its host.
+ */
+import { SocketAddress } from "node:net";
+import { bridgeName, bridgeSettings, macOf, tunnelName } from "../../base/overlay-links.ts";
+import type { BridgePort, OverlayState, TunnelLink } from "./state.ts";
+import type { OverlayEndpoint, OverlayLink, OverlayNetwork } from "./view.ts";
+
+/** What all networks of a node have in common. */
+export interface OverlayPlace {
+  readonly selfIndex: number;
+  /** Of this node, on the underlay. */
+  readonly underlayAddress: string;
+  /** UDP port of all tunnels. */
+  readonly dataPathPort: number;
+  /** Whether the kernel has IPv6. */
+  readonly ipv6: boolean;
+  /** Of networks that name none. */
+  readonly mtu: number;
+  /** The other members' addresses on the underlay, by index. */
+  readonly peers: ReadonlyMap<number, string>;
+}
+
+/** A network that this node has a part in. */
+export interface LocalNetwork {
+  readonly vni: number;
+  /** Undefined while the managers have not told it, or no more: then there is a bridge for the containers that are still here. */
+  readonly network: OverlayNetwork | undefined;
+  /** Of containers here, those whose link is there. */
+  readonly links: readonly OverlayLink[];
+}
+
+/** The networks of a view with their local links, in the order of their VNIs. */
+export function localNetworks(
+  networks: readonly OverlayNetwork[],
+  links: readonly OverlayLink[],
+): readonly LocalNetwork[] {
+  const byVNI = new Map(networks.map((network) => [network.vni, network]));
+  const linksOf = new Map<number, OverlayLink[]>();
+  for (const link of links) linksOf.set(link.vni, [...(linksOf.get(link.vni) ?? []), link]);
+  const vnis = [...new Set([...byVNI.keys(), ...linksOf.keys()])].sort((a, b) => a - b);
+  return vnis.map((vni) => ({ vni, network: byVNI.get(vni), links: linksOf.get(vni) ?? [] }));
+}
+
+/** All endpoints of a network: of its services, and the containers that a user attached. */
+export function* endpointsOf(network: OverlayNetwork): Generator<OverlayEndpoint> {
+  for (const { endpoints } of network.services) yield* endpoints;
+  yield* network.containers;
+}
+
+/** As the kernel's tools print it: of several spellings of an IPv6 address, the one. */
+export function spelled(address: string): string {
+  return isIPv6(address) ? new SocketAddress({ address, family: "ipv6" }).address : address;
+}
+
+export function isIPv6(address: string): boolean {
+  return address.includes(":");
+}
+
+/** The links that this node should have. */
+export function desiredLinks(place: OverlayPlace, networks: readonly LocalNetwork[]): OverlayState {
+  const made = new Draft(place);
+  for (const network of networks) made.add(network);
+  return made.state;
+}
+
+/** The least MTU with which Linux lets a link have IPv6 (RFC 8200 §5). */
+const IPV6_MTU_MIN = 1280;
+
+interface RemoteWay {
+  readonly bridge: string;
+  readonly tunnel: string;
+  /** The other node on the underlay. */
+  readonly peer: string;
+}
+
+class Draft {
+  readonly #place: OverlayPlace;
+  readonly state = {
+    bridges: new Map<string, boolean>(),
+    tunnels: new Map<string, TunnelLink>(),
+    ports: new Map<string, BridgePort>(),
+    entries: new Map<string, string>(),
+    remotes: new Map<string, string>(),
+    neighbours: new Map<string, string>(),
+    sysctls: new Map<string, string>(),
+  };
+
+  constructor(place: OverlayPlace) {
+    this.#place = place;
+  }
+
+  add({ vni, network, links }: LocalNetwork): void {
+    const bridge = bridgeName(vni);
+    const { bridges, ports, entries, sysctls } = this.state;
+    bridges.set(bridge, true);
+    const ipv6 = this.#hasIPv6(network);
+    for (const [path, value] of bridgeSettings(bridge)) {
+      if (ipv6 || !path.startsWith("net/ipv6/")) sysctls.set(path, value);
+    }
+    if (network !== undefined) this.#addTunnel(bridge, network);
+    for (const { link, address } of links) {
+      ports.set(link, { bridge, learning: false, flood: true, up: true });
+      entries.set(`${bridge} ${macOf(address)}`, link);
+    }
+  }
+
+  #addTunnel(bridge: string, network: OverlayNetwork): void {
+    const { underlayAddress, dataPathPort, selfIndex, peers } = this.#place;
+    const tunnel = tunnelName(network.vni);
+    this.state.tunnels.set(tunnel, {
+      vni: network.vni,
+      port: dataPathPort,
+      local: underlayAddress,
+      learning: false,
+      proxy: true,
+      mtu: this.#mtuOf(network),
+    });
+    this.state.ports.set(tunnel, { bridge, learning: false, flood: false, up: true });
+    for (const endpoint of endpointsOf(network)) {
+      const peer = peers.get(endpoint.nodeIndex);
+      if (endpoint.nodeIndex !== selfIndex && peer !== undefined) {
+        const { addresses } = endpoint;
+        const reached = this.#hasIPv6(network)
+          ? addresses
+          : addresses.filter((one) => !isIPv6(one));
+        this.#addRemote({ bridge, tunnel, peer }, reached);
+      }
+    }
+  }
+
+  #mtuOf(network: OverlayNetwork | undefined): number {
+    return network?.mtu ?? this.#place.mtu;
+  }
+
+  /** Linux takes IPv6 from a link whose MTU is too small for it. */
+  #hasIPv6(network: OverlayNetwork | undefined): boolean {
+    return this.#place.ipv6 && this.#mtuOf(network) >= IPV6_MTU_MIN;
+  }
+
+  #addRemote({ bridge, tunnel, peer }: RemoteWay, addresses: readonly string[]): void {
+    const { entries, remotes, neighbours } = this.state;
+    const mac = macOf(addresses[0] ?? "");
+    entries.set(`${bridge} ${mac}`, tunnel);
+    remotes.set(`${tunnel} ${mac}`, peer);
+    for (const address of addresses) neighbours.set(`${tunnel} ${spelled(address)}`, mac);
+  }
+}

@@ -1,0 +1,32 @@
+/** Runs commands on the overlay networks' links: one `ip -batch` or `bridge -batch` for consecutive commands of a tool. */
+import { readSysctl, runBatch, writeSysctl } from "../ip/execute.ts";
+import type { RunTool } from "../run.ts";
+import type { OverlayCommand } from "./command.ts";
+import { overlayBatches } from "./command.ts";
+
+/** Runs all commands, or throws at the first that the kernel refuses. */
+export async function executeLinks(
+  run: RunTool,
+  commands: readonly OverlayCommand[],
+): Promise<void> {
+  for (const batch of overlayBatches(commands)) {
+    if (batch.tool === "sysctl") await set(batch);
+    else await runBatch(run, batch, []);
+  }
+}
+
+/** A link has no settings of IPv6 for as long as its MTU is too small: the next audit finds them. */
+async function set({ path, value }: { readonly path: string; readonly value: string }) {
+  if (path.startsWith("net/ipv6/") && (await readSysctl(path)) === undefined) return;
+  await writeSysctl(path, value);
+}
+
+/** Takes away what is there of the named things; what is gone already is as wanted. */
+export async function executeLinkRemovals(
+  run: RunTool,
+  commands: readonly OverlayCommand[],
+): Promise<void> {
+  for (const batch of overlayBatches(commands)) {
+    if (batch.tool !== "sysctl") await runBatch(run, batch, ["-force"]);
+  }
+}

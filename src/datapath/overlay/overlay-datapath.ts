@@ -1,0 +1,241 @@
+/**
+ * The kernel's part of users' overlay networks on this node: links, the host's rules, and the virtual IPs in the
+ * containers' own namespaces. Part of the datapath, which calls it once at a time; what it costs is what changed.
+ */
+import { existsSync } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
+import { BRIDGE_PREFIX, PORT_PREFIX, TUNNEL_PREFIX } from "../../base/overlay-links.ts";
+import type { Drift } from "../describe.ts";
+import { driftsOf } from "../describe.ts";
+import { linkNames } from "../ip/links.ts";
+import { decodeTable } from "../nft/decode.ts";
+import type { Nft } from "../nft/nft.ts";
+import { planTransaction } from "../nft/plan.ts";
+import type { Ruleset } from "../nft/ruleset.ts";
+import type { NftTransaction } from "../nft/transaction.ts";
+import { renderTransaction } from "../nft/transaction.ts";
+import type { RunTool } from "../run.ts";
+import type { MeshView } from "../view.ts";
+import { linkDrifts } from "./describe.ts";
+import {
+  desiredLinks,
+  type LocalNetwork,
+  localNetworks,
+  type OverlayPlace,
+} from "./desired-links.ts";
+import { executeLinkRemovals, executeLinks } from "./execute.ts";
+import { hostRules, OVERLAY_TABLE } from "./host-rules.ts";
+import { type Networks, narrow } from "./narrow.ts";
+import type { OverlayPlan } from "./plan.ts";
+import { planLinks } from "./plan.ts";
+import { readLinks } from "./read-links.ts";
+import type { Sandboxes } from "./sandboxes.ts";
+import { EMPTY_OVERLAYS, type OverlayState } from "./state.ts";
+import { type VirtualIP, virtualIPsOf } from "./virtual-ips.ts";
+
+export interface OverlayDatapathComponents {
+  readonly nft: Nft;
+  readonly run: RunTool;
+  readonly sandboxes: Sandboxes;
+  /** Told of what is done to the host's kernel while it is done, for the kernel tells of that too. */
+  readonly changing: (work: () => Promise<void>) => Promise<void>;
+}
+
+interface Difference {
+  readonly links: OverlayPlan;
+  readonly rules: NftTransaction;
+}
+
+const OWN_LINKS = new RegExp(`^(${BRIDGE_PREFIX}|${TUNNEL_PREFIX}|${PORT_PREFIX})[0-9a-f]{6}`);
+
+export class OverlayDatapath {
+  readonly #nft: Nft;
+  readonly #run: RunTool;
+  readonly #sandboxes: Sandboxes;
+  readonly #changing: OverlayDatapathComponents["changing"];
+  /** What the kernel has; undefined when it must be read back. */
+  #actual: Networks | undefined;
+  readonly #virtualIPs = new Map<
+    number,
+    { of: LocalNetwork; place: OverlayPlace; are: readonly VirtualIP[] }
+  >();
+  /** Of containers on several networks, by their VNIs: the same list for all of them. */
+  #joined = new Map<string, { of: readonly (readonly VirtualIP[])[]; are: readonly VirtualIP[] }>();
+
+  constructor({ nft, run, sandboxes, changing }: OverlayDatapathComponents) {
+    this.#changing = changing;
+    this.#nft = nft;
+    this.#run = run;
+    this.#sandboxes = sandboxes;
+  }
+
+  /** Brings the kernel to the view; resolves with how many commands it took. `mtu`: of networks that name none. */
+  async apply(view: MeshView, mtu: number): Promise<number> {
+    const wanted = await networksOf(view, mtu, this.#actual);
+    const { links, rules } = await this.#difference(wanted);
+    await this.#execute(wanted, { links, rules });
+    return links.additions.length + rules.length + links.removals.length;
+  }
+
+  /** Compares the kernel with the view, mends what differs, and says what it was. */
+  async audit(view: MeshView, mtu: number): Promise<Drift[]> {
+    this.#actual = undefined;
+    const wanted = await networksOf(view, mtu, undefined);
+    const difference = await this.#difference(wanted);
+    await this.#execute(wanted, difference);
+    return [
+      ...linkDrifts(difference.links),
+      ...driftsOf({ additions: [], transaction: difference.rules, removals: [] }),
+      ...(await this.#sandboxes.audit()),
+    ];
+  }
+
+  /** Takes every trace off the host; what is in containers ends with them. */
+  async reset(): Promise<void> {
+    await this.#sandboxes.stop();
+    const [state, rules] = await this.#read();
+    const names = new Set([
+      ...state.ports.keys(),
+      ...state.tunnels.keys(),
+      ...state.bridges.keys(),
+    ]);
+    for (const name of await linkNames()) if (OWN_LINKS.test(name)) names.add(name);
+    await this.#commit(planTransaction(rules, new Map()));
+    await executeLinkRemovals(
+      this.#run,
+      [...names].map((name) => ({ kind: "link.delete", name })),
+    );
+    this.#actual = undefined;
+    this.#virtualIPs.clear();
+    this.#joined.clear();
+  }
+
+  async stop(): Promise<void> {
+    await this.#sandboxes.stop();
+  }
+
+  /** After an apply, what differs between the two; thousands of networks cost what changed of them. */
+  async #difference(wanted: Networks): Promise<Difference> {
+    if (this.#actual === undefined) {
+      const [links, rules] = await this.#readIfAny(wanted);
+      return {
+        links: planLinks(links, desiredLinks(wanted.place, wanted.local)),
+        rules: planTransaction(rules, hostRules(wanted.place, wanted.local)),
+      };
+    }
+    const { before, after } = narrow(this.#actual, wanted);
+    const links = desiredLinks(after.place, after.local);
+    return {
+      links: planLinks(withoutLeft(desiredLinks(before.place, before.local), links), links),
+      rules: planTransaction(
+        hostRules(this.#actual.place, this.#actual.local),
+        hostRules(wanted.place, wanted.local),
+      ),
+    };
+  }
+
+  async #execute(wanted: Networks, { links, rules }: Difference): Promise<void> {
+    // Until all of it is done, nobody knows what the kernel holds.
+    this.#actual = undefined;
+    if (links.additions.length + rules.length > 0) {
+      await this.#changing(async () => {
+        await executeLinks(this.#run, links.additions);
+        await this.#commit(rules);
+      });
+    }
+    await this.#sandboxes.apply(this.#virtualIPsBySandbox(wanted));
+    if (links.removals.length > 0) {
+      await this.#changing(() => executeLinkRemovals(this.#run, links.removals));
+    }
+    this.#actual = wanted;
+  }
+
+  async #commit(transaction: NftTransaction): Promise<void> {
+    if (transaction.length > 0) await this.#nft.run(renderTransaction(transaction));
+  }
+
+  /** A host without such networks is not asked about them. */
+  async #readIfAny({ local }: Networks): Promise<[OverlayState, Ruleset]> {
+    if (local.length > 0) return await this.#read();
+    const names = await linkNames();
+    return [...names].some((name) => OWN_LINKS.test(name))
+      ? await this.#read()
+      : [EMPTY_OVERLAYS, new Map()];
+  }
+
+  async #read(): Promise<[OverlayState, Ruleset]> {
+    const [links, listing] = await Promise.all([
+      readLinks(this.#run),
+      this.#nft.list(`table ${OVERLAY_TABLE}`),
+    ]);
+    const rules: Ruleset =
+      listing === undefined ? new Map() : new Map([[OVERLAY_TABLE, decodeTable(listing)]]);
+    return [links, rules];
+  }
+
+  /** The same list as before where nothing changed, so that nothing is compared twice. */
+  #virtualIPsBySandbox({ place, local }: Networks): ReadonlyMap<string, readonly VirtualIP[]> {
+    const networksOf = new Map<string, LocalNetwork[]>();
+    for (const network of local) {
+      for (const { sandbox } of network.links) {
+        networksOf.set(sandbox, [...(networksOf.get(sandbox) ?? []), network]);
+      }
+    }
+    const joined = new Map(this.#joined);
+    this.#joined.clear();
+    const vnis = new Set(local.map(({ vni }) => vni));
+    for (const vni of this.#virtualIPs.keys()) if (!vnis.has(vni)) this.#virtualIPs.delete(vni);
+    const made = [...networksOf].map(([sandbox, networks]) => {
+      const key = networks.map(({ vni }) => vni).join(" ");
+      const of = networks.map((network) => this.#virtualIPsOf(place, network));
+      const known = this.#joined.get(key) ?? joined.get(key);
+      const isSame = known?.of.every((one, index) => one === of[index]) === true;
+      const list = isSame ? known : { of, are: of.flat() };
+      this.#joined.set(key, list);
+      return [sandbox, list.are] as const;
+    });
+    return new Map(made);
+  }
+
+  #virtualIPsOf(place: OverlayPlace, network: LocalNetwork): readonly VirtualIP[] {
+    const known = this.#virtualIPs.get(network.vni);
+    if (known !== undefined && known.of === network && known.place === place) return known.are;
+    const found = virtualIPsOf(place, network);
+    const are = known !== undefined && isDeepStrictEqual(known.are, found) ? known.are : found;
+    this.#virtualIPs.set(network.vni, { of: network, place, are });
+    return are;
+  }
+}
+
+/** Networks that are as before are the very same objects. */
+async function networksOf(
+  view: MeshView,
+  mtu: number,
+  before: Networks | undefined,
+): Promise<Networks> {
+  const there = await linkNames();
+  const links = view.overlayLinks.filter(({ link }) => there.has(link));
+  const place: OverlayPlace = {
+    selfIndex: view.self.index,
+    underlayAddress: view.self.underlayAddress,
+    dataPathPort: view.dataPathPort,
+    ipv6: existsSync("/proc/sys/net/ipv6"),
+    mtu,
+    peers: new Map(view.peers.map(({ index, underlayAddress }) => [index, underlayAddress])),
+  };
+  const known = new Map(before?.local.map((network) => [network.vni, network]));
+  const local = localNetworks(view.networks, links).map((network) => {
+    const was = known.get(network.vni);
+    return was !== undefined && isDeepStrictEqual(was, network) ? was : network;
+  });
+  return {
+    place: isDeepStrictEqual(before?.place, place) ? (before?.place ?? place) : place,
+    local,
+  };
+}
+
+/** Containers' links that are no longer wanted have gone, and keep no bridge from going. */
+function withoutLeft(before: OverlayState, after: OverlayState): OverlayState {
+  const stays = (name: string) => before.tunnels.has(name) || after.ports.has(name);
+  return { ...before, ports: new Map([...before.ports].filter(([name]) => stays(name))) };
+}

@@ -1,0 +1,129 @@
+/** Reads back what `ip` and `bridge` show of the overlay networks. */
+import { SystemError } from "../../base/errors.ts";
+import {
+  BRIDGE_PREFIX,
+  bridgeSettings,
+  PORT_PREFIX,
+  TUNNEL_PREFIX,
+  vniOfLink,
+} from "../../base/overlay-links.ts";
+import { readSysctl } from "../ip/execute.ts";
+import type { JsonObject } from "../json.ts";
+import { numberOf, objectOf, objectsOf, stringOf } from "../json.ts";
+import type { RunTool } from "../run.ts";
+import type { BridgePort, OverlayState, TunnelLink } from "./state.ts";
+
+export async function readLinks(run: RunTool): Promise<OverlayState> {
+  const links = await listing(run, "ip", ["-details", "-json", "link", "show"]);
+  const bridges = links.filter((link) => isNetworkLink(link, BRIDGE_PREFIX));
+  const tunnels = links.filter((link) => isNetworkLink(link, TUNNEL_PREFIX));
+  const ports = links.filter((link) => nameOf(link).startsWith(PORT_PREFIX));
+  const isAny = bridges.length + tunnels.length > 0;
+  const [fdb, neighbours, sysctls] = await Promise.all([
+    isAny ? listing(run, "bridge", ["-json", "fdb", "show"]) : [],
+    tunnels.length > 0 ? readNeighbours(run) : [],
+    readSettings(bridges.map(nameOf)),
+  ]);
+  return {
+    bridges: new Map(bridges.map((link) => [nameOf(link), isUp(link)])),
+    tunnels: new Map(tunnels.map((link) => [nameOf(link), tunnelOf(link)])),
+    ports: new Map(
+      [...tunnels, ...ports].flatMap((link) => {
+        const port = portOf(link);
+        return port === undefined ? [] : [[nameOf(link), port] as const];
+      }),
+    ),
+    entries: new Map(fdb.filter(isEntry).map((one) => [keyOf(one, "master"), nameOf(one)])),
+    remotes: new Map(
+      fdb.filter(isRemote).map((one) => [keyOf(one, "ifname"), stringOf(one, "dst") ?? ""]),
+    ),
+    neighbours: new Map(
+      neighbours.map((one) => [
+        `${stringOf(one, "dev")} ${stringOf(one, "dst")}`,
+        stringOf(one, "lladdr") ?? "",
+      ]),
+    ),
+    sysctls,
+  };
+}
+
+async function readNeighbours(run: RunTool): Promise<JsonObject[]> {
+  const families = await Promise.all(
+    ["-4", "-6"].map((family) =>
+      listing(run, "ip", [family, "-json", "neighbour", "show", "nud", "permanent"]),
+    ),
+  );
+  return families.flat().filter((one) => isNetworkName(stringOf(one, "dev"), TUNNEL_PREFIX));
+}
+
+/** Those that exist: a kernel without IPv6 has none of IPv6. */
+async function readSettings(bridges: readonly string[]): Promise<Map<string, string>> {
+  const paths = bridges.flatMap((name) => bridgeSettings(name).map(([path]) => path));
+  const read = await Promise.all(
+    paths.map(async (path) => [path, await readSysctl(path)] as const),
+  );
+  return new Map(read.filter((one): one is [string, string] => one[1] !== undefined));
+}
+
+async function listing(run: RunTool, tool: string, args: readonly string[]): Promise<JsonObject[]> {
+  const { status, stdout, stderr } = await run(tool, args);
+  const what = `${tool} ${args.join(" ")}`;
+  if (status !== 0) throw new SystemError(`${what} failed: ${stderr.trim()}`);
+  return stdout.trim() === "" ? [] : objectsOf(JSON.parse(stdout), what);
+}
+
+function nameOf(link: JsonObject): string {
+  return stringOf(link, "ifname") ?? "";
+}
+
+function isNetworkLink(link: JsonObject, prefix: string): boolean {
+  return isNetworkName(nameOf(link), prefix);
+}
+
+function isNetworkName(name: string | undefined, prefix: string): boolean {
+  return name?.startsWith(prefix) === true && vniOfLink(name) !== undefined;
+}
+
+function isUp(link: JsonObject): boolean {
+  return hasFlag(link["flags"], "UP");
+}
+
+function hasFlag(flags: unknown, flag: string): boolean {
+  return Array.isArray(flags) && flags.includes(flag);
+}
+
+function tunnelOf(link: JsonObject): TunnelLink {
+  const data = objectOf(objectOf(link, "linkinfo") ?? {}, "info_data") ?? {};
+  return {
+    vni: numberOf(data, "id") ?? 0,
+    port: numberOf(data, "port") ?? 0,
+    local: stringOf(data, "local") ?? stringOf(data, "local6") ?? "",
+    learning: data["learning"] !== false,
+    proxy: data["proxy"] === true,
+    mtu: numberOf(link, "mtu") ?? 0,
+  };
+}
+
+/** Undefined for a link that is a port of nothing. */
+function portOf(link: JsonObject): BridgePort | undefined {
+  const bridge = stringOf(link, "master");
+  if (bridge === undefined) return undefined;
+  const data = objectOf(objectOf(link, "linkinfo") ?? {}, "info_slave_data") ?? {};
+  const { learning, flood } = data;
+  return { bridge, learning: learning !== false, flood: flood !== false, up: isUp(link) };
+}
+
+/** The bridge's own, not those that it has made for its ports' own addresses. */
+function isEntry(entry: JsonObject): boolean {
+  return (
+    stringOf(entry, "state") === "static" && isNetworkName(stringOf(entry, "master"), BRIDGE_PREFIX)
+  );
+}
+
+function isRemote(entry: JsonObject): boolean {
+  return hasFlag(entry["flags"], "self") && isNetworkLink(entry, TUNNEL_PREFIX);
+}
+
+function keyOf(entry: JsonObject, device: "master" | "ifname"): string {
+  return `${stringOf(entry, device)} ${stringOf(entry, "mac")}`;
+}
