@@ -230,6 +230,7 @@ describe("overlay networks", { skip: whyNot() }, () => {
       protocol: "tcp",
       address: MOVING_VIP,
       port: 80,
+      deadlineMs: 60_000,
     } as const;
     assert.match(String(await client.call(kept)), /^e2 /);
     assert.equal(await ask("b1", MOVING_VIP, udp), "e2 10.0.1.12");
@@ -251,7 +252,13 @@ describe("overlay networks", { skip: whyNot() }, () => {
     const client = overlays.place("b1");
     overlays.serve(ONE, [MOVING_VIP], "a1");
     await overlays.apply();
-    await client.call({ call: "load", protocol: "tcp", address: MOVING_VIP, port: 80 });
+    await client.call({
+      call: "load",
+      protocol: "tcp",
+      address: MOVING_VIP,
+      port: 80,
+      deadlineMs: 20_000,
+    });
     for (let round = 0; round < 5; round++) {
       for (const tasks of [["a1", "c2"], ["a1", "c2", "d3"], ["a1", "d3"], ["a1"]]) {
         overlays.serve(ONE, [MOVING_VIP], ...tasks);

@@ -72,8 +72,15 @@ function linesOf(command: OverlayCommand): readonly string[] {
       return [`link delete ${command.name}`];
     case "sysctl.set":
       return [];
-    default:
+    case "entry.replace":
+    case "entry.delete":
+    case "remote.replace":
+    case "remote.delete":
+    case "neighbour.replace":
+    case "neighbour.delete":
       return [entryLine(command)];
+    default:
+      return unreachable(command);
   }
 }
 

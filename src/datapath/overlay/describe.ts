@@ -19,18 +19,9 @@ export function linkDrifts({ additions, removals }: OverlayPlan): Drift[] {
 }
 
 function hangsOn(command: OverlayCommand, made: ReadonlySet<string>): boolean {
-  switch (command.kind) {
-    case "port.set":
-      return made.has(command.name) || made.has(command.port.bridge);
-    case "entry.replace":
-    case "remote.replace":
-    case "neighbour.replace":
-      return made.has(wordsOf(command.key)[0]) || made.has(command.value);
-    case "sysctl.set":
-      return command.path.split("/").some((part) => made.has(part));
-    default:
-      return false;
-  }
+  if (command.kind === "port.set") return made.has(command.name) || made.has(command.port.bridge);
+  if (command.kind === "sysctl.set") return command.path.split("/").some((part) => made.has(part));
+  return "key" in command && (made.has(wordsOf(command.key)[0]) || made.has(command.value));
 }
 
 /** A port takes its bridge's entries along when it is taken off. */

@@ -230,7 +230,11 @@ export class Sandboxes {
     if (forget.length === 0) return;
     try {
       const conntrack = await this.#components.entrance.conntrack(path);
-      await conntrack.forget(forget).finally(() => conntrack.close());
+      try {
+        await conntrack.forget(forget);
+      } finally {
+        await conntrack.close();
+      }
     } catch (error) {
       this.#components.log.warn("could not forget connections of a container", { path, error });
     }
