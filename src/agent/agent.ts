@@ -9,6 +9,7 @@ import type { Logger } from "../base/logger.ts";
 import type { Random } from "../base/random.ts";
 import type { NodeDescription, NodeRole, TaskStatus } from "../cluster/objects.ts";
 import type { TemplateNode } from "../cluster/template.ts";
+import type { HostTrace, TraceQuestion } from "../datapath/host-trace.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
 import type {
   LogSubscription,
@@ -280,6 +281,16 @@ export class Agent implements Startable, SessionHandler {
 
   onInspect(): Promise<KernelMesh> {
     return this.#datapath.inspect();
+  }
+
+  async onTrace(packet: TraceQuestion): Promise<HostTrace> {
+    const trace = await this.#datapath.trace(packet);
+    const problem = this.#applier.problems.find(
+      ({ protocol, publishedPort }) =>
+        protocol === packet.protocol && publishedPort === packet.port,
+    );
+    if (problem === undefined) return trace;
+    return { ...trace, port: { ...trace.port, problem: problem.reason } };
   }
 
   onRemoved(reason: string): void {

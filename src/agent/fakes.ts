@@ -1,6 +1,7 @@
 /** A keeper, a kernel and a session in memory, for tests of the agent: a test says what happens to them. */
 import { UnavailableError } from "../base/errors.ts";
 import type { NodeDescription, PortProblem, Task } from "../cluster/objects.ts";
+import type { HostTrace } from "../datapath/host-trace.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
 import { type MeshView, portKey } from "../datapath/view.ts";
 import type { MeshConfig, SessionReporter, TaskStatusUpdate } from "../dispatcher/assignment.ts";
@@ -139,6 +140,12 @@ export class FakeDatapath implements MeshDatapath {
 
   async inspect(): Promise<KernelMesh> {
     return { revision: this.last?.revision ?? 0, ports: [], routed: [], connections: {} };
+  }
+
+  async trace(): Promise<HostTrace> {
+    const revision = this.last?.revision ?? 0;
+    const port = { held: false, answered: false };
+    return { revision, port, endpoints: 1, ways: [], unknown: [] };
   }
 
   async apply(view: MeshView): Promise<void> {

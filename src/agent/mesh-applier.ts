@@ -5,6 +5,7 @@
 import { Reconciler, type Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { PortProblem } from "../cluster/objects.ts";
+import type { HostTrace, TraceQuestion } from "../datapath/host-trace.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
 import type { MeshView } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
@@ -21,6 +22,7 @@ export interface MeshDatapath {
   /** Resolves when the kernel has all of the view. */
   apply(view: MeshView): Promise<unknown>;
   inspect(): Promise<KernelMesh>;
+  trace(packet: TraceQuestion): Promise<HostTrace>;
   /** Looks whether the kernel still has the view applied last, and mends what differs. */
   audit(): Promise<unknown>;
   /** Addresses of the view's local tasks whose link is not there. */

@@ -21,6 +21,7 @@ import type {
 import {
   type AgentFrame,
   AgentFrameSchema,
+  type AskTrace,
   Dispatcher,
   type HeartbeatAnswer,
   type ManagerFrame,
@@ -28,6 +29,7 @@ import {
   type Welcome,
 } from "../dispatcher/gen/weft_pb.ts";
 import { RpcClient } from "../dispatcher/rpc.ts";
+import { decodeTraceQuestion } from "../dispatcher/wire-host-trace.ts";
 import { encodeDescription } from "../dispatcher/wire-objects.ts";
 import { encodePortProblems, encodeStatus } from "../dispatcher/wire-status.ts";
 import { LogPublisher } from "./log-publisher.ts";
@@ -268,6 +270,9 @@ export class AgentSession implements Startable, SessionReporter {
         case "askKernelMesh":
           void this.#onInspect(connection, kind.value.question);
           break;
+        case "askTrace":
+          void this.#onTrace(connection, kind.value);
+          break;
         case "role":
           handler.onRole(decodeRole(kind.value.role));
           break;
@@ -297,6 +302,18 @@ export class AgentSession implements Startable, SessionReporter {
       }
     } catch (error) {
       this.#components.log.warn("the kernel's mesh cannot be read", { error });
+    }
+  }
+
+  async #onTrace(connection: Connection, { question, packet }: AskTrace): Promise<void> {
+    try {
+      const asked = decodeTraceQuestion(packet);
+      const trace = Buffer.from(JSON.stringify(await this.#components.handler.onTrace(asked)));
+      if (this.#connection === connection) {
+        this.#send({ case: "traceAnswer", value: { question, trace } });
+      }
+    } catch (error) {
+      this.#components.log.warn("a packet cannot be traced", { error });
     }
   }
 

@@ -6,7 +6,13 @@
 import type { GossipReport } from "../agent/gossip-report.ts";
 import type { ClusterSpec, NodeAvailability, NodeRole } from "../cluster/objects.ts";
 import type { Store } from "../cluster/store.ts";
-import type { LogSubscription, MeshSurvey, TaskLogMessage } from "../dispatcher/assignment.ts";
+import type { TraceQuestion } from "../datapath/host-trace.ts";
+import type {
+  LogSubscription,
+  MeshSurvey,
+  NodeTrace,
+  TaskLogMessage,
+} from "../dispatcher/assignment.ts";
 
 export type LocalNodeState = "inactive" | "pending" | "active" | "error" | "locked";
 
@@ -52,6 +58,8 @@ export interface ManagerBackend {
   hostRoutes(): readonly string[];
   /** What nodes' kernels hold of the mesh now, beside what they should. */
   surveyMesh(): Promise<MeshSurvey>;
+  /** What a node's kernel does with a packet. */
+  traceOn(nodeID: string, packet: TraceQuestion): Promise<NodeTrace>;
   /** Makes a new key for the gossip; rejects with ConflictError while the last one still spreads. */
   rotateGossipKey(): Promise<void>;
 }

@@ -4,7 +4,8 @@ import type { GossipReport } from "../agent/gossip-report.ts";
 import { makeCluster, makeNetwork, makeNode } from "../cluster/factories.ts";
 import { createMemoryStore } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
-import type { LogSubscription, TaskLogMessage } from "../dispatcher/assignment.ts";
+import type { TraceQuestion } from "../datapath/host-trace.ts";
+import type { LogSubscription, NodeTrace, TaskLogMessage } from "../dispatcher/assignment.ts";
 import type { LocalNodeStatus, ManagerBackend, NodeBackend } from "./backend.ts";
 
 export const NODE_ID = "n1n1n1n1n1n1n1n1n1n1n1n1n";
@@ -58,6 +59,8 @@ const GOSSIP: GossipReport = {
 /** The node behind an API under test; what was asked of it is in `calls`. */
 export class FakeBackend implements NodeBackend {
   readonly store: Store = createMemoryStore();
+  /** What nodes say of packets: nothing, until a test says what. */
+  traces: (nodeID: string, packet: TraceQuestion) => NodeTrace = () => ({ revision: 0 });
   readonly calls: string[] = [];
   part: "outside" | "worker" | "manager" = "manager";
 
@@ -98,6 +101,7 @@ export class FakeBackend implements NodeBackend {
         mesh: { revision: 0, nodes: [], services: [], networks: [] },
         kernels: new Map(),
       }),
+      traceOn: async (nodeID, packet) => this.traces(nodeID, packet),
     };
   }
 

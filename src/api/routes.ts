@@ -42,6 +42,7 @@ import {
   postSwarmUpdate,
 } from "./swarm.ts";
 import { inspectTask, listTasks } from "./tasks.ts";
+import { tracePacket } from "./trace.ts";
 
 export interface ApiRoute {
   readonly method: "GET" | "HEAD" | "POST" | "DELETE";
@@ -133,6 +134,12 @@ export const API_ROUTES: readonly ApiRoute[] = [
     "/weft/mesh",
     inspectMesh,
     "the endpoints of each published port, as each node's kernel has them",
+  ),
+  weft(
+    "GET",
+    "/weft/trace",
+    tracePacket,
+    "what the nodes' kernels do with a new connection's first packet, hop by hop",
   ),
   weft("GET", "/weft/gossip", inspectGossip, "the members as this node sees them, and its lag"),
   weft(

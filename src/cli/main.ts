@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import("./doctor.ts")).doctorCommand,
   reset: async () => (await import("./reset.ts")).resetCommand,
   mesh: async () => (await import("./mesh.ts")).meshCommand,
+  trace: async () => (await import("./trace.ts")).traceCommand,
   gossip: async () => (await import("./gossip.ts")).gossipCommand,
   demo: async () => (await import("./demo.ts")).demoCommand,
   version: async () => (await import("./version.ts")).versionCommand,

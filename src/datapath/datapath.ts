@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
-import { SystemError } from "../base/errors.ts";
+import { SystemError, UnavailableError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Conntrack } from "./conntrack/conntrack.ts";
 import type { Drift } from "./describe.ts";
@@ -16,6 +16,7 @@ import type { HostFacts } from "./facts.ts";
 import { SYSCTL_IP_FORWARD } from "./facts.ts";
 import { ForwardingMemo } from "./forwarding-memo.ts";
 import { HostFirewalls } from "./host-firewalls.ts";
+import { type HostTrace, hostTrace, type TraceQuestion } from "./host-trace.ts";
 import { type KernelMesh, kernelMesh } from "./inspect.ts";
 import type { NetworkCommand } from "./ip/command.ts";
 import { execute, executeRemovals, writeSysctl } from "./ip/execute.ts";
@@ -231,6 +232,19 @@ export class Datapath {
       this.#run("conntrack", ["-L", "-p", "tcp"]),
     ]);
     return kernelMesh(this.#view?.revision ?? 0, reading.state, flows.stdout);
+  }
+
+  /** What the kernel, as it is now, does with such a packet, and what it should do. */
+  async trace(question: TraceQuestion): Promise<HostTrace> {
+    const view = this.#view;
+    if (view === undefined) {
+      throw new UnavailableError("this node's kernel has not been brought to the mesh yet");
+    }
+    const { state, links, holders } = await this.#exclusively(() =>
+      readKernel(this.#nft, this.#run),
+    );
+    const wanted = this.#desired({ view, facts: this.#facts(view, state, links) });
+    return hostTrace({ view, actual: state, wanted, addresses: [...holders.keys()] }, question);
   }
 
   /** Takes every trace of Weft's off the host: tables, links, routes, rules, and settings that it made. */

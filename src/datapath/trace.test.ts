@@ -120,7 +120,9 @@ describe("a packet's way", () => {
       "n1: led to 10.255.0.9:80",
       "n1: from 10.255.0.2 instead of 192.168.99.101",
       "n1: to n2 by weft0",
+      "n2: conntrack zone 1, by the sender's MAC 02:42:0a:ff:00:02",
       "n2: to task 10.255.0.9:80 by wv9, from 10.255.0.2",
+      "n2: its reply is marked 0x40010000 and goes back to n1 by weft0",
     ]);
   });
 

@@ -5,6 +5,7 @@
 import { assert } from "../base/assert.ts";
 import type { KernelState } from "./desired.ts";
 import type { Route } from "./ip/state.ts";
+import { hex } from "./mark.ts";
 import { LINK, overlayMAC, TASK_LINK_PREFIX } from "./names.ts";
 import type { Hook, Packet, Surroundings, Verdict } from "./nft/interpret.ts";
 import { isWithin, runHook } from "./nft/interpret.ts";
@@ -18,7 +19,10 @@ export interface TracedHost {
 /** A connection's first packet. */
 export interface Probe {
   /** A host's node ID when one of its processes sends it; the link it comes in by otherwise. */
-  readonly from: { readonly process: string } | { readonly host: string; readonly link: string };
+  readonly from:
+    | { readonly process: string }
+    /** `etherSource`: of what comes by the tunnel. */
+    | { readonly host: string; readonly link: string; readonly etherSource?: string };
   readonly source: string;
   readonly destination: string;
   readonly protocol: MeshProtocol;
@@ -34,6 +38,8 @@ export type Outcome =
       readonly seenAs: string;
       readonly replyThrough: string;
     }
+  /** On to a member whose kernel is not known here: as this packet, by the tunnel. */
+  | { readonly kind: "tunnel"; readonly at: string; readonly to: string; readonly packet: Probe }
   /** To a process of that host: no mesh. */
   | { readonly kind: "process"; readonly at: string }
   | { readonly kind: "refused"; readonly at: string }
@@ -51,16 +57,19 @@ export interface Trace {
 const HOPS_MAX = 4;
 const UPLINK = "uplink";
 
+/** `others`: members whose kernels are not known; the walk ends where it comes to one. */
 export function trace(
   hosts: readonly TracedHost[],
   probe: Probe,
   pick: (n: number) => number = () => 0,
+  others: readonly MeshNode[] = [],
 ): Trace {
-  const walk = new PacketWalk(hosts, pick);
+  const walk = new PacketWalk(hosts, pick, others);
   const { from, ...rest } = probe;
   const packet: Packet = { ...NO_PACKET, ...rest };
   if ("process" in from) return walk.send(walk.hostOf(from.process), packet);
-  return walk.receive(walk.hostOf(from.host), { ...packet, iif: from.link });
+  const { host, link, etherSource = "" } = from;
+  return walk.receive(walk.hostOf(host), { ...packet, iif: link, etherSource });
 }
 
 const NO_PACKET: Omit<Packet, "source" | "destination" | "protocol" | "port"> = {
@@ -79,12 +88,18 @@ const NO_PACKET: Omit<Packet, "source" | "destination" | "protocol" | "port"> = 
 class PacketWalk {
   readonly #hosts: readonly TracedHost[];
   readonly #pick: (n: number) => number;
+  readonly #others: readonly MeshNode[];
   readonly #steps: string[] = [];
   #hops = 0;
 
-  constructor(hosts: readonly TracedHost[], pick: (n: number) => number) {
+  constructor(
+    hosts: readonly TracedHost[],
+    pick: (n: number) => number,
+    others: readonly MeshNode[],
+  ) {
     this.#hosts = hosts;
     this.#pick = pick;
+    this.#others = others;
   }
 
   hostOf(nodeID: string): TracedHost {
@@ -107,6 +122,9 @@ class PacketWalk {
     assert(this.#hops++ < HOPS_MAX, `the packet goes round: ${this.#steps.join("; ")}`);
     const verdict = this.#hook(host, "prerouting", packet);
     if (verdict !== "accept") return this.#end(stopped(host, verdict, "prerouting"));
+    if (packet.zone !== 0) {
+      this.#say(host, `conntrack zone ${packet.zone}, by the sender's MAC ${packet.etherSource}`);
+    }
     return this.#route(host, packet);
   }
 
@@ -132,10 +150,10 @@ class PacketWalk {
   }
 
   #throughTunnel(host: TracedHost, packet: Packet): Trace {
-    const next = this.#nextHost(host, packet);
+    const next = this.#nextNode(host, packet);
     if (next === undefined)
       return this.#end({ kind: "dropped", at: host.node.nodeID, in: "egress" });
-    this.#say(host, `to ${next.node.nodeID} by ${LINK}`);
+    this.#say(host, `to ${next.nodeID} by ${LINK}`);
     const arriving = {
       ...packet,
       iif: LINK,
@@ -145,15 +163,27 @@ class PacketWalk {
       isDNATed: false,
       isSNATed: false,
     };
-    return this.receive(next, { ...arriving, etherSource: overlayMAC(host.node.overlayAddress) });
+    const etherSource = overlayMAC(host.node.overlayAddress);
+    const known = this.#hosts.find(({ node }) => node === next);
+    if (known !== undefined) return this.receive(known, { ...arriving, etherSource });
+    const { source, destination, protocol, port } = packet;
+    const from = { host: next.nodeID, link: LINK, etherSource };
+    const packetThere: Probe = { from, source, destination, protocol, port };
+    return this.#end({
+      kind: "tunnel",
+      at: host.node.nodeID,
+      to: next.nodeID,
+      packet: packetThere,
+    });
   }
 
   /** By the MAC address that the neighbour table gives, unless the egress hook puts another. */
-  #nextHost(host: TracedHost, packet: Packet): TracedHost | undefined {
+  #nextNode(host: TracedHost, packet: Packet): MeshNode | undefined {
     packet.etherDestination = host.state.network.neighbours.get(packet.nextHop) ?? "";
     this.#hook(host, "egress", packet);
     const underlay = host.state.network.fdb.get(packet.etherDestination);
-    return this.#hosts.find((one) => one.node.underlayAddress === underlay);
+    const members = [...this.#hosts.map(({ node }) => node), ...this.#others];
+    return members.find((one) => one.underlayAddress === underlay);
   }
 
   #toTask(host: TracedHost, packet: Packet): Trace {
@@ -179,7 +209,10 @@ class PacketWalk {
     const route = isLocal(host, reply.destination) ? undefined : routeOf(host, reply);
     if (route?.device !== LINK) return host.node.nodeID;
     reply.nextHop = route.via ?? reply.destination;
-    return this.#nextHost(host, reply)?.node.nodeID ?? "nobody";
+    const { mark } = reply;
+    const through = this.#nextNode(host, reply)?.nodeID ?? "nobody";
+    this.#say(host, `its reply is marked ${hex(mark)} and goes back to ${through} by ${LINK}`);
+    return through;
   }
 
   #hook(host: TracedHost, hook: Hook, packet: Packet): Verdict {

@@ -10,6 +10,7 @@ import type {
   TaskState,
   TaskStatus,
 } from "../cluster/objects.ts";
+import type { HostTrace, TraceQuestion } from "../datapath/host-trace.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
 import type { OverlayNetwork } from "../datapath/overlay/view.ts";
 import type { MeshNode, MeshService } from "../datapath/view.ts";
@@ -56,6 +57,14 @@ export interface MeshSurvey {
   readonly kernels: ReadonlyMap<string, KernelMesh>;
 }
 
+/** What becomes of a packet on one node. */
+export interface NodeTrace {
+  /** Absent when the node has no session, or has not answered in time. */
+  readonly trace?: HostTrace;
+  /** The endpoint revision that the managers have told. */
+  readonly revision: number;
+}
+
 /** How a node answers: one status per task, newest wins. */
 export interface TaskStatusUpdate {
   readonly taskID: string;
@@ -94,6 +103,8 @@ export interface SessionHandler {
   onLogs(subscription: LogSubscription, signal: AbortSignal): AsyncIterable<TaskLogMessage>;
   /** What this node's kernel holds of the mesh, read back now. */
   onInspect(): Promise<KernelMesh>;
+  /** What this node's kernel does with a packet. */
+  onTrace(packet: TraceQuestion): Promise<HostTrace>;
   /** The cluster no longer knows this node, or gave it another role. */
   onRemoved(reason: string): void;
   onRole(role: NodeRole): void;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { makeTask } from "../cluster/factories.ts";
 import type { TaskStatus } from "../cluster/objects.ts";
+import type { HostTrace, TraceQuestion } from "../datapath/host-trace.ts";
 import { eventually, LoopbackCluster } from "./loopback-cluster.ts";
 
 const status = (state: TaskStatus["state"], message: string = state): TaskStatus => ({
@@ -148,4 +149,59 @@ test("nodes are asked what their kernels hold, and one that does not answer is m
   await eventually("both ready", () => talking.roles.length > 0 && silent.roles.length > 0);
   const { kernels } = await cluster.dispatcher.surveyMesh();
   assert.deepEqual([...kernels], [[talking.nodeID, talking.kernel]]);
+});
+
+test("a node is asked what becomes of a packet; one that does not answer, or is not there, says nothing", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const talking = await cluster.startAgent("n1");
+  const silent = await cluster.startAgent("n2");
+  const asked: TraceQuestion[] = [];
+  const trace: HostTrace = {
+    revision: 3,
+    port: {
+      ...{ held: true, answered: true },
+      service: { id: "s", name: "web", live: 1, draining: 0, boundTo: ["10.0.0.0/8"] },
+    },
+    endpoints: 1,
+    ways: [
+      {
+        steps: ["n1: led to 10.255.0.9:80"],
+        outcome: {
+          ...{ kind: "tunnel", at: "n1", to: "n2" },
+          packet: {
+            from: { host: "n2", link: "weft0", etherSource: "02:42:0a:ff:00:02" },
+            ...{ source: "1.1.1.1", destination: "10.255.0.9", protocol: "tcp", port: 80 },
+          },
+        },
+      },
+    ],
+    wanted: [
+      { steps: [], outcome: { kind: "dropped", at: "n1", in: "forward" } },
+      {
+        steps: [],
+        outcome: {
+          ...{ kind: "task", at: "n1", to: "10.255.0.9:80" },
+          ...{ seenAs: "1.1.1.1", replyThrough: "n1" },
+        },
+      },
+      { steps: [], outcome: { kind: "gone", at: "n1", source: "1.1.1.1" } },
+      { steps: [], outcome: { kind: "process", at: "n1" } },
+      { steps: [], outcome: { kind: "refused", at: "n1" } },
+    ],
+    unknown: ["inet weft nat_prerouting"],
+  };
+  talking.trace = (packet) => {
+    asked.push(packet);
+    return trace;
+  };
+  await eventually("both ready", () => talking.roles.length > 0 && silent.roles.length > 0);
+  const packet: TraceQuestion = {
+    from: { kind: "uplink" },
+    ...{ source: "1.1.1.1", destination: "192.168.99.100", protocol: "tcp", port: 8080 },
+  };
+  const { revision, ...said } = await cluster.dispatcher.traceOn(talking.nodeID, packet);
+  assert.deepEqual(said, { trace });
+  assert.deepEqual(asked, [packet]);
+  assert.deepEqual(await cluster.dispatcher.traceOn(silent.nodeID, packet), { revision });
+  assert.deepEqual(await cluster.dispatcher.traceOn("nobody", packet), { revision });
 });

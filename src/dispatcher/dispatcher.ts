@@ -16,7 +16,8 @@ import type { NodeIdentity } from "../ca/identity.ts";
 import { memberOf } from "../ca/node-ca.ts";
 import type { Node } from "../cluster/objects.ts";
 import type { Snapshot, Store, StoreEvent } from "../cluster/store.ts";
-import type { LogSubscription, MeshSurvey, TaskLogMessage } from "./assignment.ts";
+import type { TraceQuestion } from "../datapath/host-trace.ts";
+import type { LogSubscription, MeshSurvey, NodeTrace, TaskLogMessage } from "./assignment.ts";
 import { assignmentsOfNode, payloadsOfNode } from "./assignments.ts";
 import { Dirt } from "./dirt.ts";
 import { type Holds, heldTasks, nextHoldDeadline, planHolds } from "./drain.ts";
@@ -182,6 +183,14 @@ export class Dispatcher implements Startable {
     this.#liveness[word](nodeID);
   }
 
+  /** What the node's kernel does with a packet. */
+  async traceOn(nodeID: string, packet: TraceQuestion): Promise<NodeTrace> {
+    const session = this.#sessions.get(nodeID);
+    const trace = session === undefined ? undefined : await this.#survey.askTrace(session, packet);
+    const { revision } = this.#mesh;
+    return trace === undefined ? { revision } : { trace, revision };
+  }
+
   // ---- frames ----------------------------------------------------------------------------------
 
   async #onFrame(session: NodeSession, accepted: AcceptedStream, frame: AgentFrame): Promise<void> {
@@ -207,6 +216,9 @@ export class Dispatcher implements Startable {
         break;
       case "kernelMesh":
         this.#survey.onAnswer(session.nodeID, kind.value);
+        break;
+      case "traceAnswer":
+        this.#survey.onTrace(session.nodeID, kind.value);
         break;
       case "leave":
         await this.#onLeave(session);

@@ -26,6 +26,7 @@ import {
 import type { Cluster, NodeDescription, NodeRole, Task } from "../cluster/objects.ts";
 import { createMemoryStore } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
+import type { HostTrace, TraceQuestion } from "../datapath/host-trace.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
 import type {
   LogSubscription,
@@ -210,6 +211,8 @@ export class LoopbackAgent implements SessionHandler {
   readonly logged: string[] = [];
   /** What it says of its kernel; never answers while undefined. */
   kernel: KernelMesh | undefined;
+  /** What it says of a packet; never answers while undefined. */
+  trace: ((packet: TraceQuestion) => HostTrace) | undefined;
   tasks: readonly TaskAssignment[] = [];
   taskSets = 0;
   mesh: MeshConfig | undefined;
@@ -267,6 +270,9 @@ export class LoopbackAgent implements SessionHandler {
   }
   onInspect(): Promise<KernelMesh> {
     return this.kernel === undefined ? new Promise(() => {}) : Promise.resolve(this.kernel);
+  }
+  onTrace(packet: TraceQuestion): Promise<HostTrace> {
+    return this.trace === undefined ? new Promise(() => {}) : Promise.resolve(this.trace(packet));
   }
   onRemoved(reason: string): void {
     this.removed = reason;

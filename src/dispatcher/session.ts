@@ -6,6 +6,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { newID } from "../base/ids.ts";
 import type { NodeRole } from "../cluster/objects.ts";
+import type { TraceQuestion } from "../datapath/host-trace.ts";
 import type { LogSubscription, TaskAssignment } from "./assignment.ts";
 import { assignmentFrames, type ToldAssignments } from "./assignment-frames.ts";
 import type { NodePayloads } from "./assignments.ts";
@@ -109,6 +110,11 @@ export class NodeSession {
 
   askKernelMesh(question: number): void {
     this.#send({ case: "askKernelMesh", value: { question } });
+  }
+
+  askTrace(question: number, packet: TraceQuestion): void {
+    const value = { question, packet: Buffer.from(JSON.stringify(packet)) };
+    this.#send({ case: "askTrace", value });
   }
 
   unsubscribeLogs(subscriptionId: string): void {

@@ -26,7 +26,13 @@ import { initialObjects } from "../cluster/initial-objects.ts";
 import type { NodeRole } from "../cluster/objects.ts";
 import { openStore, storeDirectory } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
-import type { LogSubscription, MeshSurvey, TaskLogMessage } from "../dispatcher/assignment.ts";
+import type { TraceQuestion } from "../datapath/host-trace.ts";
+import type {
+  LogSubscription,
+  MeshSurvey,
+  NodeTrace,
+  TaskLogMessage,
+} from "../dispatcher/assignment.ts";
 import { Dispatcher } from "../dispatcher/dispatcher.ts";
 import { GossipKeys } from "../dispatcher/gossip-keys.ts";
 import { ManagerServer } from "../dispatcher/manager-server.ts";
@@ -130,6 +136,10 @@ export class ManagerRole implements ManagerBackend, Startable {
 
   surveyMesh(): Promise<MeshSurvey> {
     return this.#dispatcher.surveyMesh();
+  }
+
+  traceOn(nodeID: string, packet: TraceQuestion): Promise<NodeTrace> {
+    return this.#dispatcher.traceOn(nodeID, packet);
   }
 
   logs(subscription: LogSubscription, signal: AbortSignal): AsyncIterable<TaskLogMessage> {

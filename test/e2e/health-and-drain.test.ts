@@ -13,6 +13,7 @@ const skip = (await labUnavailable()) ?? false;
 
 const WEFT = join(REPOSITORY, "bin/weft");
 const WEB = 8080;
+const TRACED = 8081;
 const LATE = 9000;
 /** Answers while its health is as it is; its health is a file. */
 const SERVE =
@@ -52,6 +53,23 @@ describe("health and draining", { skip }, () => {
     const { failed, errors } = load.progress();
     assert.equal(failed, 0, JSON.stringify(errors));
     await manager.dockerOk(["service", "rm", "web"]);
+  });
+
+  test("a packet is traced through the kernels of the hosts", async () => {
+    await create("traced", TRACED, 80, SERVE, ["--replicas", "2"]);
+    await running("traced", 2);
+    const client = lab.client().ip;
+    const said = await manager.execOk([WEFT, "trace", client, `n2:${TRACED}`]);
+    assert.match(said, /n2 holds port 8081\/tcp/, said);
+    assert.match(said, /service traced publishes it, 2 live and 0 draining/, said);
+    assert.match(said, /one time in 2\n {2}n2: led to (\S+):80\n {2}n2: to task \1:80/, said);
+    assert.match(said, /n1: its reply is marked 0x40020000 and goes back to n2 by weft0/, said);
+    assert.equal(said.match(/served: task traced\.\d\.\w+ at/g)?.length, 2, said);
+    assert.doesNotMatch(said, /should do|note:/);
+    const refused = await manager.exec([WEFT, "trace", client, "n2:8999"]);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stdout, /no service publishes 8999\/tcp in the mesh/);
+    await manager.dockerOk(["service", "rm", "traced"]);
   });
 
   test("a stop waits for a half-closed connection, as long as it may", async () => {

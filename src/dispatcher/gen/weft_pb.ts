@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft.proto.
  */
 export const file_weft: GenFile = /*@__PURE__*/
-  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJInwKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJEhMKC2hvc3Rfcm91dGVzGAUgAygJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSLxAQoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIABIqCgtrZXJuZWxfbWVzaBgGIAEoCzITLndlZnQudjEuS2VybmVsTWVzaEgAQgYKBGtpbmQiLAoKS2VybmVsTWVzaBIQCghxdWVzdGlvbhgBIAEoDRIMCgRtZXNoGAIgASgMIjQKBUhlbGxvEhMKC2Rlc2NyaXB0aW9uGAEgASgMEhYKDmFkdmVydGlzZV9hZGRyGAIgASgJItMBCgZSZXBvcnQSEAoIc2VxdWVuY2UYASABKA0SKwoIc3RhdHVzZXMYAiADKAsyGS53ZWZ0LnYxLlRhc2tTdGF0dXNSZXBvcnQSHQoQYXBwbGllZF9yZXZpc2lvbhgDIAEoBEgAiAEBEiwKDXBvcnRfcHJvYmxlbXMYBCABKAsyFS53ZWZ0LnYxLlBvcnRQcm9ibGVtcxIYCgtkZXNjcmlwdGlvbhgFIAEoDEgBiAEBQhMKEV9hcHBsaWVkX3JldmlzaW9uQg4KDF9kZXNjcmlwdGlvbiLYAQoQVGFza1N0YXR1c1JlcG9ydBIPCgd0YXNrX2lkGAEgASgJEhEKCXRpbWVzdGFtcBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKA2VychgFIAEoCUgAiAEBEisKCWNvbnRhaW5lchgGIAEoCzIYLndlZnQudjEuQ29udGFpbmVyU3RhdHVzEiYKBXBvcnRzGAcgASgLMhcud2VmdC52MS5QdWJsaXNoZWRQb3J0cxIRCgl1bmhlYWx0aHkYCCABKAhCBgoEX2VyciJ9Cg9Db250YWluZXJTdGF0dXMSGQoMY29udGFpbmVyX2lkGAEgASgJSACIAQESEAoDcGlkGAIgASgFSAGIAQESFgoJZXhpdF9jb2RlGAMgASgFSAKIAQFCDwoNX2NvbnRhaW5lcl9pZEIGCgRfcGlkQgwKCl9leGl0X2NvZGUiNwoOUHVibGlzaGVkUG9ydHMSJQoFcG9ydHMYASADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFBvcnQimAEKDVB1Ymxpc2hlZFBvcnQSEQoEbmFtZRgBIAEoCUgAiAEBEhAKCHByb3RvY29sGAIgASgJEhMKC3RhcmdldF9wb3J0GAMgASgNEhsKDnB1Ymxpc2hlZF9wb3J0GAQgASgNSAGIAQESFAoMcHVibGlzaF9tb2RlGAUgASgJQgcKBV9uYW1lQhEKD19wdWJsaXNoZWRfcG9ydCI2CgxQb3J0UHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBvcnRQcm9ibGVtIkcKC1BvcnRQcm9ibGVtEhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEg4KBnJlYXNvbhgDIAEoCSILCglIZWFydGJlYXQiCAoGUmVzeW5jIgcKBUxlYXZlIrwECgxNYW5hZ2VyRnJhbWUSIwoHd2VsY29tZRgBIAEoCzIQLndlZnQudjEuV2VsY29tZUgAEisKC2Fzc2lnbm1lbnRzGAIgASgLMhQud2VmdC52MS5Bc3NpZ25tZW50c0gAEh0KBG1lc2gYAyABKAsyDS53ZWZ0LnYxLk1lc2hIABIbCgNhY2sYBCABKAsyDC53ZWZ0LnYxLkFja0gAEi0KCWhlYXJ0YmVhdBgFIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VySAASJQoIbWFuYWdlcnMYBiABKAsyES53ZWZ0LnYxLk1hbmFnZXJzSAASMAoOc3Vic2NyaWJlX2xvZ3MYByABKAsyFi53ZWZ0LnYxLlN1YnNjcmliZUxvZ3NIABI0ChB1bnN1YnNjcmliZV9sb2dzGAggASgLMhgud2VmdC52MS5VbnN1YnNjcmliZUxvZ3NIABIdCgRyb2xlGAkgASgLMg0ud2VmdC52MS5Sb2xlSAASIwoHcmVtb3ZlZBgKIAEoCzIQLndlZnQudjEuUmVtb3ZlZEgAEjEKD2Fza19rZXJuZWxfbWVzaBgMIAEoCzIWLndlZnQudjEuQXNrS2VybmVsTWVzaEgAEiMKB292ZXJsYXkYDSABKAsyEC53ZWZ0LnYxLk92ZXJsYXlIABIqCgtnb3NzaXBfa2V5cxgUIAEoCzITLndlZnQudjEuR29zc2lwS2V5c0gAEhAKCHNlcXVlbmNlGAsgASgNQgYKBGtpbmQifQoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEgwKBHJvbGUYAiABKAkSIwoIbWFuYWdlcnMYAyABKAsyES53ZWZ0LnYxLk1hbmFnZXJzEisKCWhlYXJ0YmVhdBgEIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VyIi4KCE1hbmFnZXJzEiIKCG1hbmFnZXJzGAEgAygLMhAud2VmdC52MS5NYW5hZ2VyIigKB01hbmFnZXISDwoHbm9kZV9pZBgBIAEoCRIMCgRhZGRyGAIgASgJIt0BCgtBc3NpZ25tZW50cxIQCghjb21wbGV0ZRgBIAEoCBIMCgRtb3JlGAIgASgIEiAKA3B1dBgDIAMoCzITLndlZnQudjEuQXNzaWdubWVudBIOCgZyZW1vdmUYBCADKAkSJQoLcHV0X3NlY3JldHMYBSADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX3NlY3JldHMYBiADKAkSJQoLcHV0X2NvbmZpZ3MYByADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX2NvbmZpZ3MYCCADKAkiIwoHUGF5bG9hZBIKCgJpZBgBIAEoCRIMCgRkYXRhGAIgASgMIkgKCkFzc2lnbm1lbnQSDAoEdGFzaxgBIAEoDBIaCg1yZWdpc3RyeV9hdXRoGAIgASgJSACIAQFCEAoOX3JlZ2lzdHJ5X2F1dGgi+QEKBE1lc2gSEAoIY29tcGxldGUYASABKAgSDAoEbW9yZRgCIAEoCBIQCghyZXZpc2lvbhgDIAEoBBIlCgduZXR3b3JrGAQgASgLMhQud2VmdC52MS5NZXNoTmV0d29yaxIXCg9uZXR3b3JrX3JlbW92ZWQYBSABKAgSJAoJcHV0X25vZGVzGAYgAygLMhEud2VmdC52MS5NZXNoTm9kZRIUCgxyZW1vdmVfbm9kZXMYByADKAkSKgoMcHV0X3NlcnZpY2VzGAggAygLMhQud2VmdC52MS5NZXNoU2VydmljZRIXCg9yZW1vdmVfc2VydmljZXMYCSADKAkiUAoLTWVzaE5ldHdvcmsSDAoEbmFtZRgBIAEoCRIOCgZzdWJuZXQYAiABKAkSCwoDdm5pGAMgASgNEhYKDmRhdGFfcGF0aF9wb3J0GAQgASgNIn4KCE1lc2hOb2RlEg8KB25vZGVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SGAoQdW5kZXJsYXlfYWRkcmVzcxgDIAEoCRIXCg9vdmVybGF5X2FkZHJlc3MYBCABKAkSEQoJYWRkcmVzc2VzGAUgAygJEgwKBGRvd24YCiABKAgirgEKC01lc2hTZXJ2aWNlEhIKCnNlcnZpY2VfaWQYASABKAkSFAoMc2VydmljZV9uYW1lGAIgASgJEiAKBXBvcnRzGAMgAygLMhEud2VmdC52MS5NZXNoUG9ydBIoCgllbmRwb2ludHMYBCADKAsyFS53ZWZ0LnYxLk1lc2hFbmRwb2ludBIpCglwdWJsaXNoZWQYCiADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFRhc2sicwoNUHVibGlzaGVkVGFzaxIPCgd0YXNrX2lkGAEgASgJEhAKCHByb3RvY29sGAIgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAMgASgNEhMKC3RhcmdldF9wb3J0GAQgASgNEhIKCm5vZGVfaW5kZXgYBSABKA0idAoITWVzaFBvcnQSEAoIcHJvdG9jb2wYASABKAkSFgoOcHVibGlzaGVkX3BvcnQYAiABKA0SEwoLdGFyZ2V0X3BvcnQYAyABKA0SFwoPYWxsb3dlZF9zb3VyY2VzGAQgAygJEhAKCGJvdW5kX3RvGAUgAygJIlYKDE1lc2hFbmRwb2ludBIPCgd0YXNrX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEgoKbm9kZV9pbmRleBgDIAEoDRIQCghkcmFpbmluZxgEIAEoCCL/AQoHT3ZlcmxheRISCgpuZXR3b3JrX2lkGAEgASgJEhAKCGNvbXBsZXRlGAIgASgIEg8KB3JlbW92ZWQYAyABKAgSKAoHbmV0d29yaxgEIAEoCzIXLndlZnQudjEuT3ZlcmxheU5ldHdvcmsSLQoMcHV0X3NlcnZpY2VzGAUgAygLMhcud2VmdC52MS5PdmVybGF5U2VydmljZRIXCg9yZW1vdmVfc2VydmljZXMYBiADKAkSMAoOcHV0X2NvbnRhaW5lcnMYByADKAsyGC53ZWZ0LnYxLk92ZXJsYXlFbmRwb2ludBIZChFyZW1vdmVfY29udGFpbmVycxgIIAMoCSJoCg5PdmVybGF5TmV0d29yaxIMCgRuYW1lGAEgASgJEgsKA3ZuaRgCIAEoDRIPCgdzdWJuZXRzGAMgAygJEhAKA210dRgEIAEoDUgAiAEBEhAKCGludGVybmFsGAUgASgIQgYKBF9tdHUijQEKDk92ZXJsYXlTZXJ2aWNlEhIKCnNlcnZpY2VfaWQYASABKAkSFAoMc2VydmljZV9uYW1lGAIgASgJEg8KB2FsaWFzZXMYAyADKAkSEwoLdmlydHVhbF9pcHMYBCADKAkSKwoJZW5kcG9pbnRzGAUgAygLMhgud2VmdC52MS5PdmVybGF5RW5kcG9pbnQifAoPT3ZlcmxheUVuZHBvaW50Eg8KB3Rhc2tfaWQYASABKAkSEQoJdGFza19uYW1lGAIgASgJEg8KB2FsaWFzZXMYAyADKAkSEQoJYWRkcmVzc2VzGAQgAygJEhIKCm5vZGVfaW5kZXgYBSABKA0SDQoFc3RhdGUYBiABKAkiIQoNQXNrS2VybmVsTWVzaBIQCghxdWVzdGlvbhgBIAEoDSIXCgNBY2sSEAoIc2VxdWVuY2UYASABKA0iNAoPSGVhcnRiZWF0QW5zd2VyEg8KB25leHRfbXMYASABKA0SEAoIZ3JhY2VfbXMYAiABKA0iFAoEUm9sZRIMCgRyb2xlGAEgASgJIhkKB1JlbW92ZWQSDgoGcmVhc29uGAEgASgJIhoKCkdvc3NpcEtleXMSDAoEa2V5cxgBIAMoDCLCAQoNU3Vic2NyaWJlTG9ncxIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSEAoIdGFza19pZHMYAiADKAkSDgoGc3Rkb3V0GAMgASgIEg4KBnN0ZGVychgEIAEoCBIOCgZmb2xsb3cYBSABKAgSEQoEdGFpbBgGIAEoBUgAiAEBEhIKBXNpbmNlGAcgASgJSAGIAQESEgoFdW50aWwYCCABKAlIAogBAUIHCgVfdGFpbEIICgZfc2luY2VCCAoGX3VudGlsIioKD1Vuc3Vic2NyaWJlTG9ncxIXCg9zdWJzY3JpcHRpb25faWQYASABKAkiTgoSUHVibGlzaExvZ3NSZXF1ZXN0EhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCRIfCgVsaW5lcxgCIAMoCzIQLndlZnQudjEuTG9nTGluZSJLCgdMb2dMaW5lEg8KB3Rhc2tfaWQYASABKAkSDgoGc3RkZXJyGAIgASgIEhEKCXRpbWVzdGFtcBgDIAEoCRIMCgRkYXRhGAQgASgMIhUKE1B1Ymxpc2hMb2dzUmVzcG9uc2Uy0gEKBk5vZGVDQRJjChRHZXRSb290Q0FDZXJ0aWZpY2F0ZRIkLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5HZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEmMKFElzc3VlTm9kZUNlcnRpZmljYXRlEiQud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlcXVlc3QaJS53ZWZ0LnYxLklzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2UykwEKCkRpc3BhdGNoZXISOQoHU2Vzc2lvbhITLndlZnQudjEuQWdlbnRGcmFtZRoVLndlZnQudjEuTWFuYWdlckZyYW1lKAEwARJKCgtQdWJsaXNoTG9ncxIbLndlZnQudjEuUHVibGlzaExvZ3NSZXF1ZXN0Ghwud2VmdC52MS5QdWJsaXNoTG9nc1Jlc3BvbnNlKAFiBnByb3RvMw");
+  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJInwKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJEhMKC2hvc3Rfcm91dGVzGAUgAygJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSKfAgoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIABIqCgtrZXJuZWxfbWVzaBgGIAEoCzITLndlZnQudjEuS2VybmVsTWVzaEgAEiwKDHRyYWNlX2Fuc3dlchgIIAEoCzIULndlZnQudjEuVHJhY2VBbnN3ZXJIAEIGCgRraW5kIi4KC1RyYWNlQW5zd2VyEhAKCHF1ZXN0aW9uGAEgASgNEg0KBXRyYWNlGAIgASgMIiwKCktlcm5lbE1lc2gSEAoIcXVlc3Rpb24YASABKA0SDAoEbWVzaBgCIAEoDCI0CgVIZWxsbxITCgtkZXNjcmlwdGlvbhgBIAEoDBIWCg5hZHZlcnRpc2VfYWRkchgCIAEoCSLTAQoGUmVwb3J0EhAKCHNlcXVlbmNlGAEgASgNEisKCHN0YXR1c2VzGAIgAygLMhkud2VmdC52MS5UYXNrU3RhdHVzUmVwb3J0Eh0KEGFwcGxpZWRfcmV2aXNpb24YAyABKARIAIgBARIsCg1wb3J0X3Byb2JsZW1zGAQgASgLMhUud2VmdC52MS5Qb3J0UHJvYmxlbXMSGAoLZGVzY3JpcHRpb24YBSABKAxIAYgBAUITChFfYXBwbGllZF9yZXZpc2lvbkIOCgxfZGVzY3JpcHRpb24i2AEKEFRhc2tTdGF0dXNSZXBvcnQSDwoHdGFza19pZBgBIAEoCRIRCgl0aW1lc3RhbXAYAiABKAkSDQoFc3RhdGUYAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIQCgNlcnIYBSABKAlIAIgBARIrCgljb250YWluZXIYBiABKAsyGC53ZWZ0LnYxLkNvbnRhaW5lclN0YXR1cxImCgVwb3J0cxgHIAEoCzIXLndlZnQudjEuUHVibGlzaGVkUG9ydHMSEQoJdW5oZWFsdGh5GAggASgIQgYKBF9lcnIifQoPQ29udGFpbmVyU3RhdHVzEhkKDGNvbnRhaW5lcl9pZBgBIAEoCUgAiAEBEhAKA3BpZBgCIAEoBUgBiAEBEhYKCWV4aXRfY29kZRgDIAEoBUgCiAEBQg8KDV9jb250YWluZXJfaWRCBgoEX3BpZEIMCgpfZXhpdF9jb2RlIjcKDlB1Ymxpc2hlZFBvcnRzEiUKBXBvcnRzGAEgAygLMhYud2VmdC52MS5QdWJsaXNoZWRQb3J0IpgBCg1QdWJsaXNoZWRQb3J0EhEKBG5hbWUYASABKAlIAIgBARIQCghwcm90b2NvbBgCIAEoCRITCgt0YXJnZXRfcG9ydBgDIAEoDRIbCg5wdWJsaXNoZWRfcG9ydBgEIAEoDUgBiAEBEhQKDHB1Ymxpc2hfbW9kZRgFIAEoCUIHCgVfbmFtZUIRCg9fcHVibGlzaGVkX3BvcnQiNgoMUG9ydFByb2JsZW1zEiYKCHByb2JsZW1zGAEgAygLMhQud2VmdC52MS5Qb3J0UHJvYmxlbSJHCgtQb3J0UHJvYmxlbRIQCghwcm90b2NvbBgBIAEoCRIWCg5wdWJsaXNoZWRfcG9ydBgCIAEoDRIOCgZyZWFzb24YAyABKAkiCwoJSGVhcnRiZWF0IggKBlJlc3luYyIHCgVMZWF2ZSLkBAoMTWFuYWdlckZyYW1lEiMKB3dlbGNvbWUYASABKAsyEC53ZWZ0LnYxLldlbGNvbWVIABIrCgthc3NpZ25tZW50cxgCIAEoCzIULndlZnQudjEuQXNzaWdubWVudHNIABIdCgRtZXNoGAMgASgLMg0ud2VmdC52MS5NZXNoSAASGwoDYWNrGAQgASgLMgwud2VmdC52MS5BY2tIABItCgloZWFydGJlYXQYBSABKAsyGC53ZWZ0LnYxLkhlYXJ0YmVhdEFuc3dlckgAEiUKCG1hbmFnZXJzGAYgASgLMhEud2VmdC52MS5NYW5hZ2Vyc0gAEjAKDnN1YnNjcmliZV9sb2dzGAcgASgLMhYud2VmdC52MS5TdWJzY3JpYmVMb2dzSAASNAoQdW5zdWJzY3JpYmVfbG9ncxgIIAEoCzIYLndlZnQudjEuVW5zdWJzY3JpYmVMb2dzSAASHQoEcm9sZRgJIAEoCzINLndlZnQudjEuUm9sZUgAEiMKB3JlbW92ZWQYCiABKAsyEC53ZWZ0LnYxLlJlbW92ZWRIABIxCg9hc2tfa2VybmVsX21lc2gYDCABKAsyFi53ZWZ0LnYxLkFza0tlcm5lbE1lc2hIABIjCgdvdmVybGF5GA0gASgLMhAud2VmdC52MS5PdmVybGF5SAASJgoJYXNrX3RyYWNlGA4gASgLMhEud2VmdC52MS5Bc2tUcmFjZUgAEioKC2dvc3NpcF9rZXlzGBQgASgLMhMud2VmdC52MS5Hb3NzaXBLZXlzSAASEAoIc2VxdWVuY2UYCyABKA1CBgoEa2luZCJ9CgdXZWxjb21lEhIKCnNlc3Npb25faWQYASABKAkSDAoEcm9sZRgCIAEoCRIjCghtYW5hZ2VycxgDIAEoCzIRLndlZnQudjEuTWFuYWdlcnMSKwoJaGVhcnRiZWF0GAQgASgLMhgud2VmdC52MS5IZWFydGJlYXRBbnN3ZXIiLgoITWFuYWdlcnMSIgoIbWFuYWdlcnMYASADKAsyEC53ZWZ0LnYxLk1hbmFnZXIiKAoHTWFuYWdlchIPCgdub2RlX2lkGAEgASgJEgwKBGFkZHIYAiABKAki3QEKC0Fzc2lnbm1lbnRzEhAKCGNvbXBsZXRlGAEgASgIEgwKBG1vcmUYAiABKAgSIAoDcHV0GAMgAygLMhMud2VmdC52MS5Bc3NpZ25tZW50Eg4KBnJlbW92ZRgEIAMoCRIlCgtwdXRfc2VjcmV0cxgFIAMoCzIQLndlZnQudjEuUGF5bG9hZBIWCg5yZW1vdmVfc2VjcmV0cxgGIAMoCRIlCgtwdXRfY29uZmlncxgHIAMoCzIQLndlZnQudjEuUGF5bG9hZBIWCg5yZW1vdmVfY29uZmlncxgIIAMoCSIjCgdQYXlsb2FkEgoKAmlkGAEgASgJEgwKBGRhdGEYAiABKAwiSAoKQXNzaWdubWVudBIMCgR0YXNrGAEgASgMEhoKDXJlZ2lzdHJ5X2F1dGgYAiABKAlIAIgBAUIQCg5fcmVnaXN0cnlfYXV0aCL5AQoETWVzaBIQCghjb21wbGV0ZRgBIAEoCBIMCgRtb3JlGAIgASgIEhAKCHJldmlzaW9uGAMgASgEEiUKB25ldHdvcmsYBCABKAsyFC53ZWZ0LnYxLk1lc2hOZXR3b3JrEhcKD25ldHdvcmtfcmVtb3ZlZBgFIAEoCBIkCglwdXRfbm9kZXMYBiADKAsyES53ZWZ0LnYxLk1lc2hOb2RlEhQKDHJlbW92ZV9ub2RlcxgHIAMoCRIqCgxwdXRfc2VydmljZXMYCCADKAsyFC53ZWZ0LnYxLk1lc2hTZXJ2aWNlEhcKD3JlbW92ZV9zZXJ2aWNlcxgJIAMoCSJQCgtNZXNoTmV0d29yaxIMCgRuYW1lGAEgASgJEg4KBnN1Ym5ldBgCIAEoCRILCgN2bmkYAyABKA0SFgoOZGF0YV9wYXRoX3BvcnQYBCABKA0ifgoITWVzaE5vZGUSDwoHbm9kZV9pZBgBIAEoCRINCgVpbmRleBgCIAEoDRIYChB1bmRlcmxheV9hZGRyZXNzGAMgASgJEhcKD292ZXJsYXlfYWRkcmVzcxgEIAEoCRIRCglhZGRyZXNzZXMYBSADKAkSDAoEZG93bhgKIAEoCCKuAQoLTWVzaFNlcnZpY2USEgoKc2VydmljZV9pZBgBIAEoCRIUCgxzZXJ2aWNlX25hbWUYAiABKAkSIAoFcG9ydHMYAyADKAsyES53ZWZ0LnYxLk1lc2hQb3J0EigKCWVuZHBvaW50cxgEIAMoCzIVLndlZnQudjEuTWVzaEVuZHBvaW50EikKCXB1Ymxpc2hlZBgKIAMoCzIWLndlZnQudjEuUHVibGlzaGVkVGFzayJzCg1QdWJsaXNoZWRUYXNrEg8KB3Rhc2tfaWQYASABKAkSEAoIcHJvdG9jb2wYAiABKAkSFgoOcHVibGlzaGVkX3BvcnQYAyABKA0SEwoLdGFyZ2V0X3BvcnQYBCABKA0SEgoKbm9kZV9pbmRleBgFIAEoDSJ0CghNZXNoUG9ydBIQCghwcm90b2NvbBgBIAEoCRIWCg5wdWJsaXNoZWRfcG9ydBgCIAEoDRITCgt0YXJnZXRfcG9ydBgDIAEoDRIXCg9hbGxvd2VkX3NvdXJjZXMYBCADKAkSEAoIYm91bmRfdG8YBSADKAkiVgoMTWVzaEVuZHBvaW50Eg8KB3Rhc2tfaWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRISCgpub2RlX2luZGV4GAMgASgNEhAKCGRyYWluaW5nGAQgASgIIv8BCgdPdmVybGF5EhIKCm5ldHdvcmtfaWQYASABKAkSEAoIY29tcGxldGUYAiABKAgSDwoHcmVtb3ZlZBgDIAEoCBIoCgduZXR3b3JrGAQgASgLMhcud2VmdC52MS5PdmVybGF5TmV0d29yaxItCgxwdXRfc2VydmljZXMYBSADKAsyFy53ZWZ0LnYxLk92ZXJsYXlTZXJ2aWNlEhcKD3JlbW92ZV9zZXJ2aWNlcxgGIAMoCRIwCg5wdXRfY29udGFpbmVycxgHIAMoCzIYLndlZnQudjEuT3ZlcmxheUVuZHBvaW50EhkKEXJlbW92ZV9jb250YWluZXJzGAggAygJImgKDk92ZXJsYXlOZXR3b3JrEgwKBG5hbWUYASABKAkSCwoDdm5pGAIgASgNEg8KB3N1Ym5ldHMYAyADKAkSEAoDbXR1GAQgASgNSACIAQESEAoIaW50ZXJuYWwYBSABKAhCBgoEX210dSKNAQoOT3ZlcmxheVNlcnZpY2USEgoKc2VydmljZV9pZBgBIAEoCRIUCgxzZXJ2aWNlX25hbWUYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRITCgt2aXJ0dWFsX2lwcxgEIAMoCRIrCgllbmRwb2ludHMYBSADKAsyGC53ZWZ0LnYxLk92ZXJsYXlFbmRwb2ludCJ8Cg9PdmVybGF5RW5kcG9pbnQSDwoHdGFza19pZBgBIAEoCRIRCgl0YXNrX25hbWUYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRIRCglhZGRyZXNzZXMYBCADKAkSEgoKbm9kZV9pbmRleBgFIAEoDRINCgVzdGF0ZRgGIAEoCSIhCg1Bc2tLZXJuZWxNZXNoEhAKCHF1ZXN0aW9uGAEgASgNIiwKCEFza1RyYWNlEhAKCHF1ZXN0aW9uGAEgASgNEg4KBnBhY2tldBgCIAEoDCIXCgNBY2sSEAoIc2VxdWVuY2UYASABKA0iNAoPSGVhcnRiZWF0QW5zd2VyEg8KB25leHRfbXMYASABKA0SEAoIZ3JhY2VfbXMYAiABKA0iFAoEUm9sZRIMCgRyb2xlGAEgASgJIhkKB1JlbW92ZWQSDgoGcmVhc29uGAEgASgJIhoKCkdvc3NpcEtleXMSDAoEa2V5cxgBIAMoDCLCAQoNU3Vic2NyaWJlTG9ncxIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSEAoIdGFza19pZHMYAiADKAkSDgoGc3Rkb3V0GAMgASgIEg4KBnN0ZGVychgEIAEoCBIOCgZmb2xsb3cYBSABKAgSEQoEdGFpbBgGIAEoBUgAiAEBEhIKBXNpbmNlGAcgASgJSAGIAQESEgoFdW50aWwYCCABKAlIAogBAUIHCgVfdGFpbEIICgZfc2luY2VCCAoGX3VudGlsIioKD1Vuc3Vic2NyaWJlTG9ncxIXCg9zdWJzY3JpcHRpb25faWQYASABKAkiTgoSUHVibGlzaExvZ3NSZXF1ZXN0EhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCRIfCgVsaW5lcxgCIAMoCzIQLndlZnQudjEuTG9nTGluZSJLCgdMb2dMaW5lEg8KB3Rhc2tfaWQYASABKAkSDgoGc3RkZXJyGAIgASgIEhEKCXRpbWVzdGFtcBgDIAEoCRIMCgRkYXRhGAQgASgMIhUKE1B1Ymxpc2hMb2dzUmVzcG9uc2Uy0gEKBk5vZGVDQRJjChRHZXRSb290Q0FDZXJ0aWZpY2F0ZRIkLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5HZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEmMKFElzc3VlTm9kZUNlcnRpZmljYXRlEiQud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlcXVlc3QaJS53ZWZ0LnYxLklzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2UykwEKCkRpc3BhdGNoZXISOQoHU2Vzc2lvbhITLndlZnQudjEuQWdlbnRGcmFtZRoVLndlZnQudjEuTWFuYWdlckZyYW1lKAEwARJKCgtQdWJsaXNoTG9ncxIbLndlZnQudjEuUHVibGlzaExvZ3NSZXF1ZXN0Ghwud2VmdC52MS5QdWJsaXNoTG9nc1Jlc3BvbnNlKAFiBnByb3RvMw");
 
 /**
  * @generated from message weft.v1.GetRootCACertificateRequest
@@ -163,6 +163,12 @@ export type AgentFrame = Message<"weft.v1.AgentFrame"> & {
      */
     value: KernelMesh;
     case: "kernelMesh";
+  } | {
+    /**
+     * @generated from field: weft.v1.TraceAnswer trace_answer = 8;
+     */
+    value: TraceAnswer;
+    case: "traceAnswer";
   } | { case: undefined; value?: undefined };
 };
 
@@ -172,6 +178,32 @@ export type AgentFrame = Message<"weft.v1.AgentFrame"> & {
  */
 export const AgentFrameSchema: GenMessage<AgentFrame> = /*@__PURE__*/
   messageDesc(file_weft, 4);
+
+/**
+ * What the node's kernel does with a packet, when asked.
+ *
+ * @generated from message weft.v1.TraceAnswer
+ */
+export type TraceAnswer = Message<"weft.v1.TraceAnswer"> & {
+  /**
+   * @generated from field: uint32 question = 1;
+   */
+  question: number;
+
+  /**
+   * JSON of HostTrace (src/datapath/host-trace.ts).
+   *
+   * @generated from field: bytes trace = 2;
+   */
+  trace: Uint8Array;
+};
+
+/**
+ * Describes the message weft.v1.TraceAnswer.
+ * Use `create(TraceAnswerSchema)` to create a new message.
+ */
+export const TraceAnswerSchema: GenMessage<TraceAnswer> = /*@__PURE__*/
+  messageDesc(file_weft, 5);
 
 /**
  * What the node's kernel holds of the mesh, when asked.
@@ -197,7 +229,7 @@ export type KernelMesh = Message<"weft.v1.KernelMesh"> & {
  * Use `create(KernelMeshSchema)` to create a new message.
  */
 export const KernelMeshSchema: GenMessage<KernelMesh> = /*@__PURE__*/
-  messageDesc(file_weft, 5);
+  messageDesc(file_weft, 6);
 
 /**
  * @generated from message weft.v1.Hello
@@ -221,7 +253,7 @@ export type Hello = Message<"weft.v1.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
-  messageDesc(file_weft, 6);
+  messageDesc(file_weft, 7);
 
 /**
  * Everything that changed on a node since its last report; acknowledged once it is durable.
@@ -264,7 +296,7 @@ export type Report = Message<"weft.v1.Report"> & {
  * Use `create(ReportSchema)` to create a new message.
  */
 export const ReportSchema: GenMessage<Report> = /*@__PURE__*/
-  messageDesc(file_weft, 7);
+  messageDesc(file_weft, 8);
 
 /**
  * @generated from message weft.v1.TaskStatusReport
@@ -320,7 +352,7 @@ export type TaskStatusReport = Message<"weft.v1.TaskStatusReport"> & {
  * Use `create(TaskStatusReportSchema)` to create a new message.
  */
 export const TaskStatusReportSchema: GenMessage<TaskStatusReport> = /*@__PURE__*/
-  messageDesc(file_weft, 8);
+  messageDesc(file_weft, 9);
 
 /**
  * @generated from message weft.v1.ContainerStatus
@@ -347,7 +379,7 @@ export type ContainerStatus = Message<"weft.v1.ContainerStatus"> & {
  * Use `create(ContainerStatusSchema)` to create a new message.
  */
 export const ContainerStatusSchema: GenMessage<ContainerStatus> = /*@__PURE__*/
-  messageDesc(file_weft, 9);
+  messageDesc(file_weft, 10);
 
 /**
  * @generated from message weft.v1.PublishedPorts
@@ -364,7 +396,7 @@ export type PublishedPorts = Message<"weft.v1.PublishedPorts"> & {
  * Use `create(PublishedPortsSchema)` to create a new message.
  */
 export const PublishedPortsSchema: GenMessage<PublishedPorts> = /*@__PURE__*/
-  messageDesc(file_weft, 10);
+  messageDesc(file_weft, 11);
 
 /**
  * @generated from message weft.v1.PublishedPort
@@ -401,7 +433,7 @@ export type PublishedPort = Message<"weft.v1.PublishedPort"> & {
  * Use `create(PublishedPortSchema)` to create a new message.
  */
 export const PublishedPortSchema: GenMessage<PublishedPort> = /*@__PURE__*/
-  messageDesc(file_weft, 11);
+  messageDesc(file_weft, 12);
 
 /**
  * @generated from message weft.v1.PortProblems
@@ -418,7 +450,7 @@ export type PortProblems = Message<"weft.v1.PortProblems"> & {
  * Use `create(PortProblemsSchema)` to create a new message.
  */
 export const PortProblemsSchema: GenMessage<PortProblems> = /*@__PURE__*/
-  messageDesc(file_weft, 12);
+  messageDesc(file_weft, 13);
 
 /**
  * @generated from message weft.v1.PortProblem
@@ -445,7 +477,7 @@ export type PortProblem = Message<"weft.v1.PortProblem"> & {
  * Use `create(PortProblemSchema)` to create a new message.
  */
 export const PortProblemSchema: GenMessage<PortProblem> = /*@__PURE__*/
-  messageDesc(file_weft, 13);
+  messageDesc(file_weft, 14);
 
 /**
  * @generated from message weft.v1.Heartbeat
@@ -458,7 +490,7 @@ export type Heartbeat = Message<"weft.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_weft, 14);
+  messageDesc(file_weft, 15);
 
 /**
  * @generated from message weft.v1.Resync
@@ -471,7 +503,7 @@ export type Resync = Message<"weft.v1.Resync"> & {
  * Use `create(ResyncSchema)` to create a new message.
  */
 export const ResyncSchema: GenMessage<Resync> = /*@__PURE__*/
-  messageDesc(file_weft, 15);
+  messageDesc(file_weft, 16);
 
 /**
  * @generated from message weft.v1.Leave
@@ -484,7 +516,7 @@ export type Leave = Message<"weft.v1.Leave"> & {
  * Use `create(LeaveSchema)` to create a new message.
  */
 export const LeaveSchema: GenMessage<Leave> = /*@__PURE__*/
-  messageDesc(file_weft, 16);
+  messageDesc(file_weft, 17);
 
 /**
  * @generated from message weft.v1.ManagerFrame
@@ -571,6 +603,12 @@ export type ManagerFrame = Message<"weft.v1.ManagerFrame"> & {
     case: "overlay";
   } | {
     /**
+     * @generated from field: weft.v1.AskTrace ask_trace = 14;
+     */
+    value: AskTrace;
+    case: "askTrace";
+  } | {
+    /**
      * @generated from field: weft.v1.GossipKeys gossip_keys = 20;
      */
     value: GossipKeys;
@@ -591,7 +629,7 @@ export type ManagerFrame = Message<"weft.v1.ManagerFrame"> & {
  * Use `create(ManagerFrameSchema)` to create a new message.
  */
 export const ManagerFrameSchema: GenMessage<ManagerFrame> = /*@__PURE__*/
-  messageDesc(file_weft, 17);
+  messageDesc(file_weft, 18);
 
 /**
  * @generated from message weft.v1.Welcome
@@ -623,7 +661,7 @@ export type Welcome = Message<"weft.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_weft, 18);
+  messageDesc(file_weft, 19);
 
 /**
  * @generated from message weft.v1.Managers
@@ -640,7 +678,7 @@ export type Managers = Message<"weft.v1.Managers"> & {
  * Use `create(ManagersSchema)` to create a new message.
  */
 export const ManagersSchema: GenMessage<Managers> = /*@__PURE__*/
-  messageDesc(file_weft, 19);
+  messageDesc(file_weft, 20);
 
 /**
  * @generated from message weft.v1.Manager
@@ -662,7 +700,7 @@ export type Manager = Message<"weft.v1.Manager"> & {
  * Use `create(ManagerSchema)` to create a new message.
  */
 export const ManagerSchema: GenMessage<Manager> = /*@__PURE__*/
-  messageDesc(file_weft, 20);
+  messageDesc(file_weft, 21);
 
 /**
  * @generated from message weft.v1.Assignments
@@ -720,7 +758,7 @@ export type Assignments = Message<"weft.v1.Assignments"> & {
  * Use `create(AssignmentsSchema)` to create a new message.
  */
 export const AssignmentsSchema: GenMessage<Assignments> = /*@__PURE__*/
-  messageDesc(file_weft, 21);
+  messageDesc(file_weft, 22);
 
 /**
  * @generated from message weft.v1.Payload
@@ -742,7 +780,7 @@ export type Payload = Message<"weft.v1.Payload"> & {
  * Use `create(PayloadSchema)` to create a new message.
  */
 export const PayloadSchema: GenMessage<Payload> = /*@__PURE__*/
-  messageDesc(file_weft, 22);
+  messageDesc(file_weft, 23);
 
 /**
  * @generated from message weft.v1.Assignment
@@ -766,7 +804,7 @@ export type Assignment = Message<"weft.v1.Assignment"> & {
  * Use `create(AssignmentSchema)` to create a new message.
  */
 export const AssignmentSchema: GenMessage<Assignment> = /*@__PURE__*/
-  messageDesc(file_weft, 23);
+  messageDesc(file_weft, 24);
 
 /**
  * @generated from message weft.v1.Mesh
@@ -825,7 +863,7 @@ export type Mesh = Message<"weft.v1.Mesh"> & {
  * Use `create(MeshSchema)` to create a new message.
  */
 export const MeshSchema: GenMessage<Mesh> = /*@__PURE__*/
-  messageDesc(file_weft, 24);
+  messageDesc(file_weft, 25);
 
 /**
  * @generated from message weft.v1.MeshNetwork
@@ -857,7 +895,7 @@ export type MeshNetwork = Message<"weft.v1.MeshNetwork"> & {
  * Use `create(MeshNetworkSchema)` to create a new message.
  */
 export const MeshNetworkSchema: GenMessage<MeshNetwork> = /*@__PURE__*/
-  messageDesc(file_weft, 25);
+  messageDesc(file_weft, 26);
 
 /**
  * @generated from message weft.v1.MeshNode
@@ -901,7 +939,7 @@ export type MeshNode = Message<"weft.v1.MeshNode"> & {
  * Use `create(MeshNodeSchema)` to create a new message.
  */
 export const MeshNodeSchema: GenMessage<MeshNode> = /*@__PURE__*/
-  messageDesc(file_weft, 26);
+  messageDesc(file_weft, 27);
 
 /**
  * @generated from message weft.v1.MeshService
@@ -940,7 +978,7 @@ export type MeshService = Message<"weft.v1.MeshService"> & {
  * Use `create(MeshServiceSchema)` to create a new message.
  */
 export const MeshServiceSchema: GenMessage<MeshService> = /*@__PURE__*/
-  messageDesc(file_weft, 27);
+  messageDesc(file_weft, 28);
 
 /**
  * @generated from message weft.v1.PublishedTask
@@ -977,7 +1015,7 @@ export type PublishedTask = Message<"weft.v1.PublishedTask"> & {
  * Use `create(PublishedTaskSchema)` to create a new message.
  */
 export const PublishedTaskSchema: GenMessage<PublishedTask> = /*@__PURE__*/
-  messageDesc(file_weft, 28);
+  messageDesc(file_weft, 29);
 
 /**
  * @generated from message weft.v1.MeshPort
@@ -1016,7 +1054,7 @@ export type MeshPort = Message<"weft.v1.MeshPort"> & {
  * Use `create(MeshPortSchema)` to create a new message.
  */
 export const MeshPortSchema: GenMessage<MeshPort> = /*@__PURE__*/
-  messageDesc(file_weft, 29);
+  messageDesc(file_weft, 30);
 
 /**
  * @generated from message weft.v1.MeshEndpoint
@@ -1050,7 +1088,7 @@ export type MeshEndpoint = Message<"weft.v1.MeshEndpoint"> & {
  * Use `create(MeshEndpointSchema)` to create a new message.
  */
 export const MeshEndpointSchema: GenMessage<MeshEndpoint> = /*@__PURE__*/
-  messageDesc(file_weft, 30);
+  messageDesc(file_weft, 31);
 
 /**
  * What changed in one overlay network. It counts with the next frame of the mesh that has no more to come.
@@ -1110,7 +1148,7 @@ export type Overlay = Message<"weft.v1.Overlay"> & {
  * Use `create(OverlaySchema)` to create a new message.
  */
 export const OverlaySchema: GenMessage<Overlay> = /*@__PURE__*/
-  messageDesc(file_weft, 31);
+  messageDesc(file_weft, 32);
 
 /**
  * @generated from message weft.v1.OverlayNetwork
@@ -1147,7 +1185,7 @@ export type OverlayNetwork = Message<"weft.v1.OverlayNetwork"> & {
  * Use `create(OverlayNetworkSchema)` to create a new message.
  */
 export const OverlayNetworkSchema: GenMessage<OverlayNetwork> = /*@__PURE__*/
-  messageDesc(file_weft, 32);
+  messageDesc(file_weft, 33);
 
 /**
  * @generated from message weft.v1.OverlayService
@@ -1184,7 +1222,7 @@ export type OverlayService = Message<"weft.v1.OverlayService"> & {
  * Use `create(OverlayServiceSchema)` to create a new message.
  */
 export const OverlayServiceSchema: GenMessage<OverlayService> = /*@__PURE__*/
-  messageDesc(file_weft, 33);
+  messageDesc(file_weft, 34);
 
 /**
  * @generated from message weft.v1.OverlayEndpoint
@@ -1228,7 +1266,7 @@ export type OverlayEndpoint = Message<"weft.v1.OverlayEndpoint"> & {
  * Use `create(OverlayEndpointSchema)` to create a new message.
  */
 export const OverlayEndpointSchema: GenMessage<OverlayEndpoint> = /*@__PURE__*/
-  messageDesc(file_weft, 34);
+  messageDesc(file_weft, 35);
 
 /**
  * @generated from message weft.v1.AskKernelMesh
@@ -1245,7 +1283,31 @@ export type AskKernelMesh = Message<"weft.v1.AskKernelMesh"> & {
  * Use `create(AskKernelMeshSchema)` to create a new message.
  */
 export const AskKernelMeshSchema: GenMessage<AskKernelMesh> = /*@__PURE__*/
-  messageDesc(file_weft, 35);
+  messageDesc(file_weft, 36);
+
+/**
+ * @generated from message weft.v1.AskTrace
+ */
+export type AskTrace = Message<"weft.v1.AskTrace"> & {
+  /**
+   * @generated from field: uint32 question = 1;
+   */
+  question: number;
+
+  /**
+   * JSON of TraceQuestion (src/datapath/host-trace.ts).
+   *
+   * @generated from field: bytes packet = 2;
+   */
+  packet: Uint8Array;
+};
+
+/**
+ * Describes the message weft.v1.AskTrace.
+ * Use `create(AskTraceSchema)` to create a new message.
+ */
+export const AskTraceSchema: GenMessage<AskTrace> = /*@__PURE__*/
+  messageDesc(file_weft, 37);
 
 /**
  * @generated from message weft.v1.Ack
@@ -1262,7 +1324,7 @@ export type Ack = Message<"weft.v1.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_weft, 36);
+  messageDesc(file_weft, 38);
 
 /**
  * @generated from message weft.v1.HeartbeatAnswer
@@ -1288,7 +1350,7 @@ export type HeartbeatAnswer = Message<"weft.v1.HeartbeatAnswer"> & {
  * Use `create(HeartbeatAnswerSchema)` to create a new message.
  */
 export const HeartbeatAnswerSchema: GenMessage<HeartbeatAnswer> = /*@__PURE__*/
-  messageDesc(file_weft, 37);
+  messageDesc(file_weft, 39);
 
 /**
  * @generated from message weft.v1.Role
@@ -1305,7 +1367,7 @@ export type Role = Message<"weft.v1.Role"> & {
  * Use `create(RoleSchema)` to create a new message.
  */
 export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
-  messageDesc(file_weft, 38);
+  messageDesc(file_weft, 40);
 
 /**
  * @generated from message weft.v1.Removed
@@ -1322,7 +1384,7 @@ export type Removed = Message<"weft.v1.Removed"> & {
  * Use `create(RemovedSchema)` to create a new message.
  */
 export const RemovedSchema: GenMessage<Removed> = /*@__PURE__*/
-  messageDesc(file_weft, 39);
+  messageDesc(file_weft, 41);
 
 /**
  * What the nodes' gossip is sealed with: the first seals, all open. Told at the start of a session and at each change.
@@ -1341,7 +1403,7 @@ export type GossipKeys = Message<"weft.v1.GossipKeys"> & {
  * Use `create(GossipKeysSchema)` to create a new message.
  */
 export const GossipKeysSchema: GenMessage<GossipKeys> = /*@__PURE__*/
-  messageDesc(file_weft, 40);
+  messageDesc(file_weft, 42);
 
 /**
  * @generated from message weft.v1.SubscribeLogs
@@ -1393,7 +1455,7 @@ export type SubscribeLogs = Message<"weft.v1.SubscribeLogs"> & {
  * Use `create(SubscribeLogsSchema)` to create a new message.
  */
 export const SubscribeLogsSchema: GenMessage<SubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 41);
+  messageDesc(file_weft, 43);
 
 /**
  * @generated from message weft.v1.UnsubscribeLogs
@@ -1410,7 +1472,7 @@ export type UnsubscribeLogs = Message<"weft.v1.UnsubscribeLogs"> & {
  * Use `create(UnsubscribeLogsSchema)` to create a new message.
  */
 export const UnsubscribeLogsSchema: GenMessage<UnsubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 42);
+  messageDesc(file_weft, 44);
 
 /**
  * @generated from message weft.v1.PublishLogsRequest
@@ -1434,7 +1496,7 @@ export type PublishLogsRequest = Message<"weft.v1.PublishLogsRequest"> & {
  * Use `create(PublishLogsRequestSchema)` to create a new message.
  */
 export const PublishLogsRequestSchema: GenMessage<PublishLogsRequest> = /*@__PURE__*/
-  messageDesc(file_weft, 43);
+  messageDesc(file_weft, 45);
 
 /**
  * @generated from message weft.v1.LogLine
@@ -1466,7 +1528,7 @@ export type LogLine = Message<"weft.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_weft, 44);
+  messageDesc(file_weft, 46);
 
 /**
  * @generated from message weft.v1.PublishLogsResponse
@@ -1479,7 +1541,7 @@ export type PublishLogsResponse = Message<"weft.v1.PublishLogsResponse"> & {
  * Use `create(PublishLogsResponseSchema)` to create a new message.
  */
 export const PublishLogsResponseSchema: GenMessage<PublishLogsResponse> = /*@__PURE__*/
-  messageDesc(file_weft, 45);
+  messageDesc(file_weft, 47);
 
 /**
  * The only service that a caller without a certificate may use.
