@@ -1,6 +1,7 @@
 /** How this node's gossip stands, for whoever asks: who is there as it sees them, how far it lags behind each, and what it has refused. */
 import { createHash } from "node:crypto";
 import { addressText } from "../gossip/address.ts";
+import type { Ailment } from "../gossip/ailments.ts";
 import type { GossipCounters, GossipNode } from "../gossip/gossip-node.ts";
 import type { MemberState } from "../gossip/messages.ts";
 import type { Lag } from "./gossip-lag.ts";
@@ -12,6 +13,8 @@ export interface GossipReport {
   readonly keys: readonly string[];
   readonly counters: GossipCounters;
   readonly members: readonly GossipMemberReport[];
+  /** What is wrong between this node and others, strangers too. */
+  readonly ailments: readonly Ailment[];
 }
 
 export interface GossipMemberReport {
@@ -60,6 +63,7 @@ export function gossipReport(
     fault: node === undefined && fault === "" ? "no manager has told keys and address yet" : fault,
     keys: (node?.keyring?.keys ?? []).map(fingerprint),
     counters: node?.counters ?? NO_COUNTS,
+    ailments: node?.ailments() ?? [],
     members: members.toSorted((a, b) => (a.nodeID < b.nodeID ? -1 : 1)),
   };
 }

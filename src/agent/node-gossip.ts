@@ -9,8 +9,8 @@ import type { Clock, Timer } from "../base/clock.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Random } from "../base/random.ts";
-import type { MeshEndpoint } from "../datapath/view.ts";
-import type { MeshConfig } from "../dispatcher/assignment.ts";
+import type { MeshEndpoint, MeshNode } from "../datapath/view.ts";
+import type { MeshConfig, PeerProblem } from "../dispatcher/assignment.ts";
 import type { EndpointProbe } from "../dispatcher/endpoint-probe.ts";
 import type { Address } from "../gossip/address.ts";
 import { EndpointBook, type OwnEndpoints } from "../gossip/endpoint-book.ts";
@@ -155,6 +155,27 @@ export class NodeGossip implements AgentGossip, Startable {
     const { node, fault } = this.#member;
     const now = this.#components.clock.monotonic();
     return gossipReport(node, fault, (nodeID) => this.#lag.of(nodeID), now);
+  }
+
+  /** Members that should answer. */
+  peers(): readonly MeshNode[] {
+    const { nodeID: self } = this.#components;
+    return (this.#mesh?.nodes ?? []).filter(({ nodeID, down }) => {
+      const state = this.#stateOf(nodeID);
+      return nodeID !== self && down !== true && (state === "alive" || state === undefined);
+    });
+  }
+
+  /** What is wrong between this node and its peers. Of strangers only the counters tell. */
+  problems(): readonly PeerProblem[] {
+    const { node, fault } = this.#member;
+    if (fault !== "") return [{ kind: "silent", peer: this.#components.nodeID, detail: fault }];
+    const byHost = new Map(this.#mesh?.nodes.map((each) => [each.underlayAddress, each.nodeID]));
+    return (node?.ailments() ?? []).flatMap(({ kind, host, node: name }): PeerProblem[] => {
+      if (kind === "name") return name === undefined ? [] : [{ kind, peer: name, detail: host }];
+      const peer = byHost.get(host);
+      return peer === undefined ? [] : [{ kind, peer }];
+    });
   }
 
   overrides(): ReadonlyMap<string, EndpointOverride> {

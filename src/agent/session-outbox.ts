@@ -3,7 +3,7 @@
  * else, each kept until a manager has acknowledged it, over any number of sessions. Pure.
  */
 import type { NodeDescription, PortProblem } from "../cluster/objects.ts";
-import type { TaskStatusUpdate } from "../dispatcher/assignment.ts";
+import type { PeerProblem, TaskStatusUpdate } from "../dispatcher/assignment.ts";
 
 /** Reports sent and not acknowledged; at the bound what comes meanwhile gathers for the next one. */
 const REPORTS_IN_FLIGHT_MAX = 4;
@@ -14,6 +14,7 @@ export interface OutgoingReport {
   readonly statuses: readonly TaskStatusUpdate[];
   readonly applied?: number;
   readonly portProblems?: readonly PortProblem[];
+  readonly peerProblems?: readonly PeerProblem[];
   readonly description?: NodeDescription;
 }
 
@@ -27,6 +28,7 @@ export class SessionOutbox {
   readonly #statuses = new Map<string, Kept<TaskStatusUpdate>>();
   #applied: Kept<number> | undefined;
   #portProblems: Kept<readonly PortProblem[]> | undefined;
+  #peerProblems: Kept<readonly PeerProblem[]> | undefined;
   #description: Kept<NodeDescription> | undefined;
   #sequence = 0;
   #acknowledged = 0;
@@ -39,6 +41,9 @@ export class SessionOutbox {
   }
   putPortProblems(value: readonly PortProblem[]): void {
     this.#portProblems = { value, sentIn: undefined };
+  }
+  putPeerProblems(value: readonly PeerProblem[]): void {
+    this.#peerProblems = { value, sentIn: undefined };
   }
   putDescription(value: NodeDescription): void {
     this.#description = { value, sentIn: undefined };
@@ -67,12 +72,14 @@ export class SessionOutbox {
     for (const kept of statuses) kept.sentIn = sequence;
     const applied = mark(this.#applied, sequence);
     const portProblems = mark(this.#portProblems, sequence);
+    const peerProblems = mark(this.#peerProblems, sequence);
     const description = mark(this.#description, sequence);
     return {
       sequence,
       statuses: statuses.map(({ value }) => value),
       ...(applied === undefined ? {} : { applied }),
       ...(portProblems === undefined ? {} : { portProblems }),
+      ...(peerProblems === undefined ? {} : { peerProblems }),
       ...(description === undefined ? {} : { description }),
     };
   }
@@ -85,12 +92,13 @@ export class SessionOutbox {
     for (const [taskID, kept] of this.#statuses) if (isDone(kept)) this.#statuses.delete(taskID);
     if (isDone(this.#applied)) this.#applied = undefined;
     if (isDone(this.#portProblems)) this.#portProblems = undefined;
+    if (isDone(this.#peerProblems)) this.#peerProblems = undefined;
     if (isDone(this.#description)) this.#description = undefined;
   }
 
   *#everything(): Iterable<Kept<unknown>> {
     yield* this.#statuses.values();
-    for (const kept of [this.#applied, this.#portProblems, this.#description]) {
+    for (const kept of [this.#applied, this.#portProblems, this.#peerProblems, this.#description]) {
       if (kept !== undefined) yield kept;
     }
   }

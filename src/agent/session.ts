@@ -14,6 +14,7 @@ import { MANAGER_SERVER_NAME } from "../ca/identity.ts";
 import type { NodeCertificates } from "../ca/node-certificates.ts";
 import type { NodeDescription, PortProblem } from "../cluster/objects.ts";
 import type {
+  PeerProblem,
   SessionHandler,
   SessionReporter,
   TaskStatusUpdate,
@@ -31,7 +32,7 @@ import {
 import { RpcClient } from "../dispatcher/rpc.ts";
 import { decodeTraceQuestion } from "../dispatcher/wire-host-trace.ts";
 import { encodeDescription } from "../dispatcher/wire-objects.ts";
-import { encodePortProblems, encodeStatus } from "../dispatcher/wire-status.ts";
+import { encodePeerProblems, encodePortProblems, encodeStatus } from "../dispatcher/wire-status.ts";
 import { LogPublisher } from "./log-publisher.ts";
 import { AssignmentsInbox, decodeRole, MeshInbox } from "./session-inbox.ts";
 import { type OutgoingReport, SessionOutbox } from "./session-outbox.ts";
@@ -152,6 +153,11 @@ export class AgentSession implements Startable, SessionReporter {
   }
   reportPortProblems(problems: readonly PortProblem[]): void {
     this.#outbox.putPortProblems(problems);
+    this.#flushSoon();
+  }
+  /** Whole: it replaces what was reported before. */
+  reportPeerProblems(problems: readonly PeerProblem[]): void {
+    this.#outbox.putPeerProblems(problems);
     this.#flushSoon();
   }
   reportDescription(description: NodeDescription): void {
@@ -334,7 +340,7 @@ export class AgentSession implements Startable, SessionReporter {
     this.#expectWithin(connection, answer.nextMs + answer.graceMs, "the manager does not answer");
     connection.beat?.cancel();
     connection.beat = clock.timer("heartbeat", answer.nextMs, () =>
-      this.#send({ case: "heartbeat", value: {} }),
+      this.#send({ case: "heartbeat", value: { clockMs: BigInt(Math.round(clock.now())) } }),
     );
   }
 
@@ -403,12 +409,13 @@ export class AgentSession implements Startable, SessionReporter {
 }
 
 function encodeReport(report: OutgoingReport) {
-  const { sequence, statuses, applied, portProblems, description } = report;
+  const { sequence, statuses, applied, portProblems, peerProblems, description } = report;
   return {
     sequence,
     statuses: statuses.map(encodeStatus),
     ...(applied === undefined ? {} : { appliedRevision: BigInt(applied) }),
     ...(portProblems === undefined ? {} : { portProblems: encodePortProblems(portProblems) }),
+    ...(peerProblems === undefined ? {} : { peerProblems: encodePeerProblems(peerProblems) }),
     ...(description === undefined ? {} : { description: encodeDescription(description) }),
   };
 }

@@ -536,9 +536,10 @@ describe("the gossip", () => {
       backend.part = part;
       const { status, text } = await ask(host, "/weft/gossip");
       assert.equal(status, 200);
-      const { Keys, Counters, Members } = JSON.parse(text) as GossipAnswer;
+      const { Keys, Counters, Members, Ailments } = JSON.parse(text) as GossipAnswer;
       assert.deepEqual(Keys, ["0a1b2c3d"]);
       assert.equal(Counters.Unsealed, 1);
+      assert.deepEqual(Ailments, [{ Kind: "udp", Addr: "192.168.99.101" }]);
       assert.deepEqual(Members[0], {
         ...{ ID: NODE_ID, Hostname: "n1", Addr: "192.168.99.100:7946", State: "alive" },
       });

@@ -1,6 +1,7 @@
 /** `/weft/gossip`: this node's view of the others, on any member; and a new key for all, on a manager. Weft's own paths. */
 import type { GossipMemberReport, GossipReport } from "../agent/gossip-report.ts";
 import { UnavailableError } from "../base/errors.ts";
+import type { AilmentKind } from "../gossip/ailments.ts";
 import type { Answer, ApiCall } from "./call.ts";
 import { requireManager } from "./manager.ts";
 
@@ -21,6 +22,15 @@ export interface GossipAnswer {
     readonly ExchangesFailed: number;
   };
   readonly Members: readonly GossipMemberAnswer[];
+  readonly Ailments: readonly GossipAilmentAnswer[];
+}
+
+/** What is wrong between this node and another, which may be a stranger. */
+export interface GossipAilmentAnswer {
+  /** `udp` or `tcp`: closed, the other open. `key`: sealed with none of ours. `name`: a second host of this member's. */
+  readonly Kind: AilmentKind;
+  readonly Addr: string;
+  readonly NodeID?: string;
 }
 
 export interface GossipMemberAnswer {
@@ -47,7 +57,7 @@ export async function postGossipKeyRotate(call: ApiCall): Promise<Answer> {
   return { status: 200, body: {} };
 }
 
-function gossipAnswer({ fault, keys, counters, members }: GossipReport): GossipAnswer {
+function gossipAnswer({ fault, keys, counters, members, ailments }: GossipReport): GossipAnswer {
   return {
     Fault: fault,
     Keys: keys,
@@ -61,6 +71,11 @@ function gossipAnswer({ fault, keys, counters, members }: GossipReport): GossipA
       ExchangesFailed: counters.exchangesFailed,
     },
     Members: members.map(memberAnswer),
+    Ailments: ailments.map(({ kind, host, node }) => ({
+      Kind: kind,
+      Addr: host,
+      ...(node === undefined ? {} : { NodeID: node }),
+    })),
   };
 }
 

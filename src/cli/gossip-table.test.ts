@@ -10,6 +10,12 @@ const ANSWER: GossipAnswer = {
     ...{ PacketsIn: 10, PacketsOut: 9, BytesOut: 900, Undecodable: 1, Unsealed: 2 },
     ...{ Exchanges: 3, ExchangesFailed: 1 },
   },
+  Ailments: [
+    { Kind: "udp", Addr: "10.0.0.3" },
+    { Kind: "tcp", Addr: "10.0.0.4" },
+    { Kind: "key", Addr: "10.0.0.9" },
+    { Kind: "name", Addr: "10.0.0.8", NodeID: "b" },
+  ],
   Members: [
     { ID: "a", Hostname: "n1", Addr: "10.0.0.1:7946", State: "alive" },
     {
@@ -35,6 +41,10 @@ test("each member with how far this node lags behind it, then what was refused",
     "c      n3         10.0.0.3:7946   suspect   2 behind   4.0 s ago",
     "d      n4         10.0.0.4:7946   alive     differs    0.1 s ago",
     "",
+    "! 7946/udp is closed between this host and 10.0.0.3, 7946/tcp is open",
+    "! 7946/tcp is closed between this host and 10.0.0.4, 7946/udp is open",
+    "! 10.0.0.9 seals its gossip with a key that this node does not have",
+    "! a second host goes by the certificate of b: 10.0.0.8",
     "keys: 0a1b2c3d, ffffffff (the first seals)",
     "packets: 10 in, 9 out; not opened by any key: 2; unreadable: 1",
     "exchanges: 3, failed: 1",

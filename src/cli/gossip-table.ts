@@ -1,10 +1,11 @@
 /** What `weft gossip` prints, from the daemon's answer. Pure. */
-import type { GossipAnswer, GossipMemberAnswer } from "../api/gossip.ts";
+import type { GossipAilmentAnswer, GossipAnswer, GossipMemberAnswer } from "../api/gossip.ts";
+import { unreachable } from "../base/assert.ts";
 import { align } from "./mesh-table.ts";
 
 /** A line for each member, then what was refused and the keys. */
 export function describeGossip(answer: GossipAnswer): string[] {
-  const { Fault, Keys, Counters, Members } = answer;
+  const { Fault, Keys, Counters, Members, Ailments } = answer;
   if (Fault !== "") return [`this node does not gossip: ${Fault}`];
   const head = ["NODE", "HOSTNAME", "ADDRESS", "STATE", "LAG", "ANSWERED"];
   const rows = Members.map((member) => [
@@ -18,6 +19,7 @@ export function describeGossip(answer: GossipAnswer): string[] {
   return [
     ...align([head, ...rows]),
     "",
+    ...Ailments.map((ailment) => `! ${ailmentText(ailment)}`),
     `keys: ${Keys.join(", ")} (the first seals)`,
     `packets: ${Counters.PacketsIn} in, ${Counters.PacketsOut} out; not opened by any key: ${Counters.Unsealed}; unreadable: ${Counters.Undecodable}`,
     `exchanges: ${Counters.Exchanges}, failed: ${Counters.ExchangesFailed}`,
@@ -28,4 +30,20 @@ function lagOf({ Lag, Agrees }: GossipMemberAnswer): string {
   if (Lag === undefined) return "-";
   if (Lag > 0) return `${Lag} behind`;
   return Agrees === false ? "differs" : "none";
+}
+
+/** One ailment in plain words. */
+export function ailmentText({ Kind, Addr, NodeID = "" }: GossipAilmentAnswer): string {
+  switch (Kind) {
+    case "udp":
+      return `7946/udp is closed between this host and ${Addr}, 7946/tcp is open`;
+    case "tcp":
+      return `7946/tcp is closed between this host and ${Addr}, 7946/udp is open`;
+    case "key":
+      return `${Addr} seals its gossip with a key that this node does not have`;
+    case "name":
+      return `a second host goes by the certificate of ${NodeID}: ${Addr}`;
+    default:
+      return unreachable(Kind);
+  }
 }

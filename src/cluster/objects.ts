@@ -124,6 +124,8 @@ export interface Node extends ObjectMeta {
   readonly status: NodeStatus;
   /** Written by the dispatcher from the node's reports. */
   readonly portProblems?: readonly PortProblem[];
+  /** What is wrong with it on the network, in plain words. Written by the dispatcher from what all nodes report. */
+  readonly networkProblems?: readonly string[];
   readonly managerStatus?: {
     readonly leader: boolean;
     readonly reachability: "unknown" | "unreachable" | "reachable";

@@ -65,6 +65,18 @@ export interface NodeTrace {
   readonly revision: number;
 }
 
+export const PEER_PROBLEM_KINDS = ["silent", "udp", "tcp", "key", "name", "tunnel", "mtu"] as const;
+export type PeerProblemKind = (typeof PEER_PROBLEM_KINDS)[number];
+
+/** Something between a node and another, as the first sees it. */
+export interface PeerProblem {
+  /** `silent`: it does not gossip itself. The others as in src/gossip/ailments.ts and the tunnel's watch. */
+  readonly kind: PeerProblemKind;
+  readonly peer: string;
+  /** Of `silent` the reason, of `name` the other host's address. */
+  readonly detail?: string;
+}
+
 /** How a node answers: one status per task, newest wins. */
 export interface TaskStatusUpdate {
   readonly taskID: string;

@@ -28,6 +28,7 @@ import { KernelSurvey } from "./kernel-survey.ts";
 import { LogBroker } from "./log-broker.ts";
 import { EMPTY_MESH, type MeshTable, meshConfigOf, updateMesh } from "./mesh.ts";
 import { runningEndpoints, stoppingEndpoints } from "./mesh-queries.ts";
+import { NetworkDiagnosis } from "./network-diagnosis.ts";
 import { NodeLiveness, type Verdict } from "./node-liveness.ts";
 import { doubtAllNodes, LEFT_MESSAGE, setNodeState } from "./node-state.ts";
 import { overlaysOfNode } from "./overlays.ts";
@@ -39,7 +40,7 @@ import {
   type SessionStream,
 } from "./session.ts";
 import { decodeAdvertiseAddr, decodeDescription } from "./wire-objects.ts";
-import { decodePortProblems, decodeStatus } from "./wire-status.ts";
+import { decodePeerProblems, decodePortProblems, decodeStatus } from "./wire-status.ts";
 
 /** Ours sends four; one that sends more than this has its session ended, as the store cannot be had faster. */
 const REPORTS_UNACKNOWLEDGED_MAX = 64;
@@ -69,6 +70,7 @@ export class Dispatcher implements Startable {
   readonly #reports: ReportWriter;
   readonly #logs: LogBroker;
   readonly #survey: KernelSurvey;
+  readonly #diagnosis: NetworkDiagnosis;
   readonly #reconciler: Reconciler;
   readonly #sessions = new Map<string, NodeSession>();
   readonly #dirt = new Dirt();
@@ -88,6 +90,7 @@ export class Dispatcher implements Startable {
     this.#log = log;
     this.#reports = new ReportWriter({ store, log });
     this.#survey = new KernelSurvey(clock);
+    this.#diagnosis = new NetworkDiagnosis({ store, clock, log });
     this.#logs = new LogBroker({ store, sessionOf: (nodeID) => this.#sessions.get(nodeID) });
     this.#liveness = new NodeLiveness({
       clock,
@@ -115,6 +118,7 @@ export class Dispatcher implements Startable {
     }
     this.#dirt.markAll();
     this.#reconciler.markDirty();
+    this.#diagnosis.start();
   }
 
   async stop(): Promise<void> {
@@ -124,6 +128,7 @@ export class Dispatcher implements Startable {
     for (const session of this.#sessions.values()) session.end();
     this.#sessions.clear();
     await this.#reconciler.stop();
+    await this.#diagnosis.stop();
     await this.#reports.idle();
   }
 
@@ -208,6 +213,9 @@ export class Dispatcher implements Startable {
         await this.#onReport(session, kind.value);
         break;
       case "heartbeat":
+        if (kind.value.clockMs > 0n) {
+          this.#diagnosis.noteClock(session.nodeID, Number(kind.value.clockMs));
+        }
         session.answerHeartbeat(this.#heartbeatAnswer());
         break;
       case "resync":
@@ -250,6 +258,7 @@ export class Dispatcher implements Startable {
     this.#markNode(node.id);
     this.#markSession(node.id);
     this.#log.info("session open", { nodeID: node.id, addr });
+    this.#diagnosis.noteSession(node.id, accepted.remoteAddress);
     await setNodeState(this.#store, node.id, "ready", { addr, description });
   }
 
@@ -262,7 +271,10 @@ export class Dispatcher implements Startable {
       session.applied = Number(report.appliedRevision);
       this.#reconciler.markDirty();
     }
-    const { portProblems, description } = report;
+    const { portProblems, peerProblems, description } = report;
+    if (peerProblems !== undefined) {
+      this.#diagnosis.setProblems(session.nodeID, decodePeerProblems(peerProblems));
+    }
     await this.#reports.submit({
       nodeID: session.nodeID,
       statuses: report.statuses.map(decodeStatus),
@@ -291,6 +303,7 @@ export class Dispatcher implements Startable {
   #forgetSession(session: NodeSession): void {
     if (this.#sessions.get(session.nodeID) !== session) return;
     this.#sessions.delete(session.nodeID);
+    this.#diagnosis.closed(session.nodeID);
     this.#logs.sessionClosed(session.nodeID);
     // What waited for this node's confirmation waits no longer.
     this.#reconciler.markDirty();
@@ -317,6 +330,7 @@ export class Dispatcher implements Startable {
       if (change.kind !== "node") continue;
       const { object } = change;
       this.#markNode(object.id);
+      this.#diagnosis.markDirty();
       if (change.action === "remove") this.#onNodeRemoved(object.id);
       else if (change.action === "update" && change.old.spec.role !== object.spec.role) {
         this.#sessions.get(object.id)?.setRole(object.spec.role);
@@ -327,6 +341,7 @@ export class Dispatcher implements Startable {
 
   #onNodeRemoved(nodeID: NodeID): void {
     this.#liveness.forget(nodeID);
+    this.#diagnosis.forget(nodeID);
     const session = this.#sessions.get(nodeID);
     if (session === undefined) return;
     session.remove(`node ${nodeID} was removed from the cluster`);

@@ -14,8 +14,10 @@ import {
   type TaskState,
   type TaskStatus,
 } from "../cluster/objects.ts";
-import type { TaskStatusUpdate } from "./assignment.ts";
+import { PEER_PROBLEM_KINDS, type PeerProblem, type TaskStatusUpdate } from "./assignment.ts";
 import {
+  type PeerProblems as PeerProblemsMessage,
+  PeerProblemsSchema,
   type PortProblems as PortProblemsMessage,
   PortProblemsSchema,
   type PublishedPort as PublishedPortMessage,
@@ -27,6 +29,10 @@ import {
 const TEXT_LENGTH_MAX = 4_096;
 /** A node reports at most this many problems; the rest would be a fault of its own. */
 const PORT_PROBLEMS_MAX = 65_536;
+/** And this many of peers: a node that hears nobody is told so by fewer. */
+const PEER_PROBLEMS_MAX = 1_024;
+/** They become a node's status message. */
+const DETAIL_LENGTH_MAX = 256;
 const PORT_MAX = 65_535;
 /** Neither a time nor a container's id is longer; what is, is refused, since the store keeps both. */
 const WORD_LENGTH_MAX = 128;
@@ -90,6 +96,22 @@ export function decodePortProblems(message: PortProblemsMessage): readonly PortP
     publishedPort: decodePortNumber(problem.publishedPort),
     reason: problem.reason.slice(0, TEXT_LENGTH_MAX),
   }));
+}
+
+export function encodePeerProblems(problems: readonly PeerProblem[]): PeerProblemsMessage {
+  return create(PeerProblemsSchema, {
+    problems: problems.map(({ kind, peer, detail = "" }) => ({ kind, peer, detail })),
+  });
+}
+
+/** Of a kind that a newer node may know and this manager does not, nothing is taken. */
+export function decodePeerProblems(message: PeerProblemsMessage): readonly PeerProblem[] {
+  return message.problems.slice(0, PEER_PROBLEMS_MAX).flatMap(({ kind, peer, detail }) => {
+    const known = PEER_PROBLEM_KINDS.find((each) => each === kind);
+    if (known === undefined || peer.length > WORD_LENGTH_MAX) return [];
+    const text = detail.slice(0, DETAIL_LENGTH_MAX);
+    return [{ kind: known, peer, ...(text === "" ? {} : { detail: text }) }];
+  });
 }
 
 /** Only states that an agent brings a task into; what comes before and `remove`, `orphaned` are the managers' to say. */

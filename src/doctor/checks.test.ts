@@ -38,6 +38,7 @@ const well: HostFacts = {
   busyPorts: [],
   managers: [{ addr: "192.168.99.101:2377", skewMs: 10 }],
   mesh,
+  gossip: { fault: "", ailments: [] },
   firewallLacks: [],
   firewallProblems: [],
 };
@@ -49,6 +50,7 @@ const fresh: HostFacts = {
   busyPorts: undefined,
   managers: [],
   mesh: undefined,
+  gossip: undefined,
   firewallLacks: ["DOCKER-USER lacks -i weft0"],
 };
 
@@ -65,6 +67,25 @@ const AILMENTS: readonly (readonly [string, HostFacts, "warn" | "fail", RegExp])
     /lacks egress.*5\.16/,
   ],
   ["a missing tool", { ...fresh, missingTools: ["conntrack"] }, "fail", /not found: conntrack/],
+  [
+    "a closed UDP port",
+    { ...well, gossip: { fault: "", ailments: [{ kind: "udp", host: "192.168.99.101" }] } },
+    "fail",
+    /7946\/tcp is open, 7946\/udp is closed/,
+  ],
+  [
+    "a key that others do not have",
+    { ...well, gossip: { fault: "", ailments: [{ kind: "key", host: "192.168.99.101" }] } },
+    "fail",
+    /sealed with a key/,
+  ],
+  [
+    "no gossip",
+    { ...well, gossip: { fault: "the port is taken", ailments: [] } },
+    "fail",
+    /does not gossip: the port is taken/,
+  ],
+  ["a taken gossip port", { ...fresh, takenPorts: ["7946/udp"] }, "fail", /could not gossip/],
   ["no rights", { ...fresh, isRoot: false }, "fail", /not root/],
   ["an Engine that is down", { ...fresh, engine: undefined }, "fail", /does not answer/],
   [

@@ -2,7 +2,14 @@
 import { overlaps, parseCidr } from "../cluster/cidr.ts";
 import { EGRESS_TABLE, TABLE } from "../datapath/desired-ruleset.ts";
 import { LINK, VXLAN_OVERHEAD } from "../datapath/names.ts";
-import type { HostFacts, KernelFeature, ManagerFacts, MeshFacts, PeerFacts } from "./facts.ts";
+import type {
+  GossipFacts,
+  HostFacts,
+  KernelFeature,
+  ManagerFacts,
+  MeshFacts,
+  PeerFacts,
+} from "./facts.ts";
 import { KERNEL_FEATURES } from "./facts.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
@@ -11,6 +18,7 @@ const SKEW_MS_MAX = 30_000;
 const SKEW_MS_FATAL = 50 * 60_000;
 const TUNNEL_PORT = "4789/udp";
 const MANAGER_PORT = "2377/tcp";
+const GOSSIP_PORTS = ["7946/udp", "7946/tcp"];
 
 /** Every check's finding, the good ones too. */
 export function findingsOf(facts: HostFacts): Finding[] {
@@ -23,6 +31,7 @@ export function findingsOf(facts: HostFacts): Finding[] {
     ...routing(facts),
     ...firewalls(facts),
     ...facts.managers.flatMap(manager),
+    ...(facts.gossip === undefined ? [] : gossip(facts.gossip)),
     ...(facts.mesh === undefined ? [] : mesh(facts.mesh, facts)),
   ];
 }
@@ -124,6 +133,16 @@ function ports({ takenPorts, member, mesh: found, busyPorts }: HostFacts): Findi
       ),
     );
   }
+  const taken = takenPorts.filter((port) => GOSSIP_PORTS.includes(port));
+  if (taken.length > 0 && member?.state !== "active") {
+    findings.push(
+      fail(
+        "ports",
+        `${taken.join(" and ")} taken: this host could not gossip with its peers`,
+        "stop what has it (ss -lntup 'sport = :7946')",
+      ),
+    );
+  }
   for (const { port, reason } of busyPorts ?? []) {
     findings.push(
       warn(
@@ -191,6 +210,29 @@ function manager({ addr, error, skewMs }: ManagerFacts): Finding[] {
   const found = `its clock is ${Math.round(skewMs / 1000)} s off this host's`;
   const cure = "let both take their time from one source (timedatectl set-ntp true)";
   return [Math.abs(skewMs) >= SKEW_MS_FATAL ? fail(about, found, cure) : warn(about, found, cure)];
+}
+
+const GOSSIP_CURES: Readonly<Record<string, readonly [found: string, cure: string]>> = {
+  udp: ["7946/tcp is open, 7946/udp is closed", "let 7946/udp in on both hosts' firewalls"],
+  tcp: ["7946/udp is open, 7946/tcp is closed", "let 7946/tcp in on both hosts' firewalls"],
+  key: [
+    "its gossip is sealed with a key that this host does not have",
+    "if it is no member, stop it or close 7946 to it; if it is one, see whether it reaches a manager",
+  ],
+  name: [
+    "it goes by another member's certificate",
+    "'weft reset --force' on one of the two hosts, and join it anew",
+  ],
+};
+
+function gossip({ fault, ailments }: GossipFacts): Finding[] {
+  const cure = "see that it reaches a manager, and that nothing else has port 7946";
+  if (fault !== "") return [fail("gossip", `this host does not gossip: ${fault}`, cure)];
+  const findings = ailments.flatMap(({ kind, host }) => {
+    const known = GOSSIP_CURES[kind];
+    return known === undefined ? [] : [fail(`gossip ${host}`, known[0], known[1])];
+  });
+  return findings.length > 0 ? findings : [ok("gossip", "passes to and from all peers")];
 }
 
 function mesh(found: MeshFacts, { hostRoutes, canPing }: HostFacts): Finding[] {

@@ -31,6 +31,13 @@ export interface ManagerFacts {
   readonly skewMs?: number;
 }
 
+/** Of a member's gossip, as its own daemon tells it. */
+export interface GossipFacts {
+  /** Why it does not gossip; empty when it does. */
+  readonly fault: string;
+  readonly ailments: readonly { readonly kind: string; readonly host: string }[];
+}
+
 export interface PeerFacts {
   readonly underlay: string;
   readonly overlay: string;
@@ -73,6 +80,8 @@ export interface HostFacts {
   readonly busyPorts: readonly PortFacts[] | undefined;
   readonly managers: readonly ManagerFacts[];
   readonly mesh: MeshFacts | undefined;
+  /** Undefined on a host that is part of no cluster. */
+  readonly gossip: GossipFacts | undefined;
   /** What firewalls lack, in plain words. */
   readonly firewallLacks: readonly string[];
   readonly firewallProblems: readonly string[];

@@ -15,7 +15,14 @@ import { KEEPER_SOCKET } from "../keeper/protocol.ts";
 import { readHostRoutes } from "../node/host-routes.ts";
 import { listOf, recordOf, stringOf } from "../runtime/docker/decode.ts";
 import { EngineClient } from "../runtime/docker/engine-client.ts";
-import type { EngineFacts, HostFacts, KernelFeature, MemberFacts, PortFacts } from "./facts.ts";
+import type {
+  EngineFacts,
+  GossipFacts,
+  HostFacts,
+  KernelFeature,
+  MemberFacts,
+  PortFacts,
+} from "./facts.ts";
 import { probeManager } from "./probe-manager.ts";
 import { probeMesh } from "./probe-mesh.ts";
 
@@ -40,6 +47,7 @@ export async function probeHost({ engineSocket, apiSocket, log }: ProbeInit): Pr
     readSysctl("net/ipv4/ip_forward"),
     readTakenPorts(),
   ]);
+  const gossip = member?.state === "active" ? await readGossip(apiSocket) : undefined;
   const managers = member?.isManager === true ? [] : (member?.managers ?? []);
   const missingTools = TOOLS.filter((tool) => !isOnPath(tool));
   const isReadable = isRoot && missingTools.length === 0;
@@ -56,6 +64,7 @@ export async function probeHost({ engineSocket, apiSocket, log }: ProbeInit): Pr
     engine,
     member,
     busyPorts,
+    gossip,
     managers: await Promise.all(managers.map(probeManager)),
     ...(isReadable ? await readKernel(log, canPing) : NOTHING_READ),
   };
@@ -182,6 +191,23 @@ async function infoOf(socketPath: string): Promise<Readonly<Record<string, unkno
   }
 }
 
+async function readGossip(socketPath: string): Promise<GossipFacts | undefined> {
+  try {
+    const client = new EngineClient({ socketPath });
+    const answer = recordOf(await client.call("GET", "/weft/gossip", { timeoutMs: ANSWER_MS }));
+    return {
+      fault: stringOf(answer["Fault"]) ?? "",
+      ailments: listOf(answer["Ailments"]).map((each) => {
+        const { Kind, Addr } = recordOf(each);
+        return { kind: stringOf(Kind) ?? "", host: stringOf(Addr) ?? "" };
+      }),
+    };
+  } catch {
+    // It left the cluster this moment, or is of another version: nothing is known of its gossip.
+    return undefined;
+  }
+}
+
 async function readBusyPorts(): Promise<readonly PortFacts[] | undefined> {
   try {
     const { ports } = await new HTTPKeeperClient({ socketPath: KEEPER_SOCKET }).status();
@@ -201,6 +227,8 @@ async function readTakenPorts(): Promise<readonly string[]> {
   for (const [port, protocol] of [
     [2377, "tcp"],
     [4789, "udp"],
+    [7946, "udp"],
+    [7946, "tcp"],
   ] as const) {
     const tables = await Promise.all(
       [protocol, `${protocol}6`].map((name) =>

@@ -12,6 +12,7 @@ import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Random } from "../base/random.ts";
 import { type Address, addressText, sameAddress } from "./address.ts";
+import { type Ailment, Ailments } from "./ailments.ts";
 import { type Keyring, SealError } from "./keyring.ts";
 import { encodeMessage, type Message, type PushPull } from "./messages.ts";
 import { DecodeError } from "./msgpack.ts";
@@ -20,6 +21,7 @@ import { encodeStream, StreamDecoder, type StreamMessage } from "./stream.ts";
 import { step } from "./swim.ts";
 import {
   initialState,
+  isLive,
   type Member,
   type MemberChange,
   nextDeadline,
@@ -82,8 +84,6 @@ interface GossipEvents {
 
 /** A connection that has not said and heard all by then is given up. */
 const STREAM_TIMEOUT_MS = 5_000;
-/** So many answers over TCP in a row, and no packet between them, mean that UDP does not pass. */
-const STREAM_ONLY_ANSWERS = 3;
 /** The same trouble from the same place is logged once in this time. */
 const REPEAT_LOG_MS = 60_000;
 /** Troubles remembered for that; at the bound all are forgotten, and may be logged anew. */
@@ -98,7 +98,7 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
   readonly #application: GossipApplication | undefined;
   readonly #stopping = new AbortController();
   readonly #streams = new Map<number, Duplex>();
-  readonly #streamOnly = new Map<string, number>();
+  readonly #ailments = new Ailments();
   readonly #troubles = new Map<string, number>();
   readonly counters: GossipCounters = {
     packetsIn: 0,
@@ -141,6 +141,16 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
 
   member(node: string): Member | undefined {
     return this.#state?.members.get(node);
+  }
+
+  /** What is wrong between this member and others, now. */
+  ailments(): readonly Ailment[] {
+    const live = new Set(
+      this.members()
+        .filter(isLive)
+        .map(({ address }) => address.host),
+    );
+    return this.#ailments.list(this.#clock.monotonic(), (host) => live.has(host));
   }
 
   async start(): Promise<void> {
@@ -261,9 +271,8 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
       case "digest":
         return this.#application?.onDigest?.(effect.node, effect.digest);
       case "conflict": {
-        const { node, address } = effect.member;
-        const both = `${addressText(address)} and ${addressText(effect.other)}`;
-        return this.#trouble(`two nodes go by the name ${node}: ${both}`, node);
+        const { member, other } = effect;
+        return this.#ailments.noteConflict(member.node, other.host, this.#clock.monotonic());
       }
       case "refused":
         return this.#trouble("there is no room for another member", effect.node);
@@ -283,9 +292,9 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
 
   #onPacket(from: Address, bytes: Buffer): void {
     this.counters.packetsIn++;
-    if (this.#streamOnly.size > 0) this.#streamOnly.delete(addressText(from));
     try {
       const { messages, faults } = decodePacket(bytes, this.keyring);
+      this.#ailments.notePacket(from.host);
       for (const fault of faults) this.#undecodable(from, fault);
       this.#step({ kind: "packet", from, messages });
     } catch (error) {
@@ -296,8 +305,10 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
   /** What is not a member's word is dropped and counted; anything else is a fault of this program. */
   #undecodable(from: Address, error: unknown): void {
     if (!(error instanceof DecodeError)) throw error;
-    if (error instanceof SealError) this.counters.unsealed++;
-    else this.counters.undecodable++;
+    if (error instanceof SealError) {
+      this.counters.unsealed++;
+      this.#ailments.noteUnsealed(from.host, this.#clock.monotonic());
+    } else this.counters.undecodable++;
     this.#trouble("gossip that cannot be read was dropped", from.host, error);
   }
 
@@ -337,11 +348,13 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
       if (answer.kind === "error") throw new DecodeError(`it answers: ${answer.text}`);
       if (answer.kind !== "pushPull") throw new DecodeError(`it answers with ${answer.kind}`);
       this.counters.exchanges++;
+      this.#ailments.noteExchange(to.host, true);
       this.#application?.onState(answer.user);
       this.#step({ kind: "pushPull", from: to, members: answer.members });
     } catch (error) {
       if (this.#stopping.signal.aborted) return;
       this.counters.exchangesFailed++;
+      this.#ailments.noteExchange(to.host, false);
       this.#trouble("an exchange of gossip has failed", addressText(to), error);
     }
   }
@@ -360,11 +373,7 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
   /** A blocked port of UDP shows as a member that is reached over TCP alone. */
   #answeredByStream(from: Address, sequence: number): void {
     if (this.#state?.probe?.sequence !== sequence) return; // the packet was only late
-    const place = addressText(from);
-    const answers = (this.#streamOnly.get(place) ?? 0) + 1;
-    this.#streamOnly.set(place, answers);
-    if (answers < STREAM_ONLY_ANSWERS) return;
-    this.#trouble(`${place} answers over TCP and not over UDP: is the port open for both?`, place);
+    this.#ailments.noteStreamAnswer(from.host);
   }
 
   /** One question and its answer over a connection of its own. */

@@ -6,6 +6,7 @@ import { Agent } from "../agent/agent.ts";
 import type { GossipReport } from "../agent/gossip-report.ts";
 import type { ZoneInit } from "../agent/names.ts";
 import { NodeGossip } from "../agent/node-gossip.ts";
+import { PeerDiagnosis } from "../agent/peer-diagnosis.ts";
 import { AgentSession } from "../agent/session.ts";
 import { SECRETS_DIRECTORY } from "../agent/task-files.ts";
 import type { Clock } from "../base/clock.ts";
@@ -51,6 +52,7 @@ export class MemberRole implements Startable {
   readonly #init: MemberInit;
   readonly #agent: Agent;
   readonly #gossip: NodeGossip;
+  readonly #diagnosis: PeerDiagnosis;
   readonly #renewer: CertificateRenewer;
   #managers: readonly string[];
   #session: AgentSession | undefined;
@@ -70,6 +72,11 @@ export class MemberRole implements Startable {
       random,
       log,
       ...(onMembership === undefined ? {} : { onMembership }),
+    });
+    this.#diagnosis = new PeerDiagnosis({
+      clock,
+      gossip: this.#gossip,
+      onProblems: (problems) => this.#session?.reportPeerProblems(problems),
     });
     this.#agent = new Agent(
       { ...components, gossip: this.#gossip },
@@ -99,6 +106,7 @@ export class MemberRole implements Startable {
   async start(): Promise<void> {
     await this.#agent.start();
     this.#renewer.start();
+    this.#diagnosis.start();
     void this.#agent.description().then((description) => {
       if (this.#stopped) return;
       this.#session = new AgentSession(
@@ -120,7 +128,10 @@ export class MemberRole implements Startable {
             this.#init.onManagers(managers);
           },
           onGossipKeys: (keys) => this.#gossip.setKeys(keys),
-          onConnected: (isConnected) => this.#gossip.setConnected(isConnected),
+          onConnected: (isConnected) => {
+            this.#gossip.setConnected(isConnected);
+            if (isConnected) this.#diagnosis.tell();
+          },
         },
       );
       this.#agent.setReporter(this.#session);
@@ -132,6 +143,7 @@ export class MemberRole implements Startable {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#session?.stop();
+    await this.#diagnosis.stop();
     await this.#gossip.stop();
     await this.#renewer.stop();
     await this.#agent.stop();

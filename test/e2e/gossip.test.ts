@@ -45,6 +45,34 @@ describe("what nodes know of each other", { skip }, () => {
     for (const host of swarm.hosts) await seesAllAlive(host);
   });
 
+  test("closed ports are named on the node that has them closed, which is not held for down", async () => {
+    const host = swarm.host(3);
+    const rules = "udp dport { 4789, 7946 } drop";
+    const table = `table inet fault { chain c { type filter hook prerouting priority -400; ${rules}; }; }`;
+    await host.execOk(["nft", "-f", "-"], { stdin: table });
+    const said = async () => ({
+      ...{ 1: await messageOf("n1"), 2: await messageOf("n2"), 3: await messageOf("n3") },
+    });
+    const gossip = /7946\/udp is closed between it and n1, n2, 7946\/tcp is open/;
+    const tunnel = /4789\/udp is closed between it and n1, n2: no tunnel/;
+    const message = await until(
+      async () => {
+        const { 3: text } = await said();
+        return gossip.test(text) && tunnel.test(text) && text;
+      },
+      { what: "the closed ports to be named", timeoutMs: 90_000 },
+    );
+    assert.equal((await said())[1], "", message);
+    assert.equal(await swarm.readyNodes(), 3);
+    const doctor = await weft(host, "doctor");
+    assert.match(doctor.stdout, /gossip 192\.168\.99\.\d+ +7946\/tcp is open, 7946\/udp is closed/);
+    await host.execOk(["nft", "delete", "table", "inet", "fault"]);
+    await until(async () => (await said())[3] === "", {
+      what: "the ports to be well again",
+      timeoutMs: 90_000,
+    });
+  });
+
   test("with every manager away a task that ends leaves the mesh of all nodes, and the port is answered", async (t) => {
     const container = await containerOf(3);
     await swarm.manager.killDaemon("SIGKILL");
@@ -102,6 +130,10 @@ describe("what nodes know of each other", { skip }, () => {
     const { code, stdout, stderr } = await weft(host, "gossip", "--format", "json");
     assert.equal(code, 0, stderr);
     return JSON.parse(stdout) as GossipAnswer;
+  }
+
+  function messageOf(node: string): Promise<string> {
+    return swarm.docker("node", "inspect", "--format", "{{.Status.Message}}", node);
   }
 
   /** And has heard all that each says. */

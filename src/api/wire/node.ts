@@ -46,12 +46,14 @@ export function encodeNode(node: Node, tlsInfo: TlsInfo) {
   };
 }
 
-/** What is the matter with the node: the ports that it could not hold, beside what the dispatcher says. */
+/** What is the matter with the node: the ports that it could not hold and its network, beside what the dispatcher says. */
 function statusMessage(node: Node): string {
   const ports = (node.portProblems ?? []).map(
     ({ protocol, publishedPort, reason }) => `port ${publishedPort}/${protocol}: ${reason}`,
   );
-  return [node.status.message ?? "", ...ports].filter((part) => part !== "").join("; ");
+  return [node.status.message ?? "", ...ports, ...(node.networkProblems ?? [])]
+    .filter((part) => part !== "")
+    .join("; ");
 }
 
 function encodeManagerStatus(status: NonNullable<Node["managerStatus"]>) {

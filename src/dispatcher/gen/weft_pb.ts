@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft.proto.
  */
 export const file_weft: GenFile = /*@__PURE__*/
-  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJInwKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJEhMKC2hvc3Rfcm91dGVzGAUgAygJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSKfAgoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIABIqCgtrZXJuZWxfbWVzaBgGIAEoCzITLndlZnQudjEuS2VybmVsTWVzaEgAEiwKDHRyYWNlX2Fuc3dlchgIIAEoCzIULndlZnQudjEuVHJhY2VBbnN3ZXJIAEIGCgRraW5kIi4KC1RyYWNlQW5zd2VyEhAKCHF1ZXN0aW9uGAEgASgNEg0KBXRyYWNlGAIgASgMIiwKCktlcm5lbE1lc2gSEAoIcXVlc3Rpb24YASABKA0SDAoEbWVzaBgCIAEoDCI0CgVIZWxsbxITCgtkZXNjcmlwdGlvbhgBIAEoDBIWCg5hZHZlcnRpc2VfYWRkchgCIAEoCSLTAQoGUmVwb3J0EhAKCHNlcXVlbmNlGAEgASgNEisKCHN0YXR1c2VzGAIgAygLMhkud2VmdC52MS5UYXNrU3RhdHVzUmVwb3J0Eh0KEGFwcGxpZWRfcmV2aXNpb24YAyABKARIAIgBARIsCg1wb3J0X3Byb2JsZW1zGAQgASgLMhUud2VmdC52MS5Qb3J0UHJvYmxlbXMSGAoLZGVzY3JpcHRpb24YBSABKAxIAYgBAUITChFfYXBwbGllZF9yZXZpc2lvbkIOCgxfZGVzY3JpcHRpb24i2AEKEFRhc2tTdGF0dXNSZXBvcnQSDwoHdGFza19pZBgBIAEoCRIRCgl0aW1lc3RhbXAYAiABKAkSDQoFc3RhdGUYAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIQCgNlcnIYBSABKAlIAIgBARIrCgljb250YWluZXIYBiABKAsyGC53ZWZ0LnYxLkNvbnRhaW5lclN0YXR1cxImCgVwb3J0cxgHIAEoCzIXLndlZnQudjEuUHVibGlzaGVkUG9ydHMSEQoJdW5oZWFsdGh5GAggASgIQgYKBF9lcnIifQoPQ29udGFpbmVyU3RhdHVzEhkKDGNvbnRhaW5lcl9pZBgBIAEoCUgAiAEBEhAKA3BpZBgCIAEoBUgBiAEBEhYKCWV4aXRfY29kZRgDIAEoBUgCiAEBQg8KDV9jb250YWluZXJfaWRCBgoEX3BpZEIMCgpfZXhpdF9jb2RlIjcKDlB1Ymxpc2hlZFBvcnRzEiUKBXBvcnRzGAEgAygLMhYud2VmdC52MS5QdWJsaXNoZWRQb3J0IpgBCg1QdWJsaXNoZWRQb3J0EhEKBG5hbWUYASABKAlIAIgBARIQCghwcm90b2NvbBgCIAEoCRITCgt0YXJnZXRfcG9ydBgDIAEoDRIbCg5wdWJsaXNoZWRfcG9ydBgEIAEoDUgBiAEBEhQKDHB1Ymxpc2hfbW9kZRgFIAEoCUIHCgVfbmFtZUIRCg9fcHVibGlzaGVkX3BvcnQiNgoMUG9ydFByb2JsZW1zEiYKCHByb2JsZW1zGAEgAygLMhQud2VmdC52MS5Qb3J0UHJvYmxlbSJHCgtQb3J0UHJvYmxlbRIQCghwcm90b2NvbBgBIAEoCRIWCg5wdWJsaXNoZWRfcG9ydBgCIAEoDRIOCgZyZWFzb24YAyABKAkiCwoJSGVhcnRiZWF0IggKBlJlc3luYyIHCgVMZWF2ZSLkBAoMTWFuYWdlckZyYW1lEiMKB3dlbGNvbWUYASABKAsyEC53ZWZ0LnYxLldlbGNvbWVIABIrCgthc3NpZ25tZW50cxgCIAEoCzIULndlZnQudjEuQXNzaWdubWVudHNIABIdCgRtZXNoGAMgASgLMg0ud2VmdC52MS5NZXNoSAASGwoDYWNrGAQgASgLMgwud2VmdC52MS5BY2tIABItCgloZWFydGJlYXQYBSABKAsyGC53ZWZ0LnYxLkhlYXJ0YmVhdEFuc3dlckgAEiUKCG1hbmFnZXJzGAYgASgLMhEud2VmdC52MS5NYW5hZ2Vyc0gAEjAKDnN1YnNjcmliZV9sb2dzGAcgASgLMhYud2VmdC52MS5TdWJzY3JpYmVMb2dzSAASNAoQdW5zdWJzY3JpYmVfbG9ncxgIIAEoCzIYLndlZnQudjEuVW5zdWJzY3JpYmVMb2dzSAASHQoEcm9sZRgJIAEoCzINLndlZnQudjEuUm9sZUgAEiMKB3JlbW92ZWQYCiABKAsyEC53ZWZ0LnYxLlJlbW92ZWRIABIxCg9hc2tfa2VybmVsX21lc2gYDCABKAsyFi53ZWZ0LnYxLkFza0tlcm5lbE1lc2hIABIjCgdvdmVybGF5GA0gASgLMhAud2VmdC52MS5PdmVybGF5SAASJgoJYXNrX3RyYWNlGA4gASgLMhEud2VmdC52MS5Bc2tUcmFjZUgAEioKC2dvc3NpcF9rZXlzGBQgASgLMhMud2VmdC52MS5Hb3NzaXBLZXlzSAASEAoIc2VxdWVuY2UYCyABKA1CBgoEa2luZCJ9CgdXZWxjb21lEhIKCnNlc3Npb25faWQYASABKAkSDAoEcm9sZRgCIAEoCRIjCghtYW5hZ2VycxgDIAEoCzIRLndlZnQudjEuTWFuYWdlcnMSKwoJaGVhcnRiZWF0GAQgASgLMhgud2VmdC52MS5IZWFydGJlYXRBbnN3ZXIiLgoITWFuYWdlcnMSIgoIbWFuYWdlcnMYASADKAsyEC53ZWZ0LnYxLk1hbmFnZXIiKAoHTWFuYWdlchIPCgdub2RlX2lkGAEgASgJEgwKBGFkZHIYAiABKAki3QEKC0Fzc2lnbm1lbnRzEhAKCGNvbXBsZXRlGAEgASgIEgwKBG1vcmUYAiABKAgSIAoDcHV0GAMgAygLMhMud2VmdC52MS5Bc3NpZ25tZW50Eg4KBnJlbW92ZRgEIAMoCRIlCgtwdXRfc2VjcmV0cxgFIAMoCzIQLndlZnQudjEuUGF5bG9hZBIWCg5yZW1vdmVfc2VjcmV0cxgGIAMoCRIlCgtwdXRfY29uZmlncxgHIAMoCzIQLndlZnQudjEuUGF5bG9hZBIWCg5yZW1vdmVfY29uZmlncxgIIAMoCSIjCgdQYXlsb2FkEgoKAmlkGAEgASgJEgwKBGRhdGEYAiABKAwiSAoKQXNzaWdubWVudBIMCgR0YXNrGAEgASgMEhoKDXJlZ2lzdHJ5X2F1dGgYAiABKAlIAIgBAUIQCg5fcmVnaXN0cnlfYXV0aCL5AQoETWVzaBIQCghjb21wbGV0ZRgBIAEoCBIMCgRtb3JlGAIgASgIEhAKCHJldmlzaW9uGAMgASgEEiUKB25ldHdvcmsYBCABKAsyFC53ZWZ0LnYxLk1lc2hOZXR3b3JrEhcKD25ldHdvcmtfcmVtb3ZlZBgFIAEoCBIkCglwdXRfbm9kZXMYBiADKAsyES53ZWZ0LnYxLk1lc2hOb2RlEhQKDHJlbW92ZV9ub2RlcxgHIAMoCRIqCgxwdXRfc2VydmljZXMYCCADKAsyFC53ZWZ0LnYxLk1lc2hTZXJ2aWNlEhcKD3JlbW92ZV9zZXJ2aWNlcxgJIAMoCSJQCgtNZXNoTmV0d29yaxIMCgRuYW1lGAEgASgJEg4KBnN1Ym5ldBgCIAEoCRILCgN2bmkYAyABKA0SFgoOZGF0YV9wYXRoX3BvcnQYBCABKA0ifgoITWVzaE5vZGUSDwoHbm9kZV9pZBgBIAEoCRINCgVpbmRleBgCIAEoDRIYChB1bmRlcmxheV9hZGRyZXNzGAMgASgJEhcKD292ZXJsYXlfYWRkcmVzcxgEIAEoCRIRCglhZGRyZXNzZXMYBSADKAkSDAoEZG93bhgKIAEoCCKuAQoLTWVzaFNlcnZpY2USEgoKc2VydmljZV9pZBgBIAEoCRIUCgxzZXJ2aWNlX25hbWUYAiABKAkSIAoFcG9ydHMYAyADKAsyES53ZWZ0LnYxLk1lc2hQb3J0EigKCWVuZHBvaW50cxgEIAMoCzIVLndlZnQudjEuTWVzaEVuZHBvaW50EikKCXB1Ymxpc2hlZBgKIAMoCzIWLndlZnQudjEuUHVibGlzaGVkVGFzayJzCg1QdWJsaXNoZWRUYXNrEg8KB3Rhc2tfaWQYASABKAkSEAoIcHJvdG9jb2wYAiABKAkSFgoOcHVibGlzaGVkX3BvcnQYAyABKA0SEwoLdGFyZ2V0X3BvcnQYBCABKA0SEgoKbm9kZV9pbmRleBgFIAEoDSJ0CghNZXNoUG9ydBIQCghwcm90b2NvbBgBIAEoCRIWCg5wdWJsaXNoZWRfcG9ydBgCIAEoDRITCgt0YXJnZXRfcG9ydBgDIAEoDRIXCg9hbGxvd2VkX3NvdXJjZXMYBCADKAkSEAoIYm91bmRfdG8YBSADKAkiVgoMTWVzaEVuZHBvaW50Eg8KB3Rhc2tfaWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRISCgpub2RlX2luZGV4GAMgASgNEhAKCGRyYWluaW5nGAQgASgIIv8BCgdPdmVybGF5EhIKCm5ldHdvcmtfaWQYASABKAkSEAoIY29tcGxldGUYAiABKAgSDwoHcmVtb3ZlZBgDIAEoCBIoCgduZXR3b3JrGAQgASgLMhcud2VmdC52MS5PdmVybGF5TmV0d29yaxItCgxwdXRfc2VydmljZXMYBSADKAsyFy53ZWZ0LnYxLk92ZXJsYXlTZXJ2aWNlEhcKD3JlbW92ZV9zZXJ2aWNlcxgGIAMoCRIwCg5wdXRfY29udGFpbmVycxgHIAMoCzIYLndlZnQudjEuT3ZlcmxheUVuZHBvaW50EhkKEXJlbW92ZV9jb250YWluZXJzGAggAygJImgKDk92ZXJsYXlOZXR3b3JrEgwKBG5hbWUYASABKAkSCwoDdm5pGAIgASgNEg8KB3N1Ym5ldHMYAyADKAkSEAoDbXR1GAQgASgNSACIAQESEAoIaW50ZXJuYWwYBSABKAhCBgoEX210dSKNAQoOT3ZlcmxheVNlcnZpY2USEgoKc2VydmljZV9pZBgBIAEoCRIUCgxzZXJ2aWNlX25hbWUYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRITCgt2aXJ0dWFsX2lwcxgEIAMoCRIrCgllbmRwb2ludHMYBSADKAsyGC53ZWZ0LnYxLk92ZXJsYXlFbmRwb2ludCJ8Cg9PdmVybGF5RW5kcG9pbnQSDwoHdGFza19pZBgBIAEoCRIRCgl0YXNrX25hbWUYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRIRCglhZGRyZXNzZXMYBCADKAkSEgoKbm9kZV9pbmRleBgFIAEoDRINCgVzdGF0ZRgGIAEoCSIhCg1Bc2tLZXJuZWxNZXNoEhAKCHF1ZXN0aW9uGAEgASgNIiwKCEFza1RyYWNlEhAKCHF1ZXN0aW9uGAEgASgNEg4KBnBhY2tldBgCIAEoDCIXCgNBY2sSEAoIc2VxdWVuY2UYASABKA0iNAoPSGVhcnRiZWF0QW5zd2VyEg8KB25leHRfbXMYASABKA0SEAoIZ3JhY2VfbXMYAiABKA0iFAoEUm9sZRIMCgRyb2xlGAEgASgJIhkKB1JlbW92ZWQSDgoGcmVhc29uGAEgASgJIhoKCkdvc3NpcEtleXMSDAoEa2V5cxgBIAMoDCLCAQoNU3Vic2NyaWJlTG9ncxIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSEAoIdGFza19pZHMYAiADKAkSDgoGc3Rkb3V0GAMgASgIEg4KBnN0ZGVychgEIAEoCBIOCgZmb2xsb3cYBSABKAgSEQoEdGFpbBgGIAEoBUgAiAEBEhIKBXNpbmNlGAcgASgJSAGIAQESEgoFdW50aWwYCCABKAlIAogBAUIHCgVfdGFpbEIICgZfc2luY2VCCAoGX3VudGlsIioKD1Vuc3Vic2NyaWJlTG9ncxIXCg9zdWJzY3JpcHRpb25faWQYASABKAkiTgoSUHVibGlzaExvZ3NSZXF1ZXN0EhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCRIfCgVsaW5lcxgCIAMoCzIQLndlZnQudjEuTG9nTGluZSJLCgdMb2dMaW5lEg8KB3Rhc2tfaWQYASABKAkSDgoGc3RkZXJyGAIgASgIEhEKCXRpbWVzdGFtcBgDIAEoCRIMCgRkYXRhGAQgASgMIhUKE1B1Ymxpc2hMb2dzUmVzcG9uc2Uy0gEKBk5vZGVDQRJjChRHZXRSb290Q0FDZXJ0aWZpY2F0ZRIkLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5HZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEmMKFElzc3VlTm9kZUNlcnRpZmljYXRlEiQud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlcXVlc3QaJS53ZWZ0LnYxLklzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2UykwEKCkRpc3BhdGNoZXISOQoHU2Vzc2lvbhITLndlZnQudjEuQWdlbnRGcmFtZRoVLndlZnQudjEuTWFuYWdlckZyYW1lKAEwARJKCgtQdWJsaXNoTG9ncxIbLndlZnQudjEuUHVibGlzaExvZ3NSZXF1ZXN0Ghwud2VmdC52MS5QdWJsaXNoTG9nc1Jlc3BvbnNlKAFiBnByb3RvMw");
+  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJInwKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJEhMKC2hvc3Rfcm91dGVzGAUgAygJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSKfAgoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIABIqCgtrZXJuZWxfbWVzaBgGIAEoCzITLndlZnQudjEuS2VybmVsTWVzaEgAEiwKDHRyYWNlX2Fuc3dlchgIIAEoCzIULndlZnQudjEuVHJhY2VBbnN3ZXJIAEIGCgRraW5kIi4KC1RyYWNlQW5zd2VyEhAKCHF1ZXN0aW9uGAEgASgNEg0KBXRyYWNlGAIgASgMIiwKCktlcm5lbE1lc2gSEAoIcXVlc3Rpb24YASABKA0SDAoEbWVzaBgCIAEoDCI0CgVIZWxsbxITCgtkZXNjcmlwdGlvbhgBIAEoDBIWCg5hZHZlcnRpc2VfYWRkchgCIAEoCSKBAgoGUmVwb3J0EhAKCHNlcXVlbmNlGAEgASgNEisKCHN0YXR1c2VzGAIgAygLMhkud2VmdC52MS5UYXNrU3RhdHVzUmVwb3J0Eh0KEGFwcGxpZWRfcmV2aXNpb24YAyABKARIAIgBARIsCg1wb3J0X3Byb2JsZW1zGAQgASgLMhUud2VmdC52MS5Qb3J0UHJvYmxlbXMSGAoLZGVzY3JpcHRpb24YBSABKAxIAYgBARIsCg1wZWVyX3Byb2JsZW1zGBQgASgLMhUud2VmdC52MS5QZWVyUHJvYmxlbXNCEwoRX2FwcGxpZWRfcmV2aXNpb25CDgoMX2Rlc2NyaXB0aW9uItgBChBUYXNrU3RhdHVzUmVwb3J0Eg8KB3Rhc2tfaWQYASABKAkSEQoJdGltZXN0YW1wGAIgASgJEg0KBXN0YXRlGAMgASgJEg8KB21lc3NhZ2UYBCABKAkSEAoDZXJyGAUgASgJSACIAQESKwoJY29udGFpbmVyGAYgASgLMhgud2VmdC52MS5Db250YWluZXJTdGF0dXMSJgoFcG9ydHMYByABKAsyFy53ZWZ0LnYxLlB1Ymxpc2hlZFBvcnRzEhEKCXVuaGVhbHRoeRgIIAEoCEIGCgRfZXJyIn0KD0NvbnRhaW5lclN0YXR1cxIZCgxjb250YWluZXJfaWQYASABKAlIAIgBARIQCgNwaWQYAiABKAVIAYgBARIWCglleGl0X2NvZGUYAyABKAVIAogBAUIPCg1fY29udGFpbmVyX2lkQgYKBF9waWRCDAoKX2V4aXRfY29kZSI3Cg5QdWJsaXNoZWRQb3J0cxIlCgVwb3J0cxgBIAMoCzIWLndlZnQudjEuUHVibGlzaGVkUG9ydCKYAQoNUHVibGlzaGVkUG9ydBIRCgRuYW1lGAEgASgJSACIAQESEAoIcHJvdG9jb2wYAiABKAkSEwoLdGFyZ2V0X3BvcnQYAyABKA0SGwoOcHVibGlzaGVkX3BvcnQYBCABKA1IAYgBARIUCgxwdWJsaXNoX21vZGUYBSABKAlCBwoFX25hbWVCEQoPX3B1Ymxpc2hlZF9wb3J0IjYKDFBlZXJQcm9ibGVtcxImCghwcm9ibGVtcxgBIAMoCzIULndlZnQudjEuUGVlclByb2JsZW0iOQoLUGVlclByb2JsZW0SDAoEa2luZBgBIAEoCRIMCgRwZWVyGAIgASgJEg4KBmRldGFpbBgDIAEoCSI2CgxQb3J0UHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBvcnRQcm9ibGVtIkcKC1BvcnRQcm9ibGVtEhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEg4KBnJlYXNvbhgDIAEoCSIdCglIZWFydGJlYXQSEAoIY2xvY2tfbXMYASABKAQiCAoGUmVzeW5jIgcKBUxlYXZlIuQECgxNYW5hZ2VyRnJhbWUSIwoHd2VsY29tZRgBIAEoCzIQLndlZnQudjEuV2VsY29tZUgAEisKC2Fzc2lnbm1lbnRzGAIgASgLMhQud2VmdC52MS5Bc3NpZ25tZW50c0gAEh0KBG1lc2gYAyABKAsyDS53ZWZ0LnYxLk1lc2hIABIbCgNhY2sYBCABKAsyDC53ZWZ0LnYxLkFja0gAEi0KCWhlYXJ0YmVhdBgFIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VySAASJQoIbWFuYWdlcnMYBiABKAsyES53ZWZ0LnYxLk1hbmFnZXJzSAASMAoOc3Vic2NyaWJlX2xvZ3MYByABKAsyFi53ZWZ0LnYxLlN1YnNjcmliZUxvZ3NIABI0ChB1bnN1YnNjcmliZV9sb2dzGAggASgLMhgud2VmdC52MS5VbnN1YnNjcmliZUxvZ3NIABIdCgRyb2xlGAkgASgLMg0ud2VmdC52MS5Sb2xlSAASIwoHcmVtb3ZlZBgKIAEoCzIQLndlZnQudjEuUmVtb3ZlZEgAEjEKD2Fza19rZXJuZWxfbWVzaBgMIAEoCzIWLndlZnQudjEuQXNrS2VybmVsTWVzaEgAEiMKB292ZXJsYXkYDSABKAsyEC53ZWZ0LnYxLk92ZXJsYXlIABImCglhc2tfdHJhY2UYDiABKAsyES53ZWZ0LnYxLkFza1RyYWNlSAASKgoLZ29zc2lwX2tleXMYFCABKAsyEy53ZWZ0LnYxLkdvc3NpcEtleXNIABIQCghzZXF1ZW5jZRgLIAEoDUIGCgRraW5kIn0KB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIMCgRyb2xlGAIgASgJEiMKCG1hbmFnZXJzGAMgASgLMhEud2VmdC52MS5NYW5hZ2VycxIrCgloZWFydGJlYXQYBCABKAsyGC53ZWZ0LnYxLkhlYXJ0YmVhdEFuc3dlciIuCghNYW5hZ2VycxIiCghtYW5hZ2VycxgBIAMoCzIQLndlZnQudjEuTWFuYWdlciIoCgdNYW5hZ2VyEg8KB25vZGVfaWQYASABKAkSDAoEYWRkchgCIAEoCSLdAQoLQXNzaWdubWVudHMSEAoIY29tcGxldGUYASABKAgSDAoEbW9yZRgCIAEoCBIgCgNwdXQYAyADKAsyEy53ZWZ0LnYxLkFzc2lnbm1lbnQSDgoGcmVtb3ZlGAQgAygJEiUKC3B1dF9zZWNyZXRzGAUgAygLMhAud2VmdC52MS5QYXlsb2FkEhYKDnJlbW92ZV9zZWNyZXRzGAYgAygJEiUKC3B1dF9jb25maWdzGAcgAygLMhAud2VmdC52MS5QYXlsb2FkEhYKDnJlbW92ZV9jb25maWdzGAggAygJIiMKB1BheWxvYWQSCgoCaWQYASABKAkSDAoEZGF0YRgCIAEoDCJICgpBc3NpZ25tZW50EgwKBHRhc2sYASABKAwSGgoNcmVnaXN0cnlfYXV0aBgCIAEoCUgAiAEBQhAKDl9yZWdpc3RyeV9hdXRoIvkBCgRNZXNoEhAKCGNvbXBsZXRlGAEgASgIEgwKBG1vcmUYAiABKAgSEAoIcmV2aXNpb24YAyABKAQSJQoHbmV0d29yaxgEIAEoCzIULndlZnQudjEuTWVzaE5ldHdvcmsSFwoPbmV0d29ya19yZW1vdmVkGAUgASgIEiQKCXB1dF9ub2RlcxgGIAMoCzIRLndlZnQudjEuTWVzaE5vZGUSFAoMcmVtb3ZlX25vZGVzGAcgAygJEioKDHB1dF9zZXJ2aWNlcxgIIAMoCzIULndlZnQudjEuTWVzaFNlcnZpY2USFwoPcmVtb3ZlX3NlcnZpY2VzGAkgAygJIlAKC01lc2hOZXR3b3JrEgwKBG5hbWUYASABKAkSDgoGc3VibmV0GAIgASgJEgsKA3ZuaRgDIAEoDRIWCg5kYXRhX3BhdGhfcG9ydBgEIAEoDSJ+CghNZXNoTm9kZRIPCgdub2RlX2lkGAEgASgJEg0KBWluZGV4GAIgASgNEhgKEHVuZGVybGF5X2FkZHJlc3MYAyABKAkSFwoPb3ZlcmxheV9hZGRyZXNzGAQgASgJEhEKCWFkZHJlc3NlcxgFIAMoCRIMCgRkb3duGAogASgIIq4BCgtNZXNoU2VydmljZRISCgpzZXJ2aWNlX2lkGAEgASgJEhQKDHNlcnZpY2VfbmFtZRgCIAEoCRIgCgVwb3J0cxgDIAMoCzIRLndlZnQudjEuTWVzaFBvcnQSKAoJZW5kcG9pbnRzGAQgAygLMhUud2VmdC52MS5NZXNoRW5kcG9pbnQSKQoJcHVibGlzaGVkGAogAygLMhYud2VmdC52MS5QdWJsaXNoZWRUYXNrInMKDVB1Ymxpc2hlZFRhc2sSDwoHdGFza19pZBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCRIWCg5wdWJsaXNoZWRfcG9ydBgDIAEoDRITCgt0YXJnZXRfcG9ydBgEIAEoDRISCgpub2RlX2luZGV4GAUgASgNInQKCE1lc2hQb3J0EhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEhMKC3RhcmdldF9wb3J0GAMgASgNEhcKD2FsbG93ZWRfc291cmNlcxgEIAMoCRIQCghib3VuZF90bxgFIAMoCSJWCgxNZXNoRW5kcG9pbnQSDwoHdGFza19pZBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhIKCm5vZGVfaW5kZXgYAyABKA0SEAoIZHJhaW5pbmcYBCABKAgi/wEKB092ZXJsYXkSEgoKbmV0d29ya19pZBgBIAEoCRIQCghjb21wbGV0ZRgCIAEoCBIPCgdyZW1vdmVkGAMgASgIEigKB25ldHdvcmsYBCABKAsyFy53ZWZ0LnYxLk92ZXJsYXlOZXR3b3JrEi0KDHB1dF9zZXJ2aWNlcxgFIAMoCzIXLndlZnQudjEuT3ZlcmxheVNlcnZpY2USFwoPcmVtb3ZlX3NlcnZpY2VzGAYgAygJEjAKDnB1dF9jb250YWluZXJzGAcgAygLMhgud2VmdC52MS5PdmVybGF5RW5kcG9pbnQSGQoRcmVtb3ZlX2NvbnRhaW5lcnMYCCADKAkiaAoOT3ZlcmxheU5ldHdvcmsSDAoEbmFtZRgBIAEoCRILCgN2bmkYAiABKA0SDwoHc3VibmV0cxgDIAMoCRIQCgNtdHUYBCABKA1IAIgBARIQCghpbnRlcm5hbBgFIAEoCEIGCgRfbXR1Io0BCg5PdmVybGF5U2VydmljZRISCgpzZXJ2aWNlX2lkGAEgASgJEhQKDHNlcnZpY2VfbmFtZRgCIAEoCRIPCgdhbGlhc2VzGAMgAygJEhMKC3ZpcnR1YWxfaXBzGAQgAygJEisKCWVuZHBvaW50cxgFIAMoCzIYLndlZnQudjEuT3ZlcmxheUVuZHBvaW50InwKD092ZXJsYXlFbmRwb2ludBIPCgd0YXNrX2lkGAEgASgJEhEKCXRhc2tfbmFtZRgCIAEoCRIPCgdhbGlhc2VzGAMgAygJEhEKCWFkZHJlc3NlcxgEIAMoCRISCgpub2RlX2luZGV4GAUgASgNEg0KBXN0YXRlGAYgASgJIiEKDUFza0tlcm5lbE1lc2gSEAoIcXVlc3Rpb24YASABKA0iLAoIQXNrVHJhY2USEAoIcXVlc3Rpb24YASABKA0SDgoGcGFja2V0GAIgASgMIhcKA0FjaxIQCghzZXF1ZW5jZRgBIAEoDSI0Cg9IZWFydGJlYXRBbnN3ZXISDwoHbmV4dF9tcxgBIAEoDRIQCghncmFjZV9tcxgCIAEoDSIUCgRSb2xlEgwKBHJvbGUYASABKAkiGQoHUmVtb3ZlZBIOCgZyZWFzb24YASABKAkiGgoKR29zc2lwS2V5cxIMCgRrZXlzGAEgAygMIsIBCg1TdWJzY3JpYmVMb2dzEhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCRIQCgh0YXNrX2lkcxgCIAMoCRIOCgZzdGRvdXQYAyABKAgSDgoGc3RkZXJyGAQgASgIEg4KBmZvbGxvdxgFIAEoCBIRCgR0YWlsGAYgASgFSACIAQESEgoFc2luY2UYByABKAlIAYgBARISCgV1bnRpbBgIIAEoCUgCiAEBQgcKBV90YWlsQggKBl9zaW5jZUIICgZfdW50aWwiKgoPVW5zdWJzY3JpYmVMb2dzEhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCSJOChJQdWJsaXNoTG9nc1JlcXVlc3QSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJEh8KBWxpbmVzGAIgAygLMhAud2VmdC52MS5Mb2dMaW5lIksKB0xvZ0xpbmUSDwoHdGFza19pZBgBIAEoCRIOCgZzdGRlcnIYAiABKAgSEQoJdGltZXN0YW1wGAMgASgJEgwKBGRhdGEYBCABKAwiFQoTUHVibGlzaExvZ3NSZXNwb25zZTLSAQoGTm9kZUNBEmMKFEdldFJvb3RDQUNlcnRpZmljYXRlEiQud2VmdC52MS5HZXRSb290Q0FDZXJ0aWZpY2F0ZVJlcXVlc3QaJS53ZWZ0LnYxLkdldFJvb3RDQUNlcnRpZmljYXRlUmVzcG9uc2USYwoUSXNzdWVOb2RlQ2VydGlmaWNhdGUSJC53ZWZ0LnYxLklzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBolLndlZnQudjEuSXNzdWVOb2RlQ2VydGlmaWNhdGVSZXNwb25zZTKTAQoKRGlzcGF0Y2hlchI5CgdTZXNzaW9uEhMud2VmdC52MS5BZ2VudEZyYW1lGhUud2VmdC52MS5NYW5hZ2VyRnJhbWUoATABEkoKC1B1Ymxpc2hMb2dzEhsud2VmdC52MS5QdWJsaXNoTG9nc1JlcXVlc3QaHC53ZWZ0LnYxLlB1Ymxpc2hMb2dzUmVzcG9uc2UoAWIGcHJvdG8z");
 
 /**
  * @generated from message weft.v1.GetRootCACertificateRequest
@@ -289,6 +289,11 @@ export type Report = Message<"weft.v1.Report"> & {
    * @generated from field: optional bytes description = 5;
    */
   description?: Uint8Array | undefined;
+
+  /**
+   * @generated from field: weft.v1.PeerProblems peer_problems = 20;
+   */
+  peerProblems?: PeerProblems | undefined;
 };
 
 /**
@@ -436,6 +441,54 @@ export const PublishedPortSchema: GenMessage<PublishedPort> = /*@__PURE__*/
   messageDesc(file_weft, 12);
 
 /**
+ * What the node sees wrong between itself and others. Whole: it replaces what was reported before.
+ *
+ * @generated from message weft.v1.PeerProblems
+ */
+export type PeerProblems = Message<"weft.v1.PeerProblems"> & {
+  /**
+   * @generated from field: repeated weft.v1.PeerProblem problems = 1;
+   */
+  problems: PeerProblem[];
+};
+
+/**
+ * Describes the message weft.v1.PeerProblems.
+ * Use `create(PeerProblemsSchema)` to create a new message.
+ */
+export const PeerProblemsSchema: GenMessage<PeerProblems> = /*@__PURE__*/
+  messageDesc(file_weft, 13);
+
+/**
+ * @generated from message weft.v1.PeerProblem
+ */
+export type PeerProblem = Message<"weft.v1.PeerProblem"> & {
+  /**
+   * silent, udp, tcp, key, name, tunnel or mtu.
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: string peer = 2;
+   */
+  peer: string;
+
+  /**
+   * @generated from field: string detail = 3;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message weft.v1.PeerProblem.
+ * Use `create(PeerProblemSchema)` to create a new message.
+ */
+export const PeerProblemSchema: GenMessage<PeerProblem> = /*@__PURE__*/
+  messageDesc(file_weft, 14);
+
+/**
  * @generated from message weft.v1.PortProblems
  */
 export type PortProblems = Message<"weft.v1.PortProblems"> & {
@@ -450,7 +503,7 @@ export type PortProblems = Message<"weft.v1.PortProblems"> & {
  * Use `create(PortProblemsSchema)` to create a new message.
  */
 export const PortProblemsSchema: GenMessage<PortProblems> = /*@__PURE__*/
-  messageDesc(file_weft, 13);
+  messageDesc(file_weft, 15);
 
 /**
  * @generated from message weft.v1.PortProblem
@@ -477,12 +530,18 @@ export type PortProblem = Message<"weft.v1.PortProblem"> & {
  * Use `create(PortProblemSchema)` to create a new message.
  */
 export const PortProblemSchema: GenMessage<PortProblem> = /*@__PURE__*/
-  messageDesc(file_weft, 14);
+  messageDesc(file_weft, 16);
 
 /**
  * @generated from message weft.v1.Heartbeat
  */
 export type Heartbeat = Message<"weft.v1.Heartbeat"> & {
+  /**
+   * The node's clock, in milliseconds since 1970; 0 from a node that does not tell.
+   *
+   * @generated from field: uint64 clock_ms = 1;
+   */
+  clockMs: bigint;
 };
 
 /**
@@ -490,7 +549,7 @@ export type Heartbeat = Message<"weft.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_weft, 15);
+  messageDesc(file_weft, 17);
 
 /**
  * @generated from message weft.v1.Resync
@@ -503,7 +562,7 @@ export type Resync = Message<"weft.v1.Resync"> & {
  * Use `create(ResyncSchema)` to create a new message.
  */
 export const ResyncSchema: GenMessage<Resync> = /*@__PURE__*/
-  messageDesc(file_weft, 16);
+  messageDesc(file_weft, 18);
 
 /**
  * @generated from message weft.v1.Leave
@@ -516,7 +575,7 @@ export type Leave = Message<"weft.v1.Leave"> & {
  * Use `create(LeaveSchema)` to create a new message.
  */
 export const LeaveSchema: GenMessage<Leave> = /*@__PURE__*/
-  messageDesc(file_weft, 17);
+  messageDesc(file_weft, 19);
 
 /**
  * @generated from message weft.v1.ManagerFrame
@@ -629,7 +688,7 @@ export type ManagerFrame = Message<"weft.v1.ManagerFrame"> & {
  * Use `create(ManagerFrameSchema)` to create a new message.
  */
 export const ManagerFrameSchema: GenMessage<ManagerFrame> = /*@__PURE__*/
-  messageDesc(file_weft, 18);
+  messageDesc(file_weft, 20);
 
 /**
  * @generated from message weft.v1.Welcome
@@ -661,7 +720,7 @@ export type Welcome = Message<"weft.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_weft, 19);
+  messageDesc(file_weft, 21);
 
 /**
  * @generated from message weft.v1.Managers
@@ -678,7 +737,7 @@ export type Managers = Message<"weft.v1.Managers"> & {
  * Use `create(ManagersSchema)` to create a new message.
  */
 export const ManagersSchema: GenMessage<Managers> = /*@__PURE__*/
-  messageDesc(file_weft, 20);
+  messageDesc(file_weft, 22);
 
 /**
  * @generated from message weft.v1.Manager
@@ -700,7 +759,7 @@ export type Manager = Message<"weft.v1.Manager"> & {
  * Use `create(ManagerSchema)` to create a new message.
  */
 export const ManagerSchema: GenMessage<Manager> = /*@__PURE__*/
-  messageDesc(file_weft, 21);
+  messageDesc(file_weft, 23);
 
 /**
  * @generated from message weft.v1.Assignments
@@ -758,7 +817,7 @@ export type Assignments = Message<"weft.v1.Assignments"> & {
  * Use `create(AssignmentsSchema)` to create a new message.
  */
 export const AssignmentsSchema: GenMessage<Assignments> = /*@__PURE__*/
-  messageDesc(file_weft, 22);
+  messageDesc(file_weft, 24);
 
 /**
  * @generated from message weft.v1.Payload
@@ -780,7 +839,7 @@ export type Payload = Message<"weft.v1.Payload"> & {
  * Use `create(PayloadSchema)` to create a new message.
  */
 export const PayloadSchema: GenMessage<Payload> = /*@__PURE__*/
-  messageDesc(file_weft, 23);
+  messageDesc(file_weft, 25);
 
 /**
  * @generated from message weft.v1.Assignment
@@ -804,7 +863,7 @@ export type Assignment = Message<"weft.v1.Assignment"> & {
  * Use `create(AssignmentSchema)` to create a new message.
  */
 export const AssignmentSchema: GenMessage<Assignment> = /*@__PURE__*/
-  messageDesc(file_weft, 24);
+  messageDesc(file_weft, 26);
 
 /**
  * @generated from message weft.v1.Mesh
@@ -863,7 +922,7 @@ export type Mesh = Message<"weft.v1.Mesh"> & {
  * Use `create(MeshSchema)` to create a new message.
  */
 export const MeshSchema: GenMessage<Mesh> = /*@__PURE__*/
-  messageDesc(file_weft, 25);
+  messageDesc(file_weft, 27);
 
 /**
  * @generated from message weft.v1.MeshNetwork
@@ -895,7 +954,7 @@ export type MeshNetwork = Message<"weft.v1.MeshNetwork"> & {
  * Use `create(MeshNetworkSchema)` to create a new message.
  */
 export const MeshNetworkSchema: GenMessage<MeshNetwork> = /*@__PURE__*/
-  messageDesc(file_weft, 26);
+  messageDesc(file_weft, 28);
 
 /**
  * @generated from message weft.v1.MeshNode
@@ -939,7 +998,7 @@ export type MeshNode = Message<"weft.v1.MeshNode"> & {
  * Use `create(MeshNodeSchema)` to create a new message.
  */
 export const MeshNodeSchema: GenMessage<MeshNode> = /*@__PURE__*/
-  messageDesc(file_weft, 27);
+  messageDesc(file_weft, 29);
 
 /**
  * @generated from message weft.v1.MeshService
@@ -978,7 +1037,7 @@ export type MeshService = Message<"weft.v1.MeshService"> & {
  * Use `create(MeshServiceSchema)` to create a new message.
  */
 export const MeshServiceSchema: GenMessage<MeshService> = /*@__PURE__*/
-  messageDesc(file_weft, 28);
+  messageDesc(file_weft, 30);
 
 /**
  * @generated from message weft.v1.PublishedTask
@@ -1015,7 +1074,7 @@ export type PublishedTask = Message<"weft.v1.PublishedTask"> & {
  * Use `create(PublishedTaskSchema)` to create a new message.
  */
 export const PublishedTaskSchema: GenMessage<PublishedTask> = /*@__PURE__*/
-  messageDesc(file_weft, 29);
+  messageDesc(file_weft, 31);
 
 /**
  * @generated from message weft.v1.MeshPort
@@ -1054,7 +1113,7 @@ export type MeshPort = Message<"weft.v1.MeshPort"> & {
  * Use `create(MeshPortSchema)` to create a new message.
  */
 export const MeshPortSchema: GenMessage<MeshPort> = /*@__PURE__*/
-  messageDesc(file_weft, 30);
+  messageDesc(file_weft, 32);
 
 /**
  * @generated from message weft.v1.MeshEndpoint
@@ -1088,7 +1147,7 @@ export type MeshEndpoint = Message<"weft.v1.MeshEndpoint"> & {
  * Use `create(MeshEndpointSchema)` to create a new message.
  */
 export const MeshEndpointSchema: GenMessage<MeshEndpoint> = /*@__PURE__*/
-  messageDesc(file_weft, 31);
+  messageDesc(file_weft, 33);
 
 /**
  * What changed in one overlay network. It counts with the next frame of the mesh that has no more to come.
@@ -1148,7 +1207,7 @@ export type Overlay = Message<"weft.v1.Overlay"> & {
  * Use `create(OverlaySchema)` to create a new message.
  */
 export const OverlaySchema: GenMessage<Overlay> = /*@__PURE__*/
-  messageDesc(file_weft, 32);
+  messageDesc(file_weft, 34);
 
 /**
  * @generated from message weft.v1.OverlayNetwork
@@ -1185,7 +1244,7 @@ export type OverlayNetwork = Message<"weft.v1.OverlayNetwork"> & {
  * Use `create(OverlayNetworkSchema)` to create a new message.
  */
 export const OverlayNetworkSchema: GenMessage<OverlayNetwork> = /*@__PURE__*/
-  messageDesc(file_weft, 33);
+  messageDesc(file_weft, 35);
 
 /**
  * @generated from message weft.v1.OverlayService
@@ -1222,7 +1281,7 @@ export type OverlayService = Message<"weft.v1.OverlayService"> & {
  * Use `create(OverlayServiceSchema)` to create a new message.
  */
 export const OverlayServiceSchema: GenMessage<OverlayService> = /*@__PURE__*/
-  messageDesc(file_weft, 34);
+  messageDesc(file_weft, 36);
 
 /**
  * @generated from message weft.v1.OverlayEndpoint
@@ -1266,7 +1325,7 @@ export type OverlayEndpoint = Message<"weft.v1.OverlayEndpoint"> & {
  * Use `create(OverlayEndpointSchema)` to create a new message.
  */
 export const OverlayEndpointSchema: GenMessage<OverlayEndpoint> = /*@__PURE__*/
-  messageDesc(file_weft, 35);
+  messageDesc(file_weft, 37);
 
 /**
  * @generated from message weft.v1.AskKernelMesh
@@ -1283,7 +1342,7 @@ export type AskKernelMesh = Message<"weft.v1.AskKernelMesh"> & {
  * Use `create(AskKernelMeshSchema)` to create a new message.
  */
 export const AskKernelMeshSchema: GenMessage<AskKernelMesh> = /*@__PURE__*/
-  messageDesc(file_weft, 36);
+  messageDesc(file_weft, 38);
 
 /**
  * @generated from message weft.v1.AskTrace
@@ -1307,7 +1366,7 @@ export type AskTrace = Message<"weft.v1.AskTrace"> & {
  * Use `create(AskTraceSchema)` to create a new message.
  */
 export const AskTraceSchema: GenMessage<AskTrace> = /*@__PURE__*/
-  messageDesc(file_weft, 37);
+  messageDesc(file_weft, 39);
 
 /**
  * @generated from message weft.v1.Ack
@@ -1324,7 +1383,7 @@ export type Ack = Message<"weft.v1.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_weft, 38);
+  messageDesc(file_weft, 40);
 
 /**
  * @generated from message weft.v1.HeartbeatAnswer
@@ -1350,7 +1409,7 @@ export type HeartbeatAnswer = Message<"weft.v1.HeartbeatAnswer"> & {
  * Use `create(HeartbeatAnswerSchema)` to create a new message.
  */
 export const HeartbeatAnswerSchema: GenMessage<HeartbeatAnswer> = /*@__PURE__*/
-  messageDesc(file_weft, 39);
+  messageDesc(file_weft, 41);
 
 /**
  * @generated from message weft.v1.Role
@@ -1367,7 +1426,7 @@ export type Role = Message<"weft.v1.Role"> & {
  * Use `create(RoleSchema)` to create a new message.
  */
 export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
-  messageDesc(file_weft, 40);
+  messageDesc(file_weft, 42);
 
 /**
  * @generated from message weft.v1.Removed
@@ -1384,7 +1443,7 @@ export type Removed = Message<"weft.v1.Removed"> & {
  * Use `create(RemovedSchema)` to create a new message.
  */
 export const RemovedSchema: GenMessage<Removed> = /*@__PURE__*/
-  messageDesc(file_weft, 41);
+  messageDesc(file_weft, 43);
 
 /**
  * What the nodes' gossip is sealed with: the first seals, all open. Told at the start of a session and at each change.
@@ -1403,7 +1462,7 @@ export type GossipKeys = Message<"weft.v1.GossipKeys"> & {
  * Use `create(GossipKeysSchema)` to create a new message.
  */
 export const GossipKeysSchema: GenMessage<GossipKeys> = /*@__PURE__*/
-  messageDesc(file_weft, 42);
+  messageDesc(file_weft, 44);
 
 /**
  * @generated from message weft.v1.SubscribeLogs
@@ -1455,7 +1514,7 @@ export type SubscribeLogs = Message<"weft.v1.SubscribeLogs"> & {
  * Use `create(SubscribeLogsSchema)` to create a new message.
  */
 export const SubscribeLogsSchema: GenMessage<SubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 43);
+  messageDesc(file_weft, 45);
 
 /**
  * @generated from message weft.v1.UnsubscribeLogs
@@ -1472,7 +1531,7 @@ export type UnsubscribeLogs = Message<"weft.v1.UnsubscribeLogs"> & {
  * Use `create(UnsubscribeLogsSchema)` to create a new message.
  */
 export const UnsubscribeLogsSchema: GenMessage<UnsubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 44);
+  messageDesc(file_weft, 46);
 
 /**
  * @generated from message weft.v1.PublishLogsRequest
@@ -1496,7 +1555,7 @@ export type PublishLogsRequest = Message<"weft.v1.PublishLogsRequest"> & {
  * Use `create(PublishLogsRequestSchema)` to create a new message.
  */
 export const PublishLogsRequestSchema: GenMessage<PublishLogsRequest> = /*@__PURE__*/
-  messageDesc(file_weft, 45);
+  messageDesc(file_weft, 47);
 
 /**
  * @generated from message weft.v1.LogLine
@@ -1528,7 +1587,7 @@ export type LogLine = Message<"weft.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_weft, 46);
+  messageDesc(file_weft, 48);
 
 /**
  * @generated from message weft.v1.PublishLogsResponse
@@ -1541,7 +1600,7 @@ export type PublishLogsResponse = Message<"weft.v1.PublishLogsResponse"> & {
  * Use `create(PublishLogsResponseSchema)` to create a new message.
  */
 export const PublishLogsResponseSchema: GenMessage<PublishLogsResponse> = /*@__PURE__*/
-  messageDesc(file_weft, 47);
+  messageDesc(file_weft, 49);
 
 /**
  * The only service that a caller without a certificate may use.

@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
+import { FakeClock } from "../base/clock.ts";
+import type { RunTool } from "../datapath/run.ts";
+import type { MeshNode } from "../datapath/view.ts";
+import { TunnelWatch } from "./tunnel-watch.ts";
+
+function setUp(count = 2) {
+  const clock = new FakeClock();
+  const peers = Array.from({ length: count }, (_, index): MeshNode => {
+    const nodeID = `n${index + 1}`;
+    const underlayAddress = `192.168.9.${index + 1}`;
+    return {
+      nodeID,
+      index,
+      underlayAddress,
+      overlayAddress: `10.255.0.${index + 1}`,
+      addresses: [],
+    };
+  });
+  /** What does not come back, as "10.255.0.1" or "10.255.0.1 full". */
+  const lost = new Set<string>();
+  const asked: string[] = [];
+  const run: RunTool = async (tool, args) => {
+    assert.equal(tool, "ping");
+    const address = args.at(-1) ?? "";
+    const isFull = args.includes("-M");
+    if (isFull) assert.equal(args[args.indexOf("-s") + 1], "1422");
+    else asked.push(address);
+    const isLost = lost.has(address) || (isFull && lost.has(`${address} full`));
+    return { status: isLost ? 1 : 0, stdout: "", stderr: "" };
+  };
+  let changes = 0;
+  const watch = new TunnelWatch({
+    clock,
+    run,
+    readMTU: async () => 1_450,
+    peers: () => peers,
+    onChange: () => (changes += 1),
+  });
+  const pass = async (ms: number) => {
+    for (let left = ms; left > 0; left -= 1_000) {
+      clock.advance(1_000);
+      for (let turn = 0; turn < 5; turn++) await setImmediate();
+    }
+  };
+  return { watch, pass, lost, peers, asked, changes: () => changes };
+}
+
+test("a peer that answers neither small nor full-size packets twice running is without a tunnel", async () => {
+  const { watch, pass, lost } = setUp();
+  watch.start();
+  await pass(30_000);
+  assert.deepEqual([...watch.ailments()], []);
+  lost.add("10.255.0.2");
+  await pass(25_000);
+  assert.deepEqual([...watch.ailments()], [["n2", "tunnel"]]);
+  lost.clear();
+  await pass(25_000);
+  assert.deepEqual([...watch.ailments()], []);
+  await watch.stop();
+});
+
+test("one that answers only small packets is behind an MTU black hole", async () => {
+  const { watch, pass, lost } = setUp();
+  lost.add("10.255.0.1 full");
+  watch.start();
+  await pass(2_000);
+  assert.deepEqual([...watch.ailments()], [], "one lost answer is none");
+  await pass(2_000);
+  assert.deepEqual([...watch.ailments()], [["n1", "mtu"]]);
+  await watch.stop();
+});
+
+test("who is well is asked with one pair of packets in ten seconds, and who is dead not at all", async () => {
+  const { watch, pass, peers, asked, lost } = setUp(3);
+  watch.start();
+  await pass(6_000);
+  asked.length = 0;
+  await pass(60_000);
+  assert.deepEqual(asked, [], "full-size packets came back: no other were needed");
+  lost.add("10.255.0.3");
+  await pass(40_000);
+  assert.deepEqual([...watch.ailments().keys()], ["n3"]);
+  peers.pop();
+  await pass(10_000);
+  assert.deepEqual([...watch.ailments()], []);
+  await watch.stop();
+});

@@ -1,0 +1,131 @@
+/**
+ * Whether packets pass through the tunnel to each peer, small and full-size ones: one peer after the other, at a
+ * leisurely pace, since it is a fault of networks and firewalls that is looked for. A peer is ailing when it did
+ * not answer twice running.
+ */
+import type { Clock, Timer } from "../base/clock.ts";
+import type { Startable } from "../base/lifecycle.ts";
+import { LINK } from "../datapath/names.ts";
+import { type RunTool, runTool } from "../datapath/run.ts";
+import type { MeshNode } from "../datapath/view.ts";
+
+/** One peer is asked in this time. */
+const LOOK_MS = 10_000;
+/** A peer that has not answered for the first time is asked again, and one never asked, after this. */
+const AGAIN_MS = 2_000;
+/** IPv4 and ICMP headers, which ping's size leaves out. */
+const PING_OVERHEAD = 28;
+
+export type TunnelAilment = "tunnel" | "mtu";
+
+export interface TunnelWatchComponents {
+  readonly clock: Clock;
+  /** Peers that should answer: members that are not held for dead. */
+  readonly peers: () => readonly MeshNode[];
+  readonly onChange: () => void;
+  readonly run?: RunTool;
+  /** The tunnel's MTU; undefined while there is no tunnel. */
+  readonly readMTU?: () => Promise<number | undefined>;
+}
+
+interface Seen {
+  readonly found: TunnelAilment | undefined;
+  /** How often running it was found. */
+  readonly times: number;
+}
+
+export class TunnelWatch implements Startable {
+  readonly #components: TunnelWatchComponents;
+  readonly #seen = new Map<string, Seen>();
+  #last = "";
+  #timer: Timer | undefined;
+  #look: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(components: TunnelWatchComponents) {
+    this.#components = components;
+  }
+
+  start(): void {
+    this.#arm(AGAIN_MS);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    await this.#look;
+  }
+
+  /** By node. */
+  ailments(): ReadonlyMap<string, TunnelAilment> {
+    const found = [...this.#seen].flatMap(([nodeID, seen]) =>
+      seen.found !== undefined && seen.times > 1 ? [[nodeID, seen.found] as const] : [],
+    );
+    return new Map(found);
+  }
+
+  #arm(delayMs: number): void {
+    this.#timer = this.#components.clock.timer("tunnel-watch", delayMs, () => {
+      this.#look = this.#lookOnce()
+        // A host without ping cannot tell; `weft doctor` says so.
+        .catch(() => LOOK_MS)
+        .then((nextMs) => {
+          if (!this.#stopped) this.#arm(nextMs);
+        });
+    });
+  }
+
+  /** Asks one peer; resolves with when to ask the next. */
+  async #lookOnce(): Promise<number> {
+    const { peers, onChange, run = runTool } = this.#components;
+    const { readMTU = () => tunnelMTU(run) } = this.#components;
+    const all = peers();
+    const ids = new Set(all.map(({ nodeID }) => nodeID));
+    for (const nodeID of this.#seen.keys()) if (!ids.has(nodeID)) this.#seen.delete(nodeID);
+    const peer = this.#next(all);
+    const mtu = await readMTU();
+    if (peer === undefined || mtu === undefined) return LOOK_MS;
+    const found = await this.#ask(peer, mtu);
+    const before = this.#seen.get(peer.nodeID);
+    const times = before !== undefined && before.found === found ? before.times + 1 : 1;
+    this.#seen.set(peer.nodeID, { found, times });
+    this.#last = peer.nodeID;
+    if (times <= 2) onChange();
+    const isHasty = (found !== undefined && times === 1) || this.#seen.size < all.length;
+    return isHasty ? AGAIN_MS : LOOK_MS;
+  }
+
+  /** A peer whose first answer is missing is asked again; then who was never asked; then the next in turn. */
+  #next(all: readonly MeshNode[]): MeshNode | undefined {
+    const isDoubtful = ({ nodeID }: MeshNode) => {
+      const seen = this.#seen.get(nodeID);
+      return seen?.found !== undefined && seen.times === 1;
+    };
+    const at = all.findIndex(({ nodeID }) => nodeID === this.#last);
+    return (
+      all.find(isDoubtful) ??
+      all.find(({ nodeID }) => !this.#seen.has(nodeID)) ??
+      all[(at + 1) % all.length]
+    );
+  }
+
+  async #ask({ overlayAddress }: MeshNode, mtu: number): Promise<TunnelAilment | undefined> {
+    if (await this.#answers(overlayAddress, mtu)) return undefined;
+    return (await this.#answers(overlayAddress)) ? "mtu" : "tunnel";
+  }
+
+  /** One of two small packets, or of two that must not be cut on the way. */
+  async #answers(address: string, size?: number): Promise<boolean> {
+    const { run = runTool } = this.#components;
+    const full = size === undefined ? [] : ["-M", "do", "-s", `${size - PING_OVERHEAD}`];
+    const args = ["-n", "-q", "-c", "2", "-i", "0.2", "-W", "1", ...full, address];
+    return (await run("ping", args)).status === 0;
+  }
+}
+
+async function tunnelMTU(run: RunTool): Promise<number | undefined> {
+  const { status, stdout } = await run("ip", ["-json", "link", "show", "dev", LINK]);
+  if (status !== 0) return undefined;
+  const [link] = JSON.parse(stdout) as readonly { readonly mtu?: unknown }[];
+  return typeof link?.mtu === "number" ? link.mtu : undefined;
+}

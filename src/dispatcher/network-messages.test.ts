@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { PeerProblem } from "./assignment.ts";
+import { type NetworkFacts, networkMessages } from "./network-messages.ts";
+
+const NODES = [1, 2, 3, 4, 5].map((index) => ({
+  nodeID: `id${index}`,
+  hostname: `n${index}`,
+  addr: `192.168.99.${99 + index}`,
+}));
+
+function messages(
+  reports: Readonly<Record<string, readonly PeerProblem[]>>,
+  more: Partial<NetworkFacts> = {},
+): Readonly<Record<string, readonly string[]>> {
+  const nodes = NODES.slice(0, 3);
+  const facts = { nodes, skews: new Map(), rivals: new Map(), dataPathPort: 4789, ...more };
+  return Object.fromEntries(
+    networkMessages({ ...facts, reports: new Map(Object.entries(reports)) }),
+  );
+}
+
+test("nobody is ailing where nothing is reported", () => {
+  assert.deepEqual(messages({ id1: [], id2: [] }), {});
+});
+
+test("who is not heard by most is to blame, and is told by whom", () => {
+  const told = messages({
+    id1: [{ kind: "udp", peer: "id3" }],
+    id2: [{ kind: "udp", peer: "id3" }],
+    id3: [
+      { kind: "udp", peer: "id1" },
+      { kind: "udp", peer: "id2" },
+    ],
+  });
+  assert.deepEqual(told, {
+    id3: ["7946/udp is closed between it and n1, n2, 7946/tcp is open"],
+  });
+});
+
+test("of two alone nobody knows whose fault it is: both are told", () => {
+  const told = messages({ id1: [{ kind: "tunnel", peer: "id2" }] });
+  assert.deepEqual(told, {
+    id1: ["4789/udp is closed between it and n2: no tunnel"],
+    id2: ["4789/udp is closed between it and n1: no tunnel"],
+  });
+});
+
+test("each ailment has its words", () => {
+  const nodes = NODES;
+  const all = (kind: PeerProblem["kind"]) =>
+    Object.fromEntries(NODES.slice(1).map(({ nodeID }) => [nodeID, [{ kind, peer: "id1" }]]));
+  const of1 = (kind: PeerProblem["kind"]) => messages(all(kind), { nodes })["id1"];
+  assert.deepEqual(of1("tcp"), [
+    "7946/tcp is closed between it and n2, n3, n4 and 1 more, 7946/udp is open",
+  ]);
+  assert.deepEqual(of1("key"), [
+    "its gossip and that of n2, n3, n4 and 1 more are sealed with different keys",
+  ]);
+  assert.match(of1("mtu")?.[0] ?? "", /^an MTU black hole between it and n2, n3, n4 and 1 more/);
+  const silent = messages({ id2: [{ kind: "silent", peer: "id2", detail: "7946 is taken" }] });
+  assert.deepEqual(silent, { id2: ["it does not gossip: 7946 is taken"] });
+});
+
+test("a clock that is off, an address and a certificate that two have", () => {
+  const skews = new Map([
+    ["id2", 94_000],
+    ["id3", -31_000],
+    ["id1", 29_000],
+  ]);
+  assert.deepEqual(messages({}, { skews }), {
+    id2: ["its clock is 90 s ahead of the manager's"],
+    id3: ["its clock is 30 s behind the manager's"],
+  });
+  const [n1, n2] = NODES;
+  assert.ok(n1 && n2);
+  assert.deepEqual(messages({}, { nodes: [n1, { ...n2, addr: n1.addr }] }), {
+    id1: ["its address 192.168.99.100 is n2's too"],
+    id2: ["its address 192.168.99.100 is n1's too"],
+  });
+  const rivals = new Map([["id2", ["192.168.99.101", "192.168.99.109"]]]);
+  const text =
+    "two hosts go by its certificate: 192.168.99.101 and 192.168.99.109; 'weft reset' one of them, and join anew";
+  assert.deepEqual(messages({}, { rivals }), { id2: [text] });
+  const seen = messages({ id1: [{ kind: "name", peer: "id2", detail: "192.168.99.109" }] });
+  assert.deepEqual(seen, { id2: [text] });
+});
+
+test("a node speaks of itself and its own pairs only, and not of strangers", () => {
+  const told = messages({
+    id1: [
+      { kind: "silent", peer: "id2", detail: "a lie" },
+      { kind: "udp", peer: "unknown" },
+      { kind: "udp", peer: "id1" },
+    ],
+    unknown: [{ kind: "udp", peer: "id1" }],
+  });
+  assert.deepEqual(told, {});
+});

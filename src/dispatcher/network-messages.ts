@@ -1,0 +1,126 @@
+/**
+ * What nodes report about the network between them, as messages on the nodes that are to blame: of two that do
+ * not hear each other it is the one that more others don't hear either. Pure.
+ */
+import type { PeerProblem, PeerProblemKind } from "./assignment.ts";
+
+/** A member that is not down. */
+export interface DiagnosedNode {
+  readonly nodeID: string;
+  readonly hostname: string;
+  readonly addr: string;
+}
+
+export interface NetworkFacts {
+  readonly nodes: readonly DiagnosedNode[];
+  /** By the node that reports. */
+  readonly reports: ReadonlyMap<string, readonly PeerProblem[]>;
+  /** The node's clock less the manager's, in milliseconds. */
+  readonly skews: ReadonlyMap<string, number>;
+  /** Addresses that take turns with one certificate. */
+  readonly rivals: ReadonlyMap<string, readonly string[]>;
+  readonly dataPathPort: number;
+}
+
+/** Certificates are dated an hour back; tokens, logs and back-offs suffer sooner. */
+export const SKEW_MS_MAX = 30_000;
+/** Peers that a message names; of more it says how many. */
+const NAMES_MAX = 3;
+
+type PairKind = Exclude<PeerProblemKind, "silent" | "name">;
+
+const PAIR_TEXTS: Readonly<Record<PairKind, (others: string, port: number) => string>> = {
+  udp: (others) => `7946/udp is closed between it and ${others}, 7946/tcp is open`,
+  tcp: (others) => `7946/tcp is closed between it and ${others}, 7946/udp is open`,
+  key: (others) => `its gossip and that of ${others} are sealed with different keys`,
+  tunnel: (others, port) => `${port}/udp is closed between it and ${others}: no tunnel`,
+  mtu: (others) =>
+    `an MTU black hole between it and ${others}: only small packets pass through the tunnel`,
+};
+
+/** By node; who is well is missing. */
+export function networkMessages(facts: NetworkFacts): ReadonlyMap<string, readonly string[]> {
+  const byID = new Map(facts.nodes.map((node) => [node.nodeID, node]));
+  const messages = new Map<string, string[]>();
+  const say = (nodeID: string, text: string) => {
+    const said = messages.get(nodeID) ?? [];
+    if (!said.includes(text)) messages.set(nodeID, [...said, text]);
+  };
+  for (const [reporter, problems] of facts.reports) {
+    if (!byID.has(reporter)) continue;
+    for (const { kind, peer, detail = "" } of problems) {
+      const node = byID.get(peer);
+      if (kind === "silent" && peer === reporter) say(peer, `it does not gossip: ${detail}`);
+      if (kind === "name" && node !== undefined) say(peer, twice(node.addr, detail));
+    }
+  }
+  for (const kind of Object.keys(PAIR_TEXTS) as PairKind[]) {
+    for (const [blamed, others] of blame(pairsOf(kind, facts, byID))) {
+      const names = named(others.map((nodeID) => byID.get(nodeID)?.hostname ?? nodeID));
+      say(blamed, PAIR_TEXTS[kind](names, facts.dataPathPort));
+    }
+  }
+  for (const { nodeID } of facts.nodes) {
+    const skewMs = facts.skews.get(nodeID) ?? 0;
+    if (Math.abs(skewMs) > SKEW_MS_MAX) say(nodeID, skewText(skewMs));
+    const [first, second] = facts.rivals.get(nodeID) ?? [];
+    if (first !== undefined && second !== undefined) say(nodeID, twice(first, second));
+  }
+  const owners = new Map<string, DiagnosedNode>();
+  for (const node of facts.nodes) {
+    const other = owners.get(node.addr);
+    owners.set(node.addr, node);
+    if (other === undefined) continue;
+    say(node.nodeID, `its address ${node.addr} is ${other.hostname}'s too`);
+    say(other.nodeID, `its address ${node.addr} is ${node.hostname}'s too`);
+  }
+  return messages;
+}
+
+type Pair = readonly [string, string];
+
+/** Each pair once, whichever of the two reported it. */
+function pairsOf(
+  kind: PairKind,
+  { reports }: NetworkFacts,
+  byID: ReadonlyMap<string, DiagnosedNode>,
+): readonly Pair[] {
+  const pairs = new Map<string, Pair>();
+  for (const [reporter, problems] of reports) {
+    for (const { kind: found, peer } of problems) {
+      if (found !== kind || peer === reporter || !byID.has(peer) || !byID.has(reporter)) continue;
+      const pair: Pair = reporter < peer ? [reporter, peer] : [peer, reporter];
+      pairs.set(pair.join(), pair);
+    }
+  }
+  return [...pairs.values()];
+}
+
+/** Of each pair who stands in more pairs; both where neither does. With whom, by who is blamed. */
+function blame(pairs: readonly Pair[]): ReadonlyMap<string, readonly string[]> {
+  const counts = new Map<string, number>();
+  for (const nodeID of pairs.flat()) counts.set(nodeID, (counts.get(nodeID) ?? 0) + 1);
+  const blamed = new Map<string, string[]>();
+  for (const [a, b] of pairs) {
+    const more = (counts.get(a) ?? 0) - (counts.get(b) ?? 0);
+    if (more >= 0) blamed.set(a, [...(blamed.get(a) ?? []), b]);
+    if (more <= 0) blamed.set(b, [...(blamed.get(b) ?? []), a]);
+  }
+  return blamed;
+}
+
+function named(names: readonly string[]): string {
+  const sorted = names.toSorted();
+  const shown = sorted.slice(0, NAMES_MAX).join(", ");
+  return sorted.length > NAMES_MAX ? `${shown} and ${sorted.length - NAMES_MAX} more` : shown;
+}
+
+/** To ten seconds, so that a slow drift is not a change each second. */
+function skewText(skewMs: number): string {
+  const seconds = Math.round(Math.abs(skewMs) / 10_000) * 10;
+  return `its clock is ${seconds} s ${skewMs > 0 ? "ahead of" : "behind"} the manager's`;
+}
+
+function twice(first: string, second: string): string {
+  return `two hosts go by its certificate: ${first} and ${second}; 'weft reset' one of them, and join anew`;
+}
