@@ -10,7 +10,7 @@ import { type RunTool, runTool } from "../datapath/run.ts";
 import type { MeshNode } from "../datapath/view.ts";
 
 /** One peer is asked in this time. */
-const LOOK_MS = 10_000;
+const LOOK_MS = 15_000;
 /** A peer that has not answered for the first time is asked again, and one never asked, after this. */
 const AGAIN_MS = 2_000;
 /** IPv4 and ICMP headers, which ping's size leaves out. */
@@ -38,6 +38,8 @@ export class TunnelWatch implements Startable {
   readonly #components: TunnelWatchComponents;
   readonly #seen = new Map<string, Seen>();
   #last = "";
+  #mtu: number | undefined;
+  #isAmiss = true;
   #timer: Timer | undefined;
   #look: Promise<void> = Promise.resolve();
   #stopped = false;
@@ -83,13 +85,16 @@ export class TunnelWatch implements Startable {
     const ids = new Set(all.map(({ nodeID }) => nodeID));
     for (const nodeID of this.#seen.keys()) if (!ids.has(nodeID)) this.#seen.delete(nodeID);
     const peer = this.#next(all);
-    const mtu = await readMTU();
+    // It follows the uplink's, so it is read anew where something is amiss.
+    if (this.#isAmiss) this.#mtu = await readMTU();
+    const mtu = this.#mtu;
     if (peer === undefined || mtu === undefined) return LOOK_MS;
     const found = await this.#ask(peer, mtu);
     const before = this.#seen.get(peer.nodeID);
     const times = before !== undefined && before.found === found ? before.times + 1 : 1;
     this.#seen.set(peer.nodeID, { found, times });
     this.#last = peer.nodeID;
+    this.#isAmiss = found !== undefined;
     if (times <= 2) onChange();
     const isHasty = (found !== undefined && times === 1) || this.#seen.size < all.length;
     return isHasty ? AGAIN_MS : LOOK_MS;

@@ -221,9 +221,14 @@ function gossipTick(draft: Draft): void {
 function pushPullTick(draft: Draft): void {
   const { timings, pushPullAt, members } = draft.state;
   if (draft.now < pushPullAt) return;
-  const scale = Math.ceil(Math.log2(Math.max(1, members.size / PUSH_PULL_SCALE_MEMBERS))) + 1;
-  draft.state.pushPullAt = draft.now + timings.pushPullIntervalMs * scale;
+  draft.state.pushPullAt = draft.now + pushPullEveryMs(timings.pushPullIntervalMs, members.size);
   for (const { address } of draft.pickLive(1)) exchange(draft, address, false);
+}
+
+/** How often a node of a cluster of this size exchanges everything with one other. */
+export function pushPullEveryMs(intervalMs: number, members: number): number {
+  const scale = Math.ceil(Math.log2(Math.max(1, members / PUSH_PULL_SCALE_MEMBERS))) + 1;
+  return intervalMs * scale;
 }
 
 /**
