@@ -327,6 +327,7 @@ export class Dispatcher implements Startable {
   #onEvent(event: StoreEvent): void {
     for (const change of event.changes) {
       this.#dirt.markChange(change);
+      if (change.kind === "cluster") this.#tellHeartbeat();
       if (change.kind !== "node") continue;
       const { object } = change;
       this.#markNode(object.id);
@@ -337,6 +338,11 @@ export class Dispatcher implements Startable {
       }
     }
     this.#reconciler.markDirty();
+  }
+
+  /** The period may be another: who was told to be silent for longer must not be taken for dead. */
+  #tellHeartbeat(): void {
+    for (const session of this.#sessions.values()) session.answerHeartbeat(this.#heartbeatAnswer());
   }
 
   #onNodeRemoved(nodeID: NodeID): void {

@@ -31,6 +31,12 @@ test("exchanges that fail with one that lives are a closed TCP port", () => {
   assert.deepEqual(ailments.list(0, always), [{ kind: "tcp", host: "10.0.0.2" }]);
   ailments.noteExchange("10.0.0.2", true);
   assert.deepEqual(ailments.list(0, always), []);
+  for (const _ of [1, 2]) ailments.noteExchange("10.0.0.2", false);
+  ailments.forget("10.0.0.2");
+  assert.deepEqual(ailments.list(0, always), []);
+  for (const _ of [1, 2]) ailments.noteExchange("10.0.0.2", false);
+  ailments.noteStreamAnswer("10.0.0.2");
+  assert.deepEqual(ailments.list(0, always), [], "a connection has passed");
 });
 
 test("packets that no key opens are another key, while they come", () => {

@@ -49,11 +49,18 @@ export class Ailments {
   /** It answered a ping over a connection, while the packet got no answer. */
   noteStreamAnswer(host: string): void {
     put(this.#streamOnly, host, (this.#streamOnly.get(host) ?? 0) + 1);
+    this.#failedExchanges.delete(host);
   }
 
   noteExchange(host: string, hasSucceeded: boolean): void {
     if (hasSucceeded) this.#failedExchanges.delete(host);
     else put(this.#failedExchanges, host, (this.#failedExchanges.get(host) ?? 0) + 1);
+  }
+
+  /** It died, or is back: what was is over. */
+  forget(host: string): void {
+    this.#streamOnly.delete(host);
+    this.#failedExchanges.delete(host);
   }
 
   noteUnsealed(host: string, now: number): void {

@@ -21,7 +21,6 @@ import { encodeStream, StreamDecoder, type StreamMessage } from "./stream.ts";
 import { step } from "./swim.ts";
 import {
   initialState,
-  isLive,
   type Member,
   type MemberChange,
   nextDeadline,
@@ -145,12 +144,7 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
 
   /** What is wrong between this member and others, now. */
   ailments(): readonly Ailment[] {
-    const live = new Set(
-      this.members()
-        .filter(isLive)
-        .map(({ address }) => address.host),
-    );
-    return this.#ailments.list(this.#clock.monotonic(), (host) => live.has(host));
+    return this.#ailments.list(this.#clock.monotonic(), (host) => this.#isAlive(host));
   }
 
   async start(): Promise<void> {
@@ -225,6 +219,13 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
     this.#step({ kind: "broadcast", key, payload });
   }
 
+  #isAlive(host: string): boolean {
+    for (const member of this.#state?.members.values() ?? []) {
+      if (member.state === "alive" && member.address.host === host) return true;
+    }
+    return false;
+  }
+
   #step(event: SwimEvent): void {
     if (this.#state === undefined || this.#stopping.signal.aborted) return;
     const result = step(this.#state, event, this.#clock.monotonic(), this.#random);
@@ -263,6 +264,9 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
         if (change === "suspected" || change === "recovered")
           this.#log.debug(`member ${change}`, fields);
         else this.#log.info(`member ${change}`, fields);
+        if (change !== "suspected" && change !== "recovered") {
+          this.#ailments.forget(member.address.host);
+        }
         this.emit("change", change, member);
         return;
       }
@@ -354,7 +358,8 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
     } catch (error) {
       if (this.#stopping.signal.aborted) return;
       this.counters.exchangesFailed++;
-      this.#ailments.noteExchange(to.host, false);
+      // One that is not known may not be there yet.
+      if (this.#isAlive(to.host)) this.#ailments.noteExchange(to.host, false);
       this.#trouble("an exchange of gossip has failed", addressText(to), error);
     }
   }

@@ -3,6 +3,7 @@
  */
 import { hostname } from "node:os";
 import { Agent } from "../agent/agent.ts";
+import { GOSSIP_KEYS_FILE, GossipKeysFile } from "../agent/gossip-keys-file.ts";
 import type { GossipReport } from "../agent/gossip-report.ts";
 import type { ZoneInit } from "../agent/names.ts";
 import { NodeGossip } from "../agent/node-gossip.ts";
@@ -52,6 +53,7 @@ export class MemberRole implements Startable {
   readonly #init: MemberInit;
   readonly #agent: Agent;
   readonly #gossip: NodeGossip;
+  readonly #gossipKeys: GossipKeysFile;
   readonly #diagnosis: PeerDiagnosis;
   readonly #renewer: CertificateRenewer;
   #managers: readonly string[];
@@ -73,6 +75,7 @@ export class MemberRole implements Startable {
       log,
       ...(onMembership === undefined ? {} : { onMembership }),
     });
+    this.#gossipKeys = new GossipKeysFile({ nodeID, path: GOSSIP_KEYS_FILE, log });
     this.#diagnosis = new PeerDiagnosis({
       clock,
       gossip: this.#gossip,
@@ -105,6 +108,7 @@ export class MemberRole implements Startable {
   /** Resolves when the agent is at work; the session follows as soon as the Engine says what this node is. */
   async start(): Promise<void> {
     await this.#agent.start();
+    this.#gossip.setKeys(await this.#gossipKeys.read());
     this.#renewer.start();
     this.#diagnosis.start();
     void this.#agent.description().then((description) => {
@@ -127,7 +131,10 @@ export class MemberRole implements Startable {
             this.#gossip.setManagers(managers.map(({ nodeID }) => nodeID));
             this.#init.onManagers(managers);
           },
-          onGossipKeys: (keys) => this.#gossip.setKeys(keys),
+          onGossipKeys: (keys) => {
+            this.#gossip.setKeys(keys);
+            void this.#gossipKeys.write(keys);
+          },
           onConnected: (isConnected) => {
             this.#gossip.setConnected(isConnected);
             if (isConnected) this.#diagnosis.tell();
@@ -158,6 +165,7 @@ export class MemberRole implements Startable {
   async leave(): Promise<void> {
     await this.#session?.leave();
     await this.#gossip.leave();
+    await this.#gossipKeys.forget();
     await this.#agent.clear();
     await this.stop();
     await this.#components.datapath.reset();

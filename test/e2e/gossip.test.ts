@@ -97,6 +97,23 @@ describe("what nodes know of each other", { skip }, () => {
     await swarm.answering(8080);
   });
 
+  test("a host that dies is down by the gossip's word, however seldom nodes are to beat", async (t) => {
+    await swarm.docker("swarm", "update", "--dispatcher-heartbeat", "300s");
+    const crashedAt = performance.now();
+    await swarm.host(3).crash();
+    const isDown = async () =>
+      (await swarm.docker("node", "inspect", "--format", "{{.Status.State}}", "n3")) === "down";
+    // By its heartbeat alone it would be down after more than two minutes.
+    await until(isDown, { what: "n3 to be down", timeoutMs: 60_000 });
+    t.diagnostic(`down after ${Math.round(performance.now() - crashedAt)} ms`);
+    await swarm.docker("swarm", "update", "--dispatcher-heartbeat", "5s");
+    await swarm.host(3).restart();
+    await until(async () => (await swarm.readyNodes()) === 3, {
+      what: "all nodes ready",
+      timeoutMs: 30_000,
+    });
+  });
+
   /** Waits until a burst through n2 is answered whole, by the tasks of exactly these hosts; resolves with how long it took. */
   async function onlyAnsweredBy(numbers: readonly number[]): Promise<number> {
     const startedAt = performance.now();
