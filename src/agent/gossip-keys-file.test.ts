@@ -19,6 +19,8 @@ test("keys are kept for the node that they were told to, readable by nobody else
   assert.deepEqual(await of("n1").read(), keys);
   assert.equal(statSync(path).mode & 0o777, 0o600);
   assert.deepEqual(await of("n2").read(), []);
+  writeFileSync(path, JSON.stringify({ nodeID: "n1", keys: ["short", 7] }));
+  assert.deepEqual(await of("n1").read(), []);
   writeFileSync(path, "not JSON");
   assert.deepEqual(await of("n1").read(), []);
   await file.forget();

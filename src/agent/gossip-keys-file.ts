@@ -5,6 +5,7 @@
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Logger } from "../base/logger.ts";
+import { KEY_LENGTHS } from "../gossip/keyring.ts";
 
 /** On a tmpfs, as the secrets of tasks. */
 export const GOSSIP_KEYS_FILE = "/run/weft/gossip-keys.json";
@@ -32,7 +33,9 @@ export class GossipKeysFile {
         readonly keys?: unknown;
       } | null;
       if (kept?.nodeID !== this.#nodeID || !Array.isArray(kept.keys)) return [];
-      return kept.keys.map((key) => Buffer.from(String(key), "base64"));
+      return kept.keys
+        .map((key) => Buffer.from(String(key), "base64"))
+        .filter(({ length }) => KEY_LENGTHS.includes(length));
     } catch (error) {
       const isAbsent = (error as NodeJS.ErrnoException).code === "ENOENT";
       if (!isAbsent) this.#log.warn("the gossip's keys cannot be read", { error });

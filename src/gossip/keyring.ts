@@ -8,6 +8,8 @@ import { DecodeError } from "./msgpack.ts";
 
 /** The cipher by the key's length in bytes. */
 const CIPHERS = { 16: "aes-128-gcm", 24: "aes-192-gcm", 32: "aes-256-gcm" } as const;
+/** In bytes. */
+export const KEY_LENGTHS: readonly number[] = Object.keys(CIPHERS).map(Number);
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 /** The form that is sent; form 0 pads the plain text to blocks and is only read. */

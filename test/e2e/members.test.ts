@@ -1,12 +1,13 @@
 /** Who is let in to the mesh: hosts whose networks do not collide, members, and members only as long as they are. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import type { GossipAnswer, GossipMemberAnswer } from "../../src/api/gossip.ts";
 import type { Host } from "../../src/lab/host.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import type { Machine } from "../../src/lab/machine.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { until } from "../../src/lab/until.ts";
-import { Swarm } from "./support/swarm.ts";
+import { Swarm, weft } from "./support/swarm.ts";
 
 const PORT = 8080;
 /** A member that goes is shut out as soon as the managers know; a change of address takes as long as a lost session. */
@@ -92,6 +93,7 @@ describe("who is a member", { skip: (await labUnavailable()) ?? false }, () => {
       return code === 0;
     };
     await until(isServed, { what: "both tasks to answer at the new address" });
+    await gossips("n2", `${moved}:7946`, "alive");
     await worker.addAddress(`${worker.ip}/24`);
     await worker.removeAddress(`${moved}/24`);
     const isBack = async () => (await peersOf(manager)).includes(worker.ip);
@@ -122,7 +124,21 @@ describe("who is a member", { skip: (await labUnavailable()) ?? false }, () => {
       what: "the member that left to be shut out",
       timeoutMs: SHUT_OUT_MS,
     });
+    await gossips("n2", `${worker.ip}:7946`, "left");
   });
+
+  /** Waits until the manager's gossip has a member of this name there, in this state. */
+  async function gossips(hostname: string, addr: string, state: string): Promise<void> {
+    const isThere = ({ Hostname, Addr, State }: GossipMemberAnswer) =>
+      Hostname === hostname && Addr === addr && State === state;
+    await until(
+      async () => {
+        const { stdout } = await weft(manager, "gossip", "--format", "json");
+        return (JSON.parse(stdout) as GossipAnswer).Members.some(isThere);
+      },
+      { what: `${hostname} to be ${state} at ${addr} in the gossip`, timeoutMs: FOLLOWED_MS },
+    );
+  }
 });
 
 function peersOf(host: Host): Promise<string> {
