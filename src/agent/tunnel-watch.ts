@@ -10,8 +10,8 @@ import { type RunTool, runTool } from "../datapath/run.ts";
 import type { MeshNode } from "../datapath/view.ts";
 
 /** One peer is asked in this time. */
-const LOOK_MS = 15_000;
-/** A peer that has not answered for the first time is asked again, and one never asked, after this. */
+const LOOK_MS = 10_000;
+/** A peer that has not answered is asked again, and one that was never asked, after this. */
 const AGAIN_MS = 2_000;
 /** IPv4 and ICMP headers, which ping's size leaves out. */
 const PING_OVERHEAD = 28;
@@ -96,8 +96,8 @@ export class TunnelWatch implements Startable {
     this.#last = peer.nodeID;
     this.#isAmiss = found !== undefined;
     if (times <= 2) onChange();
-    const isHasty = (found !== undefined && times === 1) || this.#seen.size < all.length;
-    return isHasty ? AGAIN_MS : LOOK_MS;
+    const isWell = found === undefined && this.#seen.size === all.length;
+    return isWell && this.ailments().size === 0 ? LOOK_MS : AGAIN_MS;
   }
 
   /** A peer whose first answer is missing is asked again; then who was never asked; then the next in turn. */
