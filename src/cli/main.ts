@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   mesh: async () => (await import("./mesh.ts")).meshCommand,
   trace: async () => (await import("./trace.ts")).traceCommand,
   gossip: async () => (await import("./gossip.ts")).gossipCommand,
+  lb: async () => (await import("./lb.ts")).lbCommand,
   demo: async () => (await import("./demo.ts")).demoCommand,
   version: async () => (await import("./version.ts")).versionCommand,
 };
