@@ -33,6 +33,7 @@ import type { EndpointOverride } from "./mesh-view.ts";
 import { DEFAULT_ZONE, type ZoneInit } from "./names.ts";
 import { type Interfaces, NodeDescriber } from "./node-describer.ts";
 import { NodePorts } from "./node-ports.ts";
+import { MeshSieve } from "./sound-mesh.ts";
 import { removeTaskFiles, TaskFiles } from "./task-files.ts";
 import { TaskLogs } from "./task-logs.ts";
 import type { TaskSurroundings } from "./task-machine.ts";
@@ -42,6 +43,9 @@ import { Worker } from "./worker.ts";
 
 /** Beyond the tasks' own grace: stopping and removing, also by an Engine whose network driver answers slowly. */
 const CLEAR_MARGIN_MS = 60_000;
+
+/** So many of a mesh's bad parts are named in the log; of more the number is enough. */
+const REFUSED_TOLD_MAX = 8;
 
 export interface AgentComponents {
   readonly runtime: Runtime;
@@ -98,6 +102,7 @@ export class Agent implements Startable, SessionHandler {
   readonly #link: KeeperLink;
   readonly #describer: NodeDescriber;
   readonly #memory: MemoryFile;
+  readonly #sieve = new MeshSieve();
   readonly #logs: TaskLogs;
   readonly #files: TaskFiles;
   #fileRemovals = Promise.resolve();
@@ -311,7 +316,14 @@ export class Agent implements Startable, SessionHandler {
     await this.#fileRemovals;
   }
 
-  #setMesh(mesh: MeshConfig): void {
+  #setMesh(told: MeshConfig): void {
+    const { mesh, refused } = this.#sieve.sift(told);
+    if (refused.length > 0) {
+      this.#log.error("parts of the mesh that a manager told are no addresses, networks or ports", {
+        count: refused.length,
+        refused: refused.slice(0, REFUSED_TOLD_MAX),
+      });
+    }
     this.#gossip?.setMesh(mesh);
     this.#applier.setMesh(mesh);
   }

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import type { MeshNode, MeshPort, MeshService, MeshView } from "../datapath/view.ts";
+import type { MeshConfig } from "../dispatcher/assignment.ts";
+import { makeMesh } from "./fakes.ts";
+import { MeshSieve } from "./sound-mesh.ts";
+
+const GOOD = makeMesh(1, [8080], ["t1", "t2"]);
+const [SERVICE] = GOOD.services as [MeshService];
+const [PORT] = SERVICE.ports as [MeshPort];
+const [NODE] = GOOD.nodes as [MeshNode];
+
+const sift = (mesh: Partial<MeshConfig>) => new MeshSieve().sift({ ...GOOD, ...mesh });
+const withService = (change: Partial<MeshService>) =>
+  sift({ services: [{ ...SERVICE, ...change }, SERVICE] });
+
+describe("the mesh as told", () => {
+  it("comes through as it is where nothing is wrong", () => {
+    const { mesh, refused } = sift({});
+    assert.deepEqual(refused, []);
+    assert.deepEqual(mesh, GOOD);
+    assert.equal(mesh.services[0], GOOD.services[0]);
+    assert.equal(mesh.nodes[0], GOOD.nodes[0]);
+  });
+
+  const badPorts: readonly Partial<MeshPort>[] = [
+    { protocol: "tcp; flush ruleset" as "tcp" },
+    { publishedPort: 0 },
+    { publishedPort: 65_536 },
+    { targetPort: 1.5 },
+    { allowedSources: ["0.0.0.0/0 } ; flush ruleset"] },
+    { allowedSources: ["10.0.0.0/8", "10.1.0.0/16"] },
+    { boundTo: ["10.0.0.1/8"] },
+    { boundTo: ["2001:db8::/32"] },
+  ];
+  for (const bad of badPorts) {
+    it(`loses a port with ${JSON.stringify(bad)}, and nothing else`, () => {
+      const { mesh, refused } = withService({ ports: [{ ...PORT, ...bad }, PORT] });
+      assert.deepEqual(mesh.services, [{ ...SERVICE, ports: [PORT] }, SERVICE]);
+      assert.equal(refused.length, 1);
+    });
+  }
+
+  for (const address of ["10.0.0.300", "", "10.0.0.1/32", "::1", "192.168.0.1", "a\nb"]) {
+    it(`loses an endpoint at ${JSON.stringify(address)}, and nothing else`, () => {
+      const [first, ...rest] = SERVICE.endpoints;
+      const { mesh, refused } = withService({
+        endpoints: [{ ...first, address } as (typeof SERVICE.endpoints)[number], ...rest],
+      });
+      assert.deepEqual(mesh.services, [{ ...SERVICE, endpoints: rest }, SERVICE]);
+      assert.equal(refused.length, 1);
+    });
+  }
+
+  it("loses a node that cannot be one, and of another's addresses only the bad one", () => {
+    const nodes = [
+      { ...NODE, nodeID: "a", index: 16_384 },
+      { ...NODE, nodeID: "b", underlayAddress: "n1" },
+      { ...NODE, nodeID: "c", overlayAddress: "10.0.0.2/32" },
+      { ...NODE, nodeID: "d", addresses: ["192.168.99.100", "eth0", "fe80::1"] },
+    ];
+    const { mesh, refused } = sift({ nodes });
+    assert.deepEqual(mesh.nodes, [{ ...NODE, nodeID: "d", addresses: ["192.168.99.100"] }]);
+    assert.equal(refused.length, 5);
+  });
+
+  it("loses a network whose subnet is none", () => {
+    const network = { name: "ingress", subnet: "10.255.0.0/33", vni: 4096, dataPathPort: 4789 };
+    const { mesh, refused } = sift({ network });
+    assert.equal(mesh.network, undefined);
+    assert.deepEqual(refused, ['network "ingress": subnet "10.255.0.0/33"']);
+  });
+
+  it("tells of what is bad once, however often it is told", () => {
+    const sieve = new MeshSieve();
+    const bad = { ...SERVICE, ports: [{ ...PORT, publishedPort: 0 }] };
+    const node = { ...NODE, index: 0 };
+    const told = { ...GOOD, services: [bad], nodes: [node] };
+    assert.equal(sieve.sift(told).refused.length, 2);
+    const again = sieve.sift({ ...told, revision: 2 });
+    assert.deepEqual(again.refused, []);
+    assert.deepEqual([again.mesh.services[0]?.ports, again.mesh.nodes], [[], []]);
+  });
+
+  it("holds no text but that of addresses, networks and numbers, whatever was told", () => {
+    const anyText = fc.oneof(fc.string(), fc.ipV4(), fc.ipV6(), fc.constant("10.0.0.0/24"));
+    const anyNumber = fc.oneof(fc.integer(), fc.double(), fc.integer({ min: 1, max: 100 }));
+    const services = fc.array(
+      fc.record({
+        serviceID: fc.string(),
+        serviceName: fc.string(),
+        ports: fc.array(
+          fc.record({
+            protocol: fc.constantFrom("tcp", "udp", "sctp", "") as fc.Arbitrary<"tcp">,
+            publishedPort: anyNumber,
+            targetPort: anyNumber,
+            allowedSources: fc.array(anyText),
+          }),
+        ),
+        endpoints: fc.array(
+          fc.record({
+            taskID: fc.string(),
+            address: anyText,
+            nodeIndex: anyNumber,
+            state: fc.constant("live" as const),
+          }),
+        ),
+      }),
+    );
+    fc.assert(
+      fc.property(services, (told) => {
+        const { mesh } = sift({ services: told });
+        for (const { ports, endpoints } of mesh.services as MeshView["services"]) {
+          for (const { protocol, publishedPort, allowedSources = [] } of ports) {
+            assert.match(
+              `${protocol} ${publishedPort} ${allowedSources.join(" ")}`,
+              /^(tcp|udp) \d{1,5} [\d./ ]*$/,
+            );
+          }
+          for (const { address } of endpoints) assert.match(address, /^10\.0\.0\.\d{1,3}$/);
+        }
+      }),
+    );
+  });
+});

@@ -1,0 +1,195 @@
+/**
+ * What managers tell of the mesh, looked at once more on the node: addresses, networks and ports become text of
+ * `nft` and `ip`, whose transactions are taken whole or not at all. What is not what it claims to be is left out,
+ * so that one bad value costs its own endpoint, port or node and never the rest.
+ */
+import { isIP, isIPv4 } from "node:net";
+import { contains, formatCidr, overlaps, parseCidr } from "../cluster/cidr.ts";
+import type { OverlayEndpoint, OverlayNetwork, OverlayService } from "../datapath/overlay/view.ts";
+import type { MeshEndpoint, MeshNode, MeshPort, MeshService } from "../datapath/view.ts";
+import type { MeshConfig } from "../dispatcher/assignment.ts";
+
+export interface SiftedMesh {
+  readonly mesh: MeshConfig;
+  /** What was left out and has not been told before, as "endpoint t1 of web: address 10.0.0.300". */
+  readonly refused: readonly string[];
+}
+
+type Network = NonNullable<MeshConfig["network"]>;
+
+const PORT_MAX = 65_535;
+/** A conntrack zone, and fourteen bits of a mark. */
+const NODE_INDEX_MAX = 16_383;
+const VNI_MAX = 16_777_215;
+/** A word of a manager's is repeated to this length. */
+const TEXT_LENGTH_MAX = 64;
+
+/** Remembers what it has looked at: of ten thousand services only those that changed are looked at again. */
+export class MeshSieve {
+  #subnet: string | undefined;
+  #services = new WeakMap<MeshService, MeshService>();
+  #nodes = new WeakMap<MeshNode, MeshNode | "bad">();
+  #networks = new WeakMap<OverlayNetwork, OverlayNetwork | "bad">();
+
+  sift(mesh: MeshConfig): SiftedMesh {
+    const refused: string[] = [];
+    const network = isSoundNetwork(mesh.network, refused) ? mesh.network : undefined;
+    if (network?.subnet !== this.#subnet) this.#services = new WeakMap();
+    this.#subnet = network?.subnet;
+    const { network: _told, ...rest } = mesh;
+    return {
+      mesh: {
+        ...rest,
+        ...(network === undefined ? {} : { network }),
+        nodes: mesh.nodes.flatMap((node) => known(this.#nodes, node, siftNode, refused)),
+        services: mesh.services.map((service) => this.#sifted(service, network, refused)),
+        networks: mesh.networks.flatMap((one) => known(this.#networks, one, siftOverlay, refused)),
+      },
+      refused,
+    };
+  }
+
+  #sifted(service: MeshService, network: Network | undefined, refused: string[]): MeshService {
+    const before = this.#services.get(service);
+    if (before !== undefined) return before;
+    const sifted = siftService(service, network, refused);
+    this.#services.set(service, sifted);
+    return sifted;
+  }
+}
+
+function known<T extends object>(
+  memo: WeakMap<T, T | "bad">,
+  value: T,
+  sift: (value: T, refused: string[]) => T | undefined,
+  refused: string[],
+): T[] {
+  const sifted = memo.get(value) ?? sift(value, refused) ?? "bad";
+  memo.set(value, sifted);
+  return sifted === "bad" ? [] : [sifted];
+}
+
+function isSoundNetwork(network: MeshConfig["network"], refused: string[]): boolean {
+  if (network === undefined) return true;
+  const { name, subnet, vni, dataPathPort } = network;
+  return (
+    all(isNetwork(subnet), refused, `network ${text(name)}: subnet`, subnet) &&
+    all(isWithin(vni, VNI_MAX), refused, `network ${text(name)}: VNI`, vni) &&
+    all(isWithin(dataPathPort, PORT_MAX), refused, `network ${text(name)}: port`, dataPathPort)
+  );
+}
+
+function siftNode(node: MeshNode, refused: string[]): MeshNode | undefined {
+  const what = `node ${text(node.nodeID)}`;
+  const { index, underlayAddress, overlayAddress } = node;
+  if (!all(isWithin(index, NODE_INDEX_MAX), refused, `${what}: index`, index)) return undefined;
+  if (!all(isIPv4(underlayAddress), refused, `${what}: address`, underlayAddress)) return undefined;
+  if (!all(isIPv4(overlayAddress), refused, `${what}: overlay address`, overlayAddress))
+    return undefined;
+  const addresses = node.addresses.filter((one) =>
+    all(isIPv4(one), refused, `${what}: address`, one),
+  );
+  return addresses.length === node.addresses.length ? node : { ...node, addresses };
+}
+
+function siftService(
+  service: MeshService,
+  network: Network | undefined,
+  refused: string[],
+): MeshService {
+  const what = text(service.serviceName);
+  const subnet = network === undefined ? undefined : parseCidr(network.subnet);
+  const ports = service.ports.filter((port) => isSoundPort(port, what, refused));
+  const endpoints = service.endpoints.filter(({ taskID, address, nodeIndex }: MeshEndpoint) => {
+    const of = `endpoint ${text(taskID)} of ${what}`;
+    const isOfMesh =
+      isIPv4(address) && (subnet === undefined || contains(subnet, parseCidr(`${address}/32`)));
+    return (
+      all(isOfMesh, refused, `${of}: address`, address) &&
+      all(isWithin(nodeIndex, NODE_INDEX_MAX), refused, `${of}: node`, nodeIndex)
+    );
+  });
+  const isWhole =
+    ports.length === service.ports.length && endpoints.length === service.endpoints.length;
+  return isWhole ? service : { ...service, ports, endpoints };
+}
+
+/** A port with a bad list of networks goes whole: without that network it might be answered to everybody. */
+function isSoundPort(port: MeshPort, what: string, refused: string[]): boolean {
+  const { protocol, publishedPort, targetPort, allowedSources = [], boundTo = [] } = port;
+  const of = `port ${text(publishedPort)} of ${what}`;
+  const isProtocol = protocol === "tcp" || protocol === "udp";
+  return (
+    all(isProtocol, refused, `${of}: protocol`, protocol) &&
+    all(isWithin(publishedPort, PORT_MAX), refused, `${of}: port`, publishedPort) &&
+    all(isWithin(targetPort, PORT_MAX), refused, `${of}: target port`, targetPort) &&
+    all(areNetworks(allowedSources), refused, `${of}: networks`, allowedSources.join(" ")) &&
+    all(areNetworks(boundTo), refused, `${of}: networks`, boundTo.join(" "))
+  );
+}
+
+function siftOverlay(network: OverlayNetwork, refused: string[]): OverlayNetwork | undefined {
+  const what = `network ${text(network.name)}`;
+  const subnets = network.subnets.filter((one) =>
+    all(isAnyNetwork(one), refused, `${what}: subnet`, one),
+  );
+  if (subnets.length < network.subnets.length) return undefined;
+  if (!all(isWithin(network.vni, VNI_MAX), refused, `${what}: VNI`, network.vni)) return undefined;
+  const areSound = (endpoints: readonly OverlayEndpoint[]) =>
+    endpoints.filter(({ taskID, addresses, nodeIndex }) => {
+      const of = `endpoint ${text(taskID)} of ${what}`;
+      return (
+        all(addresses.every(isAddress), refused, `${of}: addresses`, addresses.join(" ")) &&
+        all(isWithin(nodeIndex, NODE_INDEX_MAX), refused, `${of}: node`, nodeIndex)
+      );
+    });
+  const services = network.services.map((service): OverlayService => {
+    const virtualIPs = service.virtualIPs.filter((one) =>
+      all(isAddress(one), refused, `${text(service.serviceName)} in ${what}: address`, one),
+    );
+    return { ...service, virtualIPs, endpoints: areSound(service.endpoints) };
+  });
+  return { ...network, services, containers: areSound(network.containers) };
+}
+
+function all(isSound: boolean, refused: string[], what: string, value: unknown): boolean {
+  if (!isSound) refused.push(`${what} ${text(value)}`);
+  return isSound;
+}
+
+function isWithin(value: number, max: number): boolean {
+  return Number.isInteger(value) && value >= 1 && value <= max;
+}
+
+function isAddress(value: string): boolean {
+  return isIP(value) !== 0;
+}
+
+/** Written as `ip` and `nft` want it, without bits of a host. */
+function isNetwork(value: string): boolean {
+  try {
+    return formatCidr(parseCidr(value)) === value;
+  } catch {
+    return false;
+  }
+}
+
+/** Of either family; the kernel does not care for host bits here. */
+function isAnyNetwork(value: string): boolean {
+  const [address = "", length = "", ...rest] = value.split("/");
+  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  return rest.length === 0 && /^\d{1,3}$/.test(length) && Number(length) <= bits;
+}
+
+/** Networks as one set has them: an interval set takes none within another. */
+function areNetworks(values: readonly string[]): boolean {
+  if (!values.every(isNetwork)) return false;
+  const networks = values.map(parseCidr);
+  return networks.every((one, at) =>
+    networks.slice(at + 1).every((other) => !overlaps(one, other)),
+  );
+}
+
+function text(value: unknown): string {
+  return JSON.stringify(String(value).slice(0, TEXT_LENGTH_MAX));
+}
