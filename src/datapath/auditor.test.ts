@@ -26,9 +26,19 @@ function auditor({ monitor = SILENT, networkMonitor = SILENT, found = [], tookMs
   const clock = new FakeClock();
   const audits: number[] = [];
   const waiting: (() => void)[] = [];
+  let news = 0;
+  let changedAt = 0;
   const datapath = {
     uplink: undefined,
-    changedAt: 0,
+    /** Asked with each piece of news. */
+    get changedAt() {
+      news += 1;
+      return changedAt;
+    },
+    set changedAt(at: number) {
+      changedAt = at;
+    },
+    newsTold: () => news,
     drifted: false,
     haveSettingsDrifted: async () => datapath.drifted,
     audit: async () => {
@@ -77,7 +87,7 @@ describe("the auditor", () => {
     });
     datapath.changedAt = clock.monotonic();
     made.start();
-    await until(() => clock.pending().includes("datapath drift"));
+    await until(() => clock.pending().includes("datapath settled"));
     assert.deepEqual(audits, []);
     const done = audited();
     clock.advance(700);
@@ -94,16 +104,36 @@ describe("the auditor", () => {
     });
     datapath.changedAt = Number.POSITIVE_INFINITY;
     made.start();
-    await until(() => clock.pending().includes("datapath drift"));
+    await until(() => clock.pending().includes("datapath settled"));
     const first = audited();
     clock.advance(700);
     await first;
-    await until(() => clock.pending().includes("datapath drift"));
+    await until(() => clock.pending().includes("datapath settled"));
     clock.advance(14_999);
     assert.equal(audits.length, 1);
     const second = audited();
     clock.advance(1);
     await second;
+    await made.stop();
+  });
+
+  it("looks now and then at a rollout that makes no pause", async () => {
+    const more = `setInterval(() => console.log(${JSON.stringify(ROUTE_IS_GONE)}), 1)`;
+    const { made, clock, audited, audits, datapath } = auditor({
+      networkMonitor: [process.execPath, "-e", more],
+    });
+    datapath.changedAt = Number.POSITIVE_INFINITY;
+    made.start();
+    await until(() => clock.pending().includes("datapath settled"));
+    for (let passed = 0; passed < 1_200; passed += 400) {
+      const before = datapath.newsTold();
+      clock.advance(400);
+      await until(() => datapath.newsTold() > before);
+    }
+    assert.deepEqual(audits, []);
+    const done = audited();
+    clock.advance(200);
+    await done;
     await made.stop();
   });
 

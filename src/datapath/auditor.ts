@@ -44,8 +44,10 @@ const DEFAULT_INTERVAL_MS = 30_000;
 const SETTINGS_INTERVAL_MS = 800;
 /** News that comes while Weft changes the kernel, or so soon after, is likely its own. */
 const OWN_NEWS_MS = 150;
-/** Likely own news waits so long, so that a rollout is one look and not a hundred. */
+/** Likely own news waits until none has come for so long, so that a rollout is one look and not a hundred … */
 const OWN_SETTLE_MS = 700;
+/** … and no longer than this: a rollout without a pause is looked at so often. */
+const OWN_SETTLE_MS_MAX = 1_400;
 /**
  * An audit reads all there is: 10 ms for a few services, seconds for ten thousand. After a long one of d ms, likely
  * own news waits thirty times d, so that changing one service does not cost all the others.
@@ -72,6 +74,8 @@ export class Auditor implements Startable {
   #interval: Timer | undefined;
   #settings: Timer | undefined;
   #due: { readonly at: number; readonly timer: Timer } | undefined;
+  /** Likely own news that has not been looked at: since when, and the look that is due for it. */
+  #settling: { readonly since: number; readonly timer: Timer } | undefined;
   /** What the last audit took. */
   #tookMs = 0;
   /** No audit that an event asks for starts before this. */
@@ -113,6 +117,7 @@ export class Auditor implements Startable {
     this.#interval?.cancel();
     this.#settings?.cancel();
     this.#due?.timer.cancel();
+    this.#settling?.timer.cancel();
     await Promise.all(this.#monitors.map((monitor) => monitor.stop()));
     await this.#loop.stop();
   }
@@ -120,6 +125,9 @@ export class Auditor implements Startable {
   async #audit(): Promise<void> {
     const { datapath, clock, onDrift } = this.#components;
     const startedAt = clock.monotonic();
+    // It is a look for all that was told until now.
+    this.#settling?.timer.cancel();
+    this.#settling = undefined;
     try {
       const drifts = await datapath.audit();
       this.#failure = undefined;
@@ -145,7 +153,21 @@ export class Auditor implements Startable {
     const { clock, datapath } = this.#components;
     const now = clock.monotonic();
     const isOwn = urgency !== "lost" && now - datapath.changedAt < OWN_NEWS_MS;
-    this.#auditAt(Math.max(isOwn ? now + this.#ownSettleMs() : now, this.#pausedUntil[urgency]));
+    if (isOwn) this.#settle(now);
+    else this.#auditAt(Math.max(now, this.#pausedUntil[urgency]));
+  }
+
+  /** Puts the look for likely own news off, as long as more of it comes. */
+  #settle(now: number): void {
+    const since = this.#settling?.since ?? now;
+    const settleMs = this.#ownSettleMs();
+    const at = Math.min(now + settleMs, since + Math.max(OWN_SETTLE_MS_MAX, settleMs));
+    this.#settling?.timer.cancel();
+    const timer = this.#components.clock.timer("datapath settled", at - now, () => {
+      this.#settling = undefined;
+      this.#auditAt(Math.max(at, this.#pausedUntil.changed));
+    });
+    this.#settling = { since, timer };
   }
 
   /** The regular audit comes in any case: waiting longer than for that would put nothing off. */

@@ -40,6 +40,21 @@ const OWN_LINKS = new RegExp(`\\b(${LINK}|${TASK_LINK_PREFIX}[0-9a-z]+|${OVERLAY
 const OWN_NUMBERS = new RegExp(
   `\\b(proto|protocol) ${ROUTE_PROTOCOL}\\b|\\b(lookup|table) ${REPLY_TABLE}\\b`,
 );
+/**
+ * What tells of a task's link as it should be, or of what nobody compares: its making, being up, its gateway's address,
+ * the task as its own next hop, and its neighbours, which traffic makes. A container's start is all of these, and
+ * costs no audit.
+ */
+const TASK_LINK = `${TASK_LINK_PREFIX}[0-9a-z]+`;
+const USUAL_OF_TASK_LINKS: readonly RegExp[] = [
+  new RegExp(`^\\d+: ${TASK_LINK}@\\S+: <(\\S+,)?UP[,>]`),
+  new RegExp(`^\\d+: ${TASK_LINK}@\\S+: .* qdisc noop `),
+  new RegExp(`^\\d+: ${TASK_LINK} +inet `),
+  new RegExp(`^(\\S+) via \\1 dev ${TASK_LINK} proto ${ROUTE_PROTOCOL}\\b`),
+  new RegExp(`^inet ${TASK_LINK} (forwarding |.*rp_filter loose)`),
+  new RegExp(`^(Deleted )?\\S+ dev ${TASK_LINK} (lladdr|router|proxy|[A-Z]+)\\b`),
+];
+
 /** The kernel makes these by itself with each link and address, and what Weft has in IPv6 is not told of in such lines. */
 const BY_THE_KERNEL = /\bproto kernel\b|\bff0[0-9a-f]::|\binet6\b/;
 const FORWARDING = /^inet all forwarding/;
@@ -48,6 +63,7 @@ const FORWARDING = /^inet all forwarding/;
 export function urgencyOfNetwork(line: string, uplink: Uplink | undefined): Urgency | undefined {
   if (FORWARDING.test(line)) return "changed";
   if (BY_THE_KERNEL.test(line)) return undefined;
+  if (USUAL_OF_TASK_LINKS.some((usual) => usual.test(line))) return undefined;
   if (OWN_LINKS.test(line) || OWN_NUMBERS.test(line)) return "changed";
   return uplink !== undefined && isOfUplink(line, uplink) ? "changed" : undefined;
 }

@@ -43,8 +43,8 @@ export async function runBatch(
   });
 }
 
-/** Each failure is two lines: what the kernel said, and which line of the batch it was. */
-function failures(stderr: string): string[] {
+/** Each failure of a batch is two lines: what the kernel said, and which line of the batch it was. */
+export function failures(stderr: string): string[] {
   return stderr.split("\n").filter((line) => line !== "" && !line.startsWith("Command failed"));
 }
 

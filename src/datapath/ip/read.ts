@@ -4,6 +4,7 @@ import type { JsonObject } from "../json.ts";
 import { numberOf, objectOf, objectsOf, stringOf } from "../json.ts";
 import { LINK, ROUTE_PROTOCOL, TASK_GATEWAY, TASK_LINK_PREFIX } from "../names.ts";
 import type { RunTool } from "../run.ts";
+import { failures } from "./execute.ts";
 import type { NetworkState, Route, RoutingRule, TaskLink, VxlanLink } from "./state.ts";
 import { routeKey } from "./state.ts";
 
@@ -23,14 +24,12 @@ export interface AddressHolder {
 }
 
 export async function readNetwork(run: RunTool): Promise<NetworkReading> {
-  const proto = `${ROUTE_PROTOCOL}`;
-  const [links, routes, rules] = await Promise.all([
+  const [links, { routes, rules, neighbours }, fdb] = await Promise.all([
     listing(run, "ip", ["-details", "-json", "address", "show"]),
-    listing(run, "ip", ["-4", "-json", "route", "show", "table", "all", "proto", proto]),
-    listing(run, "ip", ["-4", "-json", "rule", "show"]),
+    readTables(run),
+    listing(run, "bridge", ["-json", "fdb", "show", "dev", LINK]),
   ]);
   const tunnel = links.find((link) => stringOf(link, "ifname") === LINK);
-  const [neighbours, fdb] = tunnel === undefined ? [[], []] : await readTunnel(run);
   const state: LinkState = {
     links: new Map(tunnel === undefined ? [] : [[LINK, decodeLink(tunnel)]]),
     taskLinks: new Map(links.filter(isTaskLink).map((link) => [nameOf(link), taskLink(link)])),
@@ -48,21 +47,43 @@ export async function readNetwork(run: RunTool): Promise<NetworkReading> {
   return { state, links: new Set(links.map(nameOf)), holders: holdersOf(links) };
 }
 
-async function readTunnel(run: RunTool): Promise<[JsonObject[], JsonObject[]]> {
-  return await Promise.all([
-    listing(run, "ip", ["-4", "-json", "neighbour", "show", "dev", LINK]),
-    listing(run, "bridge", ["-json", "fdb", "show", "dev", LINK]),
-  ]);
+const TABLES = [
+  `route show table all proto ${ROUTE_PROTOCOL}`,
+  "rule show",
+  `neighbour show dev ${LINK}`,
+];
+
+/** One process for three listings: starting one is most of what a listing costs. Each object shows which it is of. */
+async function readTables(run: RunTool) {
+  const args = ["-4", "-json", "-force", "-batch", "-"];
+  const listed = await listing(run, "ip", args, `${TABLES.join("\n")}\n`);
+  const isRule = (object: JsonObject) => object["priority"] !== undefined;
+  const isNeighbour = (object: JsonObject) => Array.isArray(object["state"]);
+  return {
+    rules: listed.filter(isRule),
+    neighbours: listed.filter(isNeighbour),
+    routes: listed.filter((object) => !isRule(object) && !isNeighbour(object)),
+  };
 }
 
-async function listing(run: RunTool, tool: string, args: readonly string[]): Promise<JsonObject[]> {
-  const { status, stdout, stderr } = await run(tool, args);
+async function listing(
+  run: RunTool,
+  tool: string,
+  args: readonly string[],
+  input = "",
+): Promise<JsonObject[]> {
+  const { status, stdout, stderr } = await run(tool, args, input);
   const what = `${tool} ${args.join(" ")}`;
-  // The link went between two listings: what hung on it went with it.
-  if (status !== 0 && stderr.includes("Cannot find device")) return [];
-  if (status !== 0) throw new SystemError(`${what} failed: ${stderr.trim()}`);
-  // With nothing to show, some listings print nothing at all instead of [].
-  return stdout.trim() === "" ? [] : objectsOf(JSON.parse(stdout), what).filter(isNotEmpty);
+  // The link went, or is not made yet: nothing hangs on it.
+  const isWithoutLink =
+    stderr !== "" && failures(stderr).every((line) => line.includes("Cannot find device"));
+  if (status !== 0 && !isWithoutLink) throw new SystemError(`${what} failed: ${stderr.trim()}`);
+  // A line for each listing; with nothing to show, some print nothing at all instead of [].
+  return stdout
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .flatMap((line) => objectsOf(JSON.parse(line), what))
+    .filter(isNotEmpty);
 }
 
 /** `ip -json` prints {} for what its filter leaves out. */
