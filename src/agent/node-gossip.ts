@@ -190,7 +190,7 @@ export class NodeGossip implements AgentGossip, Startable {
 
   /** What was new is passed on, as memberlist leaves to the application. */
   #learn(bytes: Buffer): void {
-    const fresh = this.#book.learn(bytes);
+    const fresh = this.#book.learn(bytes, this.#components.clock.now());
     for (const { key, payload } of fresh) this.#member.node?.broadcast(key, payload);
     this.#tellDigest();
     this.#decide();

@@ -39,6 +39,10 @@ export interface DigestFinding {
 /** Epoch (48 bits), version (32 bits), hash. Other programs' payloads begin otherwise. */
 const DIGEST_MARK = 0x77;
 const DIGEST_BYTES = 1 + 6 + 4 + TABLE_HASH_BYTES;
+/** Epochs are clocks' milliseconds: one from further in the future could hardly be outbid by its own node. */
+const AHEAD_MS_MAX = 3_600_000;
+const VERSION_MAX = 2 ** 32 - 1;
+const EPOCH_MAX = 2 ** 48 - 1;
 const NO_TASKS: readonly string[] = [];
 
 export class EndpointBook {
@@ -54,7 +58,8 @@ export class EndpointBook {
   /** `epoch` is higher than at any earlier start, as far as a clock can say. */
   constructor(node: string, epoch: number) {
     this.#node = node;
-    this.#own = { node, epoch, version: 0, gone: [], draining: [] };
+    const ownEpoch = Math.min(epoch, EPOCH_MAX);
+    this.#own = { node, epoch: ownEpoch, version: 0, gone: [], draining: [] };
   }
 
   /** Words of other nodes than these are forgotten, and not taken any more. */
@@ -74,9 +79,13 @@ export class EndpointBook {
     return forPacket(this.#own);
   }
 
-  /** Takes in what came; the newer of it is returned, to be passed on. What cannot be read is none. */
-  learn(bytes: Buffer): readonly FreshNews[] {
+  /**
+   * Takes in what came; the newer of it is returned, to be passed on. What cannot be read is none. Who has the key
+   * could speak in another's name: the other hears it, and says it anew with a later epoch. `now` is the clock's.
+   */
+  learn(bytes: Buffer, now: number): readonly FreshNews[] {
     return read(bytes).flatMap((news) => {
+      if (news.epoch > now + AHEAD_MS_MAX || news.version > VERSION_MAX) return [];
       if (news.node === this.#node) return this.#outbid(news);
       if (!this.#nodes.has(news.node)) return [];
       const before = this.#table;

@@ -22,6 +22,9 @@ const news: fc.Arbitrary<EndpointNews> = fc.record(
   },
   { noNullPrototype: true },
 );
+/** After all epochs in here. */
+const NOW = 1_000;
+
 function book(node: string, epoch: number): EndpointBook {
   const made = new EndpointBook(node, epoch);
   made.setNodes(["a", "b"]);
@@ -77,20 +80,20 @@ test("books that hear each other agree; nobody is told twice", () => {
     undefined,
     "the same again is no news",
   );
-  assert.equal(b.learn(told).length, 1);
-  assert.deepEqual(b.learn(told), []);
+  assert.equal(b.learn(told, NOW).length, 1);
+  assert.deepEqual(b.learn(told, NOW), []);
   assert.deepEqual([...b.goneOf("a")], ["t1", "t2"]);
   a.setOwn({ gone: [], draining: [] });
-  b.learn(a.state());
+  b.learn(a.state(), NOW);
   assert.deepEqual([...b.goneOf("a")], []);
-  assert.deepEqual(b.learn(Buffer.from("of another program")), []);
+  assert.deepEqual(b.learn(Buffer.from("of another program"), NOW), []);
 });
 
 test("a node whose clock went back outbids what it said before", () => {
   const [before, after, other] = [book("a", 900), book("a", 100), book("b", 1)];
-  other.learn(before.setOwn({ gone: ["t1"], draining: [] }) ?? Buffer.alloc(0));
-  after.learn(other.state());
-  other.learn(after.state());
+  other.learn(before.setOwn({ gone: ["t1"], draining: [] }) ?? Buffer.alloc(0), NOW);
+  after.learn(other.state(), NOW);
+  other.learn(after.state(), NOW);
   assert.deepEqual([...other.goneOf("a")], []);
 });
 
@@ -99,7 +102,7 @@ test("a list that is too long for a packet waits for an exchange", () => {
   const many = Array.from({ length: 100 }, (_, index) => `task-${"0".repeat(18)}${index}`);
   assert.equal(long.setOwn({ gone: many, draining: [] }), undefined);
   const other = book("b", 1);
-  other.learn(long.state());
+  other.learn(long.state(), NOW);
   assert.equal(other.goneOf("a").length, 100);
 });
 
@@ -109,9 +112,9 @@ test("a digest says how far one lags behind, and whether all else is the same", 
   const told = a.setOwn({ gone: ["t1"], draining: [] });
   a.setOwn({ gone: ["t1"], draining: ["t2"] });
   assert.deepEqual(b.compare("a", a.digest()), { lag: 2, agrees: false });
-  b.learn(told ?? Buffer.alloc(0));
+  b.learn(told ?? Buffer.alloc(0), NOW);
   assert.deepEqual(b.compare("a", a.digest()), { lag: 1, agrees: false });
-  b.learn(a.state());
+  b.learn(a.state(), NOW);
   assert.deepEqual(b.compare("a", a.digest()), { lag: 0, agrees: true });
   assert.deepEqual(a.compare("b", b.digest()), { lag: 0, agrees: true });
   assert.equal(b.compare("a", Buffer.from([1, 2, 3])), undefined, "serf's coordinates are none");
@@ -121,9 +124,9 @@ test("nodes that managers do not know have no word, and lose the one that they h
   const [a, b] = [book("a", 5), book("b", 7)];
   const told = a.setOwn({ gone: ["t1"], draining: [] }) ?? Buffer.alloc(0);
   b.setNodes(["b"]);
-  assert.deepEqual(b.learn(told), []);
+  assert.deepEqual(b.learn(told, NOW), []);
   b.setNodes(["a", "b"]);
-  assert.equal(b.learn(told).length, 1);
+  assert.equal(b.learn(told, NOW).length, 1);
   b.setNodes(["b"]);
   assert.deepEqual(b.goneOf("a"), []);
 });
@@ -143,10 +146,10 @@ test("books that exchange all they know agree in the end, whatever was lost on t
         const told = books[who]?.setOwn({ gone: tasks, draining: tasks.slice(1) });
         if (told === undefined) continue;
         for (const [index, other] of books.entries()) {
-          if (index !== who && !lost.includes(index)) other.learn(told);
+          if (index !== who && !lost.includes(index)) other.learn(told, NOW);
         }
       }
-      for (const one of books) for (const other of books) other.learn(one.state());
+      for (const one of books) for (const other of books) other.learn(one.state(), NOW);
       for (const [index, one] of books.entries()) {
         for (const other of books) {
           if (other === one) continue;
@@ -156,4 +159,19 @@ test("books that exchange all they know agree in the end, whatever was lost on t
       }
     }),
   );
+});
+
+test("a word in another's name is refuted by that other, and one from the far future is none", () => {
+  const [a, b] = [book("a", 5), book("b", 7)];
+  const lie = (epoch: number) =>
+    encodeNews({ node: "a", epoch, version: 9, gone: ["t1"], draining: [] });
+  b.learn(lie(2 ** 48), NOW);
+  b.learn(lie(NOW + 4_000_000), NOW);
+  assert.deepEqual(b.goneOf("a"), []);
+  b.learn(lie(NOW), NOW);
+  assert.deepEqual(b.goneOf("a"), ["t1"]);
+  const [refutation] = a.learn(lie(NOW), NOW);
+  b.learn(refutation?.payload ?? Buffer.alloc(0), NOW);
+  assert.deepEqual(b.goneOf("a"), []);
+  assert.deepEqual(b.compare("a", a.digest()), { lag: 0, agrees: true });
 });

@@ -358,8 +358,12 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
     } catch (error) {
       if (this.#stopping.signal.aborted) return;
       this.counters.exchangesFailed++;
-      // One that is not known may not be there yet.
-      if (this.#isAlive(to.host)) this.#ailments.noteExchange(to.host, false);
+      // Who is not known, or dead, is tried again and again: that it is not there is no news.
+      if (!this.#isAlive(to.host)) {
+        this.#log.debug("an exchange of gossip has failed", { place: addressText(to), error });
+        return;
+      }
+      this.#ailments.noteExchange(to.host, false);
       this.#trouble("an exchange of gossip has failed", addressText(to), error);
     }
   }
