@@ -3,11 +3,15 @@
  * else, each kept until a manager has acknowledged it, over any number of sessions. Pure.
  */
 import type { NodeDescription, PortProblem } from "../cluster/objects.ts";
-import type { PeerProblem, TaskStatusUpdate } from "../dispatcher/assignment.ts";
+
+import {
+  type PeerProblem,
+  STATUSES_PER_REPORT_MAX,
+  type TaskStatusUpdate,
+} from "../dispatcher/assignment.ts";
 
 /** Reports sent and not acknowledged; at the bound what comes meanwhile gathers for the next one. */
 const REPORTS_IN_FLIGHT_MAX = 4;
-const STATUSES_PER_REPORT_MAX = 1_000;
 
 export interface OutgoingReport {
   readonly sequence: number;

@@ -83,6 +83,9 @@ export interface TaskStatusUpdate {
   readonly status: TaskStatus;
 }
 
+/** Of one report: a node with more to say says it in several, and one that does not has its session ended. */
+export const STATUSES_PER_REPORT_MAX = 1_000;
+
 /** Which lines of which tasks somebody reads. */
 export interface LogSubscription {
   readonly id: string;

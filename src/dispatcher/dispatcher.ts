@@ -17,7 +17,13 @@ import { memberOf } from "../ca/node-ca.ts";
 import type { Node } from "../cluster/objects.ts";
 import type { Snapshot, Store, StoreEvent } from "../cluster/store.ts";
 import type { TraceQuestion } from "../datapath/host-trace.ts";
-import type { LogSubscription, MeshSurvey, NodeTrace, TaskLogMessage } from "./assignment.ts";
+import {
+  type LogSubscription,
+  type MeshSurvey,
+  type NodeTrace,
+  STATUSES_PER_REPORT_MAX,
+  type TaskLogMessage,
+} from "./assignment.ts";
 import { assignmentsOfNode, payloadsOfNode } from "./assignments.ts";
 import { Dirt } from "./dirt.ts";
 import { type Holds, heldTasks, nextHoldDeadline, planHolds } from "./drain.ts";
@@ -88,7 +94,7 @@ export class Dispatcher implements Startable {
     this.#clock = clock;
     this.#random = components.random;
     this.#log = log;
-    this.#reports = new ReportWriter({ store, log });
+    this.#reports = new ReportWriter({ store, clock: this.#clock, log });
     this.#survey = new KernelSurvey(clock);
     this.#diagnosis = new NetworkDiagnosis({ store, clock, log });
     this.#logs = new LogBroker({ store, sessionOf: (nodeID) => this.#sessions.get(nodeID) });
@@ -129,7 +135,7 @@ export class Dispatcher implements Startable {
     this.#sessions.clear();
     await this.#reconciler.stop();
     await this.#diagnosis.stop();
-    await this.#reports.idle();
+    await this.#reports.stop();
   }
 
   /** Takes over a node's new stream. */
@@ -270,6 +276,11 @@ export class Dispatcher implements Startable {
     if (report.appliedRevision !== undefined) {
       session.applied = Number(report.appliedRevision);
       this.#reconciler.markDirty();
+    }
+    if (report.statuses.length > STATUSES_PER_REPORT_MAX) {
+      throw new InvalidParameterError(
+        `a report has at most ${STATUSES_PER_REPORT_MAX} statuses, not ${report.statuses.length}`,
+      );
     }
     const { portProblems, peerProblems, description } = report;
     if (peerProblems !== undefined) {
