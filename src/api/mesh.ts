@@ -5,7 +5,7 @@
 import { findService } from "../cluster/finders.ts";
 import type { Snapshot } from "../cluster/store.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
-import type { MeshEndpoint, MeshPort, MeshService } from "../datapath/view.ts";
+import { type MeshEndpoint, type MeshPort, type MeshService, portKey } from "../datapath/view.ts";
 import type { MeshSurvey } from "../dispatcher/assignment.ts";
 import type { Answer, ApiCall } from "./call.ts";
 import { requireManager } from "./manager.ts";
@@ -60,15 +60,17 @@ export async function inspectMesh(call: ApiCall): Promise<Answer> {
   const manager = requireManager(call.context);
   const survey = await manager.surveyMesh();
   const service = call.query.get("service") ?? "";
-  const answer = meshAnswer(survey, manager.store.view());
-  if (service === "") return { status: 200, body: answer };
-  const { id } = findService(manager.store.view(), service);
-  const isMeant = ({ ID }: MeshServiceAnswer) => ID === id;
-  return { status: 200, body: { ...answer, Services: answer.Services.filter(isMeant) } };
+  const snapshot = manager.store.view();
+  const id = service === "" ? undefined : findService(snapshot, service).id;
+  return { status: 200, body: meshAnswer(survey, snapshot, id) };
 }
 
-/** Pure: the survey, with the names that the store has for it. */
-export function meshAnswer({ mesh, kernels }: MeshSurvey, snapshot: Snapshot): MeshAnswer {
+/** Pure: the survey, of all services or of one, with the names that the store has for it. */
+export function meshAnswer(
+  { mesh, kernels }: MeshSurvey,
+  snapshot: Snapshot,
+  serviceID?: string,
+): MeshAnswer {
   const nodes = mesh.nodes.map(({ nodeID }): MeshNodeAnswer => {
     const kernel = kernels.get(nodeID);
     return {
@@ -79,16 +81,38 @@ export function meshAnswer({ mesh, kernels }: MeshSurvey, snapshot: Snapshot): M
     };
   });
   const nodeIDs = new Map(mesh.nodes.map(({ index, nodeID }) => [index, nodeID]));
-  const services = mesh.services.map((service) =>
-    serviceAnswer(service, { snapshot, kernels, nodeIDs }),
-  );
+  const indexed = new Map([...kernels].map(([nodeID, kernel]) => [nodeID, indexOf(kernel)]));
+  const services = mesh.services
+    .filter((service) => serviceID === undefined || service.serviceID === serviceID)
+    .map((service) => serviceAnswer(service, { snapshot, kernels: indexed, nodeIDs }));
   return { Revision: mesh.revision, Nodes: nodes, Services: services };
 }
 
 interface Facts {
   readonly snapshot: Snapshot;
-  readonly kernels: ReadonlyMap<string, KernelMesh>;
+  readonly kernels: ReadonlyMap<string, KernelIndex>;
   readonly nodeIDs: ReadonlyMap<number, string>;
+}
+
+/** A kernel as it is asked: each endpoint of each port, on each node. */
+interface KernelIndex {
+  /** Addresses that new connections to a port are led to, by `portKey`. */
+  readonly live: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly routed: ReadonlySet<string>;
+  readonly connections: ReadonlyMap<string, number>;
+}
+
+function indexOf({ ports, routed, connections }: KernelMesh): KernelIndex {
+  return {
+    live: new Map(
+      ports.map(({ protocol, publishedPort, live }) => [
+        portKey(protocol, publishedPort),
+        new Set(live),
+      ]),
+    ),
+    routed: new Set(routed),
+    connections: new Map(Object.entries(connections)),
+  };
 }
 
 function serviceAnswer(service: MeshService, facts: Facts): MeshServiceAnswer {
@@ -107,7 +131,7 @@ function serviceAnswer(service: MeshService, facts: Facts): MeshServiceAnswer {
 function endpointAnswer(endpoint: MeshEndpoint, port: MeshPort, facts: Facts): MeshEndpointAnswer {
   const slot = facts.snapshot.get("task", endpoint.taskID)?.slot;
   const kernels = [...facts.kernels].map(([nodeID, kernel]) => {
-    const Connections = kernel.connections[endpoint.address] ?? 0;
+    const Connections = kernel.connections.get(endpoint.address) ?? 0;
     return [nodeID, { State: stateIn(kernel, endpoint, port), Connections }] as const;
   });
   return {
@@ -120,13 +144,14 @@ function endpointAnswer(endpoint: MeshEndpoint, port: MeshPort, facts: Facts): M
   };
 }
 
-function stateIn(kernel: KernelMesh, endpoint: MeshEndpoint, port: MeshPort): KernelState {
-  const here = kernel.ports.find(
-    ({ protocol, publishedPort }) =>
-      protocol === port.protocol && publishedPort === port.publishedPort,
-  );
-  if (here?.live.includes(endpoint.address) === true) return "live";
-  if (!kernel.routed.includes(endpoint.address)) return "absent";
+function stateIn(
+  { live, routed }: KernelIndex,
+  endpoint: MeshEndpoint,
+  port: MeshPort,
+): KernelState {
+  const here = live.get(portKey(port.protocol, port.publishedPort));
+  if (here?.has(endpoint.address) === true) return "live";
+  if (!routed.has(endpoint.address)) return "absent";
   // Routed to and given nothing new: a kernel that is behind may still say so of one that is wanted live.
   return endpoint.state === "live" ? "draining" : endpoint.state;
 }

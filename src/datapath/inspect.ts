@@ -36,7 +36,9 @@ function portsOf({ ruleset }: KernelState): readonly KernelPort[] {
   for (const protocol of ["tcp", "udp"] as const) {
     for (const [key, target] of sets?.get(`${protocol}_endpoints`)?.elements ?? []) {
       const port = `${protocol} . ${key.split(" . ")[0]}`;
-      live.set(port, [...(live.get(port) ?? []), target.split(" . ")[0] ?? ""]);
+      const addresses = live.get(port) ?? [];
+      addresses.push(target.split(" . ")[0] ?? "");
+      live.set(port, addresses);
     }
   }
   return [...(sets?.get("services")?.elements.keys() ?? [])].map((key) => {
