@@ -129,7 +129,7 @@ export class Keeper implements Startable {
     await this.#names.load();
     this.#zones.start();
     await this.#zones.idle();
-    await this.#sandboxes.restore(this.#states.current);
+    await this.#sandboxes.follow(this.#states.current);
     const place = { what: "the keeper", replace: predecessor !== undefined };
     await listenUnix(this.#plugin, { ...place, path: pluginSocket, directoryMode: 0o700 });
     await listenUnix(this.#control.server, { ...place, path: keeperSocket, directoryMode: 0o700 });

@@ -15,9 +15,9 @@ import { decode, encode } from "dns-packet";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLogger } from "../../src/base/logger.ts";
 import { systemRandom } from "../../src/base/random.ts";
+import { ContainerNamespace } from "../../src/keeper/dns/container-namespace.ts";
 import { NameStore } from "../../src/keeper/dns/name-store.ts";
 import { networkSetID } from "../../src/keeper/dns/names.ts";
-import { NamespaceSockets } from "../../src/keeper/dns/namespace-sockets.ts";
 import { Sandboxes } from "../../src/keeper/dns/sandboxes.ts";
 import { EMPTY_STATE, type KeeperState } from "../../src/keeper/state.ts";
 import { until } from "../../src/lab/until.ts";
@@ -167,7 +167,7 @@ describe("a container asks its resolver", { skip: whyNot() }, () => {
     // As a killed one leaves it: the way leads to sockets that are gone.
     await killed.stop({ handedOver: true });
     sandboxes = open();
-    await sandboxes.restore(
+    await sandboxes.follow(
       stateOf([
         [A, 4097],
         [B, 4098],
@@ -179,7 +179,7 @@ describe("a container asks its resolver", { skip: whyNot() }, () => {
 
   it("at a handover both answer for a moment, and nothing is lost", async () => {
     const next = open();
-    await next.restore(
+    await next.follow(
       stateOf([
         [A, 4097],
         [B, 4098],
@@ -204,7 +204,7 @@ describe("a container asks its resolver", { skip: whyNot() }, () => {
 
 /** A socket that was made in the namespace, as a program there would. */
 async function clientIn(namespace: string): Promise<Socket> {
-  const sockets = await NamespaceSockets.at(pathOf(namespace));
+  const sockets = await ContainerNamespace.at(pathOf(namespace));
   const socket = createSocket("udp4");
   const listening = once(socket, "listening");
   socket.bind({ fd: sockets.datagrams("127.0.0.1") });

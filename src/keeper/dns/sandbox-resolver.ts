@@ -8,16 +8,16 @@ import { once } from "node:events";
 import { createServer, Socket } from "node:net";
 import type { Clock } from "../../base/clock.ts";
 import type { Random } from "../../base/random.ts";
+import { ContainerNamespace } from "./container-namespace.ts";
 import { DnsServer } from "./dns-server.ts";
 import { EngineUpstream } from "./engine-upstream.ts";
 import type { NameIndex } from "./name-index.ts";
-import { NamespaceSockets } from "./namespace-sockets.ts";
 import {
   FORWARDER_ADDRESS,
   RESOLVER_ADDRESS,
   RESOLVER_PORT,
-  redirect,
-  undoRedirect,
+  redirectRules,
+  UNDO_REDIRECT,
 } from "./redirect.ts";
 import { Responder } from "./responder.ts";
 
@@ -35,13 +35,13 @@ export interface SandboxResolverComponents {
 }
 
 export class SandboxResolver {
-  readonly #namespace: string;
+  readonly #namespace: ContainerNamespace;
   readonly #port: number;
   readonly #server: DnsServer;
   readonly #upstream: EngineUpstream;
 
   private constructor(
-    namespace: string,
+    namespace: ContainerNamespace,
     port: number,
     { server, upstream }: { server: DnsServer; upstream: EngineUpstream },
   ) {
@@ -53,15 +53,15 @@ export class SandboxResolver {
 
   /** Resolves when its sockets are there; nothing leads to them before `lead`, or what another keeper left. */
   static async open(
-    namespace: string,
+    path: string,
     { clock, random, sets }: SandboxResolverComponents,
   ): Promise<SandboxResolver> {
-    const sockets = await NamespaceSockets.at(namespace);
-    const serving = sockets.serving(RESOLVER_ADDRESS, portsOf(namespace));
+    const namespace = await ContainerNamespace.at(path);
+    const serving = namespace.serving(RESOLVER_ADDRESS, portsOf(path));
     const upstream = new EngineUpstream({
       sockets: {
-        datagrams: () => connected(sockets.datagrams(FORWARDER_ADDRESS)),
-        stream: () => streamOf(sockets),
+        datagrams: () => connected(namespace.datagrams(FORWARDER_ADDRESS)),
+        stream: () => streamOf(namespace),
       },
       clock,
       random,
@@ -79,13 +79,17 @@ export class SandboxResolver {
   }
 
   /** What the container asks its resolver comes here from now on. */
-  lead(): Promise<void> {
-    return redirect(this.#namespace, this.#port);
+  lead(): void {
+    this.#namespace.change(redirectRules(this.#port));
   }
 
   /** What it asks is the Engine's again; harmless when the container has gone. */
-  async unlead(): Promise<void> {
-    await undoRedirect(this.#namespace).catch(() => {});
+  unlead(): void {
+    try {
+      this.#namespace.change(UNDO_REDIRECT);
+    } catch {
+      // Nobody asks there any more.
+    }
   }
 
   async close(): Promise<void> {
@@ -95,8 +99,8 @@ export class SandboxResolver {
 }
 
 /** The same ones after a restart: a client that keeps its socket is led to the port that it was led to first. */
-export function* portsOf(namespace: string): Generator<number> {
-  const start = createHash("sha256").update(namespace).digest().readUInt32BE(0);
+export function* portsOf(path: string): Generator<number> {
+  const start = createHash("sha256").update(path).digest().readUInt32BE(0);
   for (let at = 0; at < PORT_TRIES; at++) yield PORT_FIRST + ((start + at) % PORTS);
 }
 
@@ -116,7 +120,10 @@ async function connected(fd: number): Promise<DatagramSocket> {
   return socket;
 }
 
-function streamOf(sockets: NamespaceSockets): Socket {
-  const fd = sockets.stream(FORWARDER_ADDRESS, { address: RESOLVER_ADDRESS, port: RESOLVER_PORT });
+function streamOf(namespace: ContainerNamespace): Socket {
+  const fd = namespace.stream(FORWARDER_ADDRESS, {
+    address: RESOLVER_ADDRESS,
+    port: RESOLVER_PORT,
+  });
   return new Socket({ fd, readable: true, writable: true });
 }

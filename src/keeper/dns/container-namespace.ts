@@ -1,8 +1,8 @@
 /**
- * Sockets in a container's network namespace, made by the host's process: the system calls are made between two calls
- * of setns on the main thread. Nothing may wait in between, or start a thread, which would be left behind there.
+ * A container's network namespace, worked in by the host's process: sockets and rules are made between two calls of
+ * setns on the main thread. Nothing may wait in between, or start a thread, which would be left behind there.
  */
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, statfsSync } from "node:fs";
 import { SystemError } from "../../base/errors.ts";
 
 /** From the kernel's headers, for Linux on x86 and ARM alike. */
@@ -27,6 +27,8 @@ interface SystemCalls {
   readonly connect: Call;
   readonly close: Call;
   readonly errno: () => number;
+  /** Runs a transaction of nft where the thread is; what it complains of, or nothing. */
+  readonly nft: (transaction: string) => string;
 }
 
 /** An IPv4 address and port. */
@@ -41,6 +43,20 @@ export interface ServingSockets {
   readonly datagrams: number;
   readonly streams: number;
 }
+
+/** The file system of namespaces (linux/magic.h). */
+const NSFS_MAGIC = 0x6e736673;
+
+/** Whether the file names a namespace by now: the Engine names a container's when its process is made, after it has joined. */
+export function isNamespace(path: string): boolean {
+  try {
+    return statfsSync(path).type === NSFS_MAGIC;
+  } catch {
+    return false;
+  }
+}
+
+type Koffi = typeof import("koffi")["default"];
 
 let calls: SystemCalls | undefined;
 
@@ -59,11 +75,33 @@ async function systemCalls(): Promise<SystemCalls> {
     connect: libc.func("int connect(int fd, const uint8_t *address, uint32_t length)"),
     close: libc.func("int close(int fd)"),
     errno: () => koffi.errno(),
+    nft: nftCommand(koffi),
   };
   return calls;
 }
 
-export class NamespaceSockets {
+/** libnftables, which `nft` itself is made of: a process for it would take longer than a container's start may. */
+function nftCommand(koffi: Koffi): SystemCalls["nft"] {
+  const library = koffi.load("libnftables.so.1");
+  const context = koffi.pointer("weft_nft", koffi.opaque());
+  const create = library.func("nft_ctx_new", context, ["uint32_t"]);
+  const free = library.func("nft_ctx_free", "void", [context]);
+  const bufferError = library.func("nft_ctx_buffer_error", "int", [context]);
+  const errorOf = library.func("nft_ctx_get_error_buffer", "str", [context]);
+  const run = library.func("nft_run_cmd_from_buffer", "int", [context, "str"]);
+  return (transaction) => {
+    const nft: unknown = create(0);
+    if (nft === null) return "nft_ctx_new failed";
+    try {
+      bufferError(nft);
+      return run(nft, transaction) === 0 ? "" : String(errorOf(nft)).trim();
+    } finally {
+      free(nft);
+    }
+  };
+}
+
+export class ContainerNamespace {
   readonly #path: string;
   readonly #calls: SystemCalls;
 
@@ -72,9 +110,14 @@ export class NamespaceSockets {
     this.#calls = system;
   }
 
+  /** Loads what is needed, so that no container's start waits for it. Rejects where it cannot be. */
+  static async prepare(): Promise<void> {
+    await systemCalls();
+  }
+
   /** `path`: a file that names the namespace, as the Engine's sandbox key does. */
-  static async at(path: string): Promise<NamespaceSockets> {
-    return new NamespaceSockets(path, await systemCalls());
+  static async at(path: string): Promise<ContainerNamespace> {
+    return new ContainerNamespace(path, await systemCalls());
   }
 
   /** Bound at the first of these ports that is free for both; another keeper's sockets, which share, do not count. */
@@ -86,6 +129,12 @@ export class NamespaceSockets {
       }
       throw new SystemError(`no port is free at ${address} in ${this.#path}`);
     });
+  }
+
+  /** The kernel takes all of the transaction or none. */
+  change(transaction: string): void {
+    const complaint = this.#within(() => this.#calls.nft(transaction));
+    if (complaint !== "") throw new SystemError(`nft in ${this.#path}: ${complaint}`);
   }
 
   /** A datagram socket, bound and not connected. */
