@@ -1,7 +1,6 @@
 /**
- * Runs suites of tests one after the other, all of them even when one fails, and sums them up:
- * `node test/run.ts unit netns e2e`. A suite without files is said to be empty, and skips are listed
- * with their reasons, so that nothing passes by not running.
+ * Runs suites of tests, all of them even when one fails, and sums them up: `node test/run.ts unit netns e2e`.
+ * Skips are listed with their reasons, so that nothing passes by not running.
  *
  * In CI, files that failed are run once more, by themselves: a file that then passes is listed as unsteady.
  * That keeps a busy machine from costing a landing, and keeps the fault in sight.
