@@ -31,7 +31,8 @@ function knock(address: string): Promise<boolean> {
       resolve(answered);
     };
     socket.once("connect", () => end(true));
-    socket.once("timeout", () => end(false));
+    // An answer may have come while this process slept: it is read before the timer's word is taken.
+    socket.once("timeout", () => setImmediate(() => end(false)));
     socket.once("error", (error: NodeJS.ErrnoException) => end(error.code === "ECONNREFUSED"));
   });
 }

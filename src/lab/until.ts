@@ -18,7 +18,7 @@ export interface UntilOptions {
  */
 export async function until<Value>(
   look: () => Value | Promise<Value>,
-  { what, timeoutMs = 10_000, intervalMs = 20 }: UntilOptions,
+  { what, timeoutMs = 30_000, intervalMs = 20 }: UntilOptions,
 ): Promise<Exclude<Value, false | undefined | null | 0 | "">> {
   const deadline = performance.now() + timeoutMs;
   let last: string;

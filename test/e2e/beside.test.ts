@@ -163,7 +163,7 @@ async function lastly(check: () => Promise<void>): Promise<void> {
       return false;
     }
   };
-  await until(look, { what: "it", timeoutMs: 6_000 }).catch(() => {
+  await until(look, { what: "it", timeoutMs: 20_000 }).catch(() => {
     throw failure;
   });
 }
@@ -193,7 +193,7 @@ async function startFirewalld(host: Host): Promise<void> {
   await host.execOk(["firewall-offline-cmd", ...ports]);
   await host.spawn(["firewalld", "--nofork", "--nopid"], { name: "firewalld" });
   const isUp = async () => (await host.exec(["firewall-cmd", "--state"])).code === 0;
-  await until(isUp, { what: "firewalld to be up", timeoutMs: 15_000 });
+  await until(isUp, { what: "firewalld to be up" });
   await host.restartEngine();
 }
 

@@ -27,7 +27,7 @@ describe("a member that somebody damages", { skip: (await labUnavailable()) ?? f
     await worker.execOk(["nft", "flush", "ruleset"]);
     await until(async () => (await probeOf(worker)) === "answered", {
       what: "an answer after the flush",
-      timeoutMs: 3_000,
+      timeoutMs: 15_000,
     });
     // The Engine's own rules are the Engine's to put back; Weft adds its own to them again.
     await worker.restartEngine();
@@ -48,11 +48,11 @@ describe("a member that somebody damages", { skip: (await labUnavailable()) ?? f
       const task = (await swarm.tasks("web")).find(({ ID }) => ID === before.id);
       return task?.Status.State === "failed" && task;
     };
-    const task = await until(failed, { what: "the task to have failed", timeoutMs: 10_000 });
+    const task = await until(failed, { what: "the task to have failed" });
     assert.equal(task.Status.Err, CUT_OFF);
     const replaced = async () =>
       (await swarm.running("web")).some(({ host, id }) => host === worker && id !== before.id);
-    await until(replaced, { what: "another task", timeoutMs: 20_000 });
+    await until(replaced, { what: "another task" });
     await swarm.converged("web");
     await swarm.answering(PORT);
   });
@@ -64,7 +64,7 @@ describe("a member that somebody damages", { skip: (await labUnavailable()) ?? f
       const now = await keeperPid(worker).catch(() => before);
       return now !== before && (await holds(worker));
     };
-    await until(isBack, { what: "a keeper that holds the port", timeoutMs: 5_000 });
+    await until(isBack, { what: "a keeper that holds the port" });
     await swarm.answering(PORT);
   });
 

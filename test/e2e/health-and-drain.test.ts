@@ -91,7 +91,7 @@ describe("health and draining", { skip }, () => {
       async () => (await states("late")).every((line) => /^Shutdown Shutdown/.test(line)),
       {
         what: "the task to be stopped once its connection is done",
-        timeoutMs: 3_000,
+        timeoutMs: 15_000,
       },
     );
   });

@@ -264,7 +264,7 @@ function clusterLife(lab: () => Lab, cli: string): void {
     const create = ["--detach", "--name", "web", "-p", "8080:80", "--mode", "global", "nginx"];
     await ok(n1, "service", "create", ...create);
     const listed = () => ok(n1, "service", "ls", "--format", "{{.Replicas}}");
-    await until(async () => (await listed()) === "3/3", { what: "three tasks", timeoutMs: 20_000 });
+    await until(async () => (await listed()) === "3/3", { what: "three tasks", timeoutMs: 60_000 });
     for (const host of [n2, n3]) {
       assert.equal(await ok(host, "swarm", "leave"), "Node left the swarm.");
     }

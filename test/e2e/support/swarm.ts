@@ -51,9 +51,9 @@ export interface RunningTask {
 }
 
 /** Enough for a task to be scheduled and started on a machine that does other things as well. */
-const CONVERGED_MS = 20_000;
+const CONVERGED_MS = 60_000;
 /** As long as a service's first change of ports takes to reach every kernel, with a wide margin. */
-const ANSWERING_MS = 5_000;
+const ANSWERING_MS = 30_000;
 
 export class Swarm implements AsyncDisposable {
   readonly lab: Lab;
