@@ -1,6 +1,6 @@
 # `make demo` and `make test` do their own set-up; everything else is in docs/HACKING.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup deps build demo test check sim lab bench soak clean
+.PHONY: help setup service deps build demo test check sim lab bench soak clean
 
 # The Node.js that the project pins, and its tools.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
@@ -10,6 +10,9 @@ help: ## this list
 
 setup: ## install what is missing: Debian packages, npm packages; build; check the kernel (root)
 	@scripts/setup.sh
+
+service: ## systemd's units for Weft in this directory, started now and at each boot (root)
+	@scripts/install-units.sh
 
 deps:
 	@scripts/setup.sh deps

@@ -4,6 +4,19 @@ export interface Startable {
   stop(): Promise<void>;
 }
 
+/** Stops all of them, one after another, whatever fails on the way; then rejects with the first failure. */
+export async function stopAll(stops: readonly (() => unknown)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const stop of stops) {
+    try {
+      await stop();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
 /**
  * The loop every reconciler shares: events only mark it dirty; one pass runs at a time; marks that
  * arrive during a pass cause exactly one more. A pass that throws is reported and tried again after

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { ClusterID, NodeID } from "../base/ids.ts";
 import { newKeyAndRequest } from "./certificate-request.ts";
-import { NodeCertificates } from "./node-certificates.ts";
+import { expiredMessage, NodeCertificates } from "./node-certificates.ts";
 import { createRootCA, RootCA } from "./root-ca.ts";
 
 const identity = {
@@ -75,4 +75,17 @@ test("a key that is another certificate's is refused in plain words", async (con
     message: /do not belong together/,
   });
   assert.equal(NodeCertificates.load(directory), undefined);
+});
+
+test("an expired certificate names its cause and its cure, a valid one nothing", async (context) => {
+  const { directory, issue } = await setUp(context);
+  const certificates = await NodeCertificates.create(directory, await issue());
+  const { notAfter } = certificates.validity;
+  assert.equal(expiredMessage(certificates, notAfter - 1), "");
+  const message = expiredMessage(certificates, notAfter);
+  assert.match(message, new RegExp(`expired at ${new Date(notAfter).toISOString()}`));
+  assert.match(
+    message,
+    /"docker swarm leave" here and "docker node rm node1" on a manager, then join/,
+  );
 });

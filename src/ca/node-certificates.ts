@@ -102,6 +102,20 @@ export class NodeCertificates {
   }
 }
 
+/** What whoever runs the node has to know and to do once its certificate has run out; empty before. */
+export function expiredMessage(
+  { identity, validity }: Pick<NodeCertificates, "identity" | "validity">,
+  now: number,
+): string {
+  if (now < validity.notAfter) return "";
+  const since = new Date(validity.notAfter).toISOString();
+  return (
+    `the certificate of this node expired at ${since}, while it was off or without a manager, and no manager takes it back with that: ` +
+    `run "docker swarm leave" here and "docker node rm ${identity.nodeID}" on a manager, then join again ` +
+    "(if the date is wrong, set this host's clock)"
+  );
+}
+
 /** Puts a renewed key in place when it is the certificate's; drops it when the certificate is still the old one. */
 function completeRenewal(directory: string): void {
   const next = join(directory, NEXT_KEY_FILE);

@@ -15,9 +15,9 @@ import type {
   NodeBackend,
 } from "../api/backend.ts";
 import { messageOf, SystemError, UnavailableError } from "../base/errors.ts";
-import type { Startable } from "../base/lifecycle.ts";
+import { type Startable, stopAll } from "../base/lifecycle.ts";
 import { certificatesDirectory, joinCluster } from "../ca/join.ts";
-import { NodeCertificates } from "../ca/node-certificates.ts";
+import { expiredMessage, NodeCertificates } from "../ca/node-certificates.ts";
 import { openStore, storeDirectory } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
 import {
@@ -59,6 +59,7 @@ export class WeftNode implements NodeBackend, Startable {
   #state: NodeState | undefined;
   #manager: ManagerRole | undefined;
   #member: MemberRole | undefined;
+  #certificates: NodeCertificates | undefined;
   /** Why this node cannot do what it should, as `docker info` shows it. */
   #error = "";
   #pending = false;
@@ -99,12 +100,13 @@ export class WeftNode implements NodeBackend, Startable {
   status(): LocalNodeStatus {
     const state = this.#state;
     const pending = this.#pending ? "pending" : "inactive";
+    const error = this.#error === "" ? this.#expiry() : this.#error;
     return {
-      state: this.#error !== "" ? "error" : state === undefined ? pending : "active",
+      state: error !== "" ? "error" : state === undefined ? pending : "active",
       nodeID: state?.nodeID ?? "",
       nodeAddr: state === undefined ? "" : addressOf(state, this.#manager),
       controlAvailable: this.#manager !== undefined,
-      error: this.#error,
+      error,
       remoteManagers: this.#remoteManagers,
     };
   }
@@ -182,6 +184,12 @@ export class WeftNode implements NodeBackend, Startable {
     });
   }
 
+  /** Why no manager hears this node any more, and the cure; empty while its certificate is valid. */
+  #expiry(): string {
+    if (this.#certificates === undefined) return "";
+    return expiredMessage(this.#certificates, this.#components.clock.now());
+  }
+
   async #checkFree(): Promise<void> {
     if (this.#state !== undefined) throw new UnavailableError(ALREADY_MEMBER);
     await this.#components.checkHost();
@@ -198,9 +206,10 @@ export class WeftNode implements NodeBackend, Startable {
       this.#file.write(state);
       await this.#run(state, certificates, store);
     } catch (error) {
-      await this.#halt();
-      await store?.close();
-      this.#forget();
+      const undo = [() => this.#halt(), () => store?.close(), () => this.#forget()];
+      await stopAll(undo).catch((failure: unknown) => {
+        this.#components.log.error("what was begun could not all be undone", { error: failure });
+      });
       throw error;
     }
   }
@@ -218,6 +227,7 @@ export class WeftNode implements NodeBackend, Startable {
       this.#manager = manager;
     }
     this.#state = state;
+    this.#certificates = certificates;
     this.#remoteManagers = state.managers.map((addr) => ({ nodeID: "", addr }));
     this.#member = new MemberRole(this.#components, {
       dataDir: this.#dataDir,
@@ -233,17 +243,17 @@ export class WeftNode implements NodeBackend, Startable {
   }
 
   async #halt(): Promise<void> {
-    await this.#member?.stop();
-    await this.#manager?.stop();
+    const [member, manager] = [this.#member, this.#manager];
     this.#member = undefined;
     this.#manager = undefined;
+    this.#certificates = undefined;
     this.#state = undefined;
+    await stopAll([() => member?.stop(), () => manager?.stop()]);
   }
 
   async #leave(): Promise<void> {
     await this.#member?.leave();
-    await this.#halt();
-    this.#forget();
+    await stopAll([() => this.#halt(), () => this.#forget()]);
   }
 
   #forget(): void {
