@@ -2,10 +2,13 @@
  * A node's agent: runs the tasks that managers assign, brings the kernel to the mesh that they told, and says
  * how both went. It needs no session to go on: what it was last told is on disk.
  */
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
+import type { Meters } from "../base/meters.ts";
+import type { MetricFamily } from "../base/metrics.ts";
 import type { Random } from "../base/random.ts";
 import type { NodeDescription, NodeRole, TaskStatus } from "../cluster/objects.ts";
 import type { TemplateNode } from "../cluster/template.ts";
@@ -24,6 +27,7 @@ import type { OwnEndpoints } from "../gossip/endpoint-book.ts";
 import type { KeeperClient } from "../keeper/protocol.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { DEFAULT_STOP_GRACE_MS, stopGraceMsOf } from "./container-config.ts";
+import { decodeLinkCounters, type MeteredTask, meshFamilies } from "./endpoint-metrics.ts";
 import { NetworkSweeper, runtimeNetworkOf } from "./engine-networks.ts";
 import { KeeperLink } from "./keeper-link.ts";
 import { LinkWatch } from "./link-watch.ts";
@@ -64,6 +68,9 @@ export interface AgentComponents {
   readonly gossip?: AgentGossip;
   /** The sockets of a task's process; the system's own when absent. */
   readonly readSockets?: ReadTaskSockets;
+  /** The host's /proc/net/dev; the system's own when absent. */
+  readonly readLinks?: () => Promise<string>;
+  readonly meters?: Meters;
 }
 
 /** What the agent tells the gossip, and hears from it. */
@@ -109,6 +116,9 @@ export class Agent implements Startable, SessionHandler {
   #gone: readonly string[] = [];
   readonly #runtime: Runtime;
   readonly #datapath: MeshDatapath;
+  readonly #meters: Meters | undefined;
+  readonly #readSockets: ReadTaskSockets;
+  readonly #readLinks: () => Promise<string>;
   readonly #clock: Clock;
   readonly #gossip: AgentGossip | undefined;
   #reporter: SessionReporter | undefined;
@@ -123,6 +133,9 @@ export class Agent implements Startable, SessionHandler {
     this.#log = log;
     this.#runtime = runtime;
     this.#datapath = datapath;
+    this.#meters = components.meters;
+    this.#readSockets = components.readSockets ?? readTaskSockets;
+    this.#readLinks = components.readLinks ?? (() => readFile("/proc/net/dev", "latin1"));
     this.#clock = clock;
     const { gossip } = components;
     this.#gossip = gossip;
@@ -158,7 +171,7 @@ export class Agent implements Startable, SessionHandler {
       runtime,
       surroundings: this.#surroundings(),
       traffic: new TrafficWatch({
-        readSockets: components.readSockets ?? readTaskSockets,
+        readSockets: this.#readSockets,
         clock,
       }),
       restorePorts: (task, status) => this.#ports.restore(task, status.portStatus?.ports ?? []),
@@ -263,6 +276,29 @@ export class Agent implements Startable, SessionHandler {
     await this.#memory.forget();
   }
 
+  /** What the metrics page says of the mesh on this node. */
+  async metrics(): Promise<readonly MetricFamily[]> {
+    const published = [...this.#worker.machines.values()].filter(
+      ({ task, status }) => status.state === "running" && (task.endpoint?.ports ?? []).length > 0,
+    );
+    const tasks = published.map(async ({ task, status }): Promise<MeteredTask> => {
+      const pid = status.containerStatus?.pid;
+      return { task, sockets: pid === undefined ? undefined : await this.#readSockets(pid) };
+    });
+    const links = decodeLinkCounters(await this.#readLinks());
+    const counters = (this.#link.endpoints ?? []).flatMap(({ address, link }) => {
+      const found = links.get(link);
+      return found === undefined ? [] : [[address, found] as const];
+    });
+    return meshFamilies({
+      tasks: await Promise.all(tasks),
+      counters: new Map(counters),
+      services: this.#applier.mesh?.services ?? [],
+      portProblems: this.#applier.problems.length,
+      revision: this.appliedRevision,
+    });
+  }
+
   // ---- SessionHandler --------------------------------------------------------------------------
 
   onTasks(assignments: readonly TaskAssignment[], payloads: Payloads): void {
@@ -348,6 +384,7 @@ export class Agent implements Startable, SessionHandler {
       keepFilesOf: (taskIDs) => this.#removeFiles(() => this.#files.sweep(taskIDs)),
       onStatus: (taskID, status) => this.#onStatus(taskID, status),
       onDone: () => this.#memory.markDirty(),
+      onDrained: (ms) => this.#meters?.drain.observe(ms),
     };
   }
 

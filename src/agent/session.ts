@@ -8,6 +8,7 @@ import type { Clock, Timer } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
+import type { Meters } from "../base/meters.ts";
 import type { Random } from "../base/random.ts";
 import { memberCredentials } from "../ca/client.ts";
 import { MANAGER_SERVER_NAME } from "../ca/identity.ts";
@@ -53,6 +54,7 @@ export interface AgentSessionComponents {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly meters?: Meters;
 }
 
 export interface AgentSessionInit {
@@ -84,6 +86,8 @@ interface Connection {
   /** Fires when the manager has been silent for too long. */
   silence: Timer | undefined;
   beat: Timer | undefined;
+  /** When the heartbeat went out that is not answered yet. */
+  beatAt: number | undefined;
 }
 
 export class AgentSession implements Startable, SessionReporter {
@@ -137,6 +141,10 @@ export class AgentSession implements Startable, SessionReporter {
     await this.stop();
   }
 
+  get isOpen(): boolean {
+    return this.#connection?.welcomed === true;
+  }
+
   /** The managers as known now. */
   managers(): readonly string[] {
     return this.#managers;
@@ -188,6 +196,7 @@ export class AgentSession implements Startable, SessionReporter {
       hasMesh: false,
       silence: undefined,
       beat: undefined,
+      beatAt: undefined,
     };
     this.#connection = connection;
     this.#assignments.restart();
@@ -338,10 +347,15 @@ export class AgentSession implements Startable, SessionReporter {
   #onHeartbeat(connection: Connection, answer: HeartbeatAnswer): void {
     const { clock } = this.#components;
     this.#expectWithin(connection, answer.nextMs + answer.graceMs, "the manager does not answer");
+    if (connection.beatAt !== undefined) {
+      this.#components.meters?.heartbeat.observe(clock.monotonic() - connection.beatAt);
+      connection.beatAt = undefined;
+    }
     connection.beat?.cancel();
-    connection.beat = clock.timer("heartbeat", answer.nextMs, () =>
-      this.#send({ case: "heartbeat", value: { clockMs: BigInt(Math.round(clock.now())) } }),
-    );
+    connection.beat = clock.timer("heartbeat", answer.nextMs, () => {
+      connection.beatAt = clock.monotonic();
+      this.#send({ case: "heartbeat", value: { clockMs: BigInt(Math.round(clock.now())) } });
+    });
   }
 
   /**

@@ -59,6 +59,8 @@ export interface TaskSurroundings {
   onStatus(taskID: string, status: TaskStatus): void;
   /** Nothing is left of the task. */
   onDone(taskID: string): void;
+  /** A task's connections are done, or their time is over: after so long. */
+  onDrained?(durationMs: number): void;
 }
 
 export interface TaskMachineComponents {
@@ -360,9 +362,11 @@ export class TaskMachine {
     if (pid === undefined || ports.length === 0) return true;
     const tell = (count: number) => this.#tellDraining(count);
     const timeoutMs = drainTimeoutMsOf(this.task);
-    this.#draining ??= this.#waitFor((signal) =>
-      this.#traffic.untilDrained(pid, ports, timeoutMs, tell, signal),
-    );
+    this.#draining ??= this.#waitFor(async (signal) => {
+      const startedAt = this.#clock.monotonic();
+      await this.#traffic.untilDrained(pid, ports, timeoutMs, tell, signal);
+      if (!signal.aborted) this.#surroundings.onDrained?.(this.#clock.monotonic() - startedAt);
+    });
     return this.#draining.isOver;
   }
 

@@ -15,6 +15,8 @@ export interface ApiContext {
   readonly events: ClusterEvents;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The metrics page; absent where nobody measures. */
+  readonly metrics?: () => Promise<string>;
 }
 
 /** `undefined`: the handler has written the answer itself. */

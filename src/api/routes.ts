@@ -9,6 +9,7 @@ import { inspectGossip, postGossipKeyRotate } from "./gossip.ts";
 import { getInfo } from "./info.ts";
 import { serviceLogs, taskLogs } from "./logs.ts";
 import { inspectMesh } from "./mesh.ts";
+import { getMetrics } from "./metrics.ts";
 import {
   deleteNetwork,
   inspectNetwork,
@@ -141,6 +142,7 @@ export const API_ROUTES: readonly ApiRoute[] = [
     tracePacket,
     "what the nodes' kernels do with a new connection's first packet, hop by hop",
   ),
+  weft("GET", "/metrics", getMetrics, "what this node counts and measures, for Prometheus"),
   weft("GET", "/weft/gossip", inspectGossip, "the members as this node sees them, and its lag"),
   weft(
     "POST",

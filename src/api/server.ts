@@ -25,6 +25,7 @@ import { Engine } from "./engine.ts";
 import { checkClientVersion, EngineVersionCache } from "./engine-version.ts";
 import { MAX_HEADER_BYTES, sendError, sendJson } from "./http.ts";
 import { listenTcp, listenUnix } from "./listeners.ts";
+import type { MetricsPage } from "./metrics.ts";
 import { type RouteMatch, Router } from "./router.ts";
 import { API_ROUTES, type ApiRoute, isClusterPath, isPassedThrough } from "./routes.ts";
 
@@ -45,6 +46,7 @@ export interface ApiServerInit {
   readonly backend: NodeBackend;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly metrics?: MetricsPage;
   /** Weft's own version. */
   readonly version: string;
 }
@@ -69,6 +71,7 @@ export class ApiServer implements Startable {
       events: new ClusterEvents(init.backend),
       clock: init.clock,
       log: this.#log,
+      ...(init.metrics === undefined ? {} : { metrics: init.metrics }),
     };
   }
 

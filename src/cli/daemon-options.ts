@@ -45,6 +45,12 @@ export const DAEMON_OPTIONS = {
     default: "weft",
   },
   "log-level": LOG_LEVEL_OPTION,
+  "metrics-addr": {
+    kind: "string",
+    env: "WEFT_METRICS_ADDR",
+    value: "ADDRESS:PORT",
+    help: "where Prometheus reads /metrics, as 127.0.0.1:9480; without it on the API's socket alone",
+  },
   tlscacert: {
     kind: "string",
     value: "FILE",

@@ -1,4 +1,5 @@
 /** `weft daemon` */
+import { messageOf } from "../base/errors.ts";
 import { createLogger } from "../base/logger.ts";
 import { isDomainName, parseListener } from "../keeper/dns/names.ts";
 import type { Command } from "./command.ts";
@@ -25,6 +26,7 @@ Examples:
   weft daemon
   weft daemon --host unix:///run/weft.sock --host tcp://192.168.99.100:2376 \\
     --tlscacert ca.pem --tlscert server.pem --tlskey server-key.pem
+  weft daemon --metrics-addr 127.0.0.1:9480
 `,
   async run(words) {
     const options = readOptions(DAEMON_OPTIONS, {
@@ -37,7 +39,11 @@ Examples:
     // Whoever read the log may go away; that ends a pipe, not the mesh.
     process.stderr.on("error", () => {});
     const { runDaemon } = await import("../node/daemon.ts");
+    const { parseMetricsAddr } = await import("../api/metrics.ts");
     const tls = tlsOf(options);
+    const { "metrics-addr": metrics } = options;
+    const metricsAddr =
+      metrics === undefined ? undefined : asUsage(() => parseMetricsAddr(metrics));
     await runDaemon({
       hosts: options.host,
       dataDir: options["data-dir"],
@@ -45,12 +51,22 @@ Examples:
       logLevel,
       zone: zoneOf(options),
       executable: [EXECUTABLE],
+      ...(metricsAddr === undefined ? {} : { metricsAddr }),
       log: createLogger({ level: logLevel }),
       ...(tls === undefined ? {} : { tls }),
     });
     return 0;
   },
 };
+
+/** What is wrong with an option is how the command was called. */
+function asUsage<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new UsageError(messageOf(error), { cause: error });
+  }
+}
 
 function refuseUnfitHost(): void {
   const { node } = process.versions;

@@ -6,6 +6,7 @@ import { AssertionFault } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import { InvalidParameterError, messageOf, UnavailableError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
+import type { Meters } from "../base/meters.ts";
 import { Replica } from "./replica.ts";
 import type { Revision, SecretBox, Snapshot, Store, StoreEvent, Transaction } from "./store.ts";
 import { RevisionConflict, type StoreDriver, type StoredState } from "./store-driver.ts";
@@ -15,6 +16,7 @@ export interface DriverStoreComponents {
   readonly driver: StoreDriver;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly meters?: Meters;
 }
 
 /** Transactions that share one commit; more of them wait for the next. */
@@ -41,6 +43,7 @@ export class DriverStore implements Store {
   readonly #driver: StoreDriver;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #meters: Meters | undefined;
   readonly #listeners = new Set<(event: StoreEvent) => void>();
   readonly #unwatch: () => void;
   #replica: Replica;
@@ -57,6 +60,7 @@ export class DriverStore implements Store {
     this.#driver = components.driver;
     this.#clock = components.clock;
     this.#log = components.log;
+    this.#meters = components.meters;
     this.#replica = replicaOf(stored);
     this.secrets = secretBox(components.driver, secrets);
     this.#unwatch = this.#driver.watch(() => {
@@ -71,8 +75,13 @@ export class DriverStore implements Store {
 
   update<T>(write: (tx: Transaction) => T): Promise<T> {
     if (this.#closed) return Promise.reject(new UnavailableError("the cluster store is closed"));
+    const askedAt = this.#clock.monotonic();
     return new Promise<T>((resolve, reject) => {
-      this.#queue.push({ write, resolve: resolve as (value: unknown) => void, reject });
+      const done = (value: unknown) => {
+        this.#meters?.commit.observe(this.#clock.monotonic() - askedAt);
+        resolve(value as T);
+      };
+      this.#queue.push({ write, resolve: done, reject });
       this.#wake();
     });
   }

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { type Logger, silentLogger } from "../base/logger.ts";
+import type { Meters } from "../base/meters.ts";
 import { DriverStore } from "./driver-store.ts";
 import { MemoryDriver } from "./memory-driver.ts";
 import { SqliteDriver } from "./sqlite-driver.ts";
@@ -11,6 +12,7 @@ export interface OpenStoreInit {
   readonly dataDir: string;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly meters?: Meters;
 }
 
 /** Where below the data directory the store's files are; deleting it forgets the cluster. */
@@ -21,7 +23,9 @@ export function storeDirectory(dataDir: string): string {
 /** Opens, or makes, the durable store of one manager. A data directory is open once at a time. */
 export async function openStore(init: OpenStoreInit): Promise<Store> {
   const driver = new SqliteDriver(storeDirectory(init.dataDir));
-  const components = { driver, clock: init.clock, log: init.log.child("store") };
+  const { clock, log, meters } = init;
+  const measuring = meters === undefined ? {} : { meters };
+  const components = { driver, clock, log: log.child("store"), ...measuring };
   return new DriverStore(components, await driver.load(), await driver.readSecrets());
 }
 

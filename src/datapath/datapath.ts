@@ -6,6 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import { SystemError, UnavailableError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
+import { Meters } from "../base/meters.ts";
 import type { Conntrack } from "./conntrack/conntrack.ts";
 import type { Drift } from "./describe.ts";
 import { driftsOf } from "./describe.ts";
@@ -47,6 +48,7 @@ export interface DatapathComponents {
   readonly conntrack: Conntrack;
   /** The system's own when absent. */
   readonly clock?: Clock;
+  readonly meters?: Meters;
 }
 
 export interface DatapathInit {
@@ -91,6 +93,7 @@ export class Datapath {
   readonly #mark: MarkLayout;
   readonly #memo: ForwardingMemo;
   readonly #clock: Clock;
+  readonly #meters: Meters;
   readonly #driftLog: DriftLog;
   readonly #firewalls: HostFirewalls;
   readonly #sandboxes: Sandboxes;
@@ -105,10 +108,14 @@ export class Datapath {
   #changedAt = 0;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor({ log, nft, run, conntrack, clock }: DatapathComponents, init: DatapathInit = {}) {
+  constructor(
+    { log, nft, run, conntrack, clock, meters }: DatapathComponents,
+    init: DatapathInit = {},
+  ) {
     this.#log = log.child("datapath");
     this.#clock = clock ?? systemClock;
     this.#driftLog = new DriftLog({ clock: this.#clock, log: this.#log });
+    this.#meters = meters ?? new Meters();
     this.#nft = nft;
     this.#run = run;
     this.#conntrack = conntrack;
@@ -184,6 +191,7 @@ export class Datapath {
       try {
         return await this.#applyOnce(view);
       } catch (error) {
+        this.#meters.applyFailures.add();
         // Somebody changed what is ours, or a link went while we worked: look again, once.
         this.#log.warn("could not apply, reading back", { error, revision: view.revision });
         await this.#readBack();
@@ -220,6 +228,8 @@ export class Datapath {
     await this.#execute(mending, { on, state: wanted });
     const mtu = on.facts.uplinkMTU - VXLAN_OVERHEAD;
     const drifts = [...mended, ...(await this.#overlays.audit(view, mtu))];
+    this.#meters.audits.add();
+    this.#meters.repairs.add(drifts.length);
     this.#driftLog.add(drifts);
     this.#tellHindrances(view, on.facts);
     return drifts;
@@ -309,6 +319,7 @@ export class Datapath {
   }
 
   async #changeKernel(changing: Plan): Promise<void> {
+    const startedAt = this.#clock.monotonic();
     await this.#changing(async () => {
       await this.#rememberForwarding(changing);
       await execute(this.#run, changing.additions);
@@ -318,6 +329,7 @@ export class Datapath {
       await executeRemovals(this.#run, changing.removals);
       await this.#wake(changing);
     });
+    this.#meters.apply.observe(this.#clock.monotonic() - startedAt);
   }
 
   /** What the kernel tells of meanwhile is likely Weft's own doing. */

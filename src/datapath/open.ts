@@ -1,6 +1,7 @@
 /** Makes a datapath on this host's kernel, with its auditor: what the composition root asks for. */
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
+import type { Meters } from "../base/meters.ts";
 import { Auditor, type AuditorInit } from "./auditor.ts";
 import { openConntrack } from "./conntrack/open.ts";
 import { Datapath, type DatapathInit } from "./datapath.ts";
@@ -12,6 +13,7 @@ export interface OpenDatapathComponents {
   readonly log: Logger;
   readonly clock: Clock;
   readonly onDrift?: (drifts: readonly Drift[]) => void;
+  readonly meters?: Meters;
 }
 
 export interface OpenDatapath {
@@ -23,12 +25,13 @@ export interface OpenDatapath {
 }
 
 export async function openDatapath(
-  { log, clock, onDrift }: OpenDatapathComponents,
+  { log, clock, onDrift, meters }: OpenDatapathComponents,
   init: DatapathInit & AuditorInit = {},
 ): Promise<OpenDatapath> {
+  const measuring = meters === undefined ? {} : { meters };
   const nft = await openNft(log, runTool);
   const conntrack = await openConntrack(log, runTool);
-  const datapath = new Datapath({ log, nft, run: runTool, conntrack, clock }, init);
+  const datapath = new Datapath({ log, nft, run: runTool, conntrack, clock, ...measuring }, init);
   const watching = onDrift === undefined ? {} : { onDrift };
   const auditor = new Auditor({ datapath, clock, log, ...watching }, init);
   return {

@@ -177,6 +177,11 @@ export class Dispatcher implements Startable {
     return this.#logs.logs(subscription, signal);
   }
 
+  /** How many nodes have one. */
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
   /** What nodes' kernels hold, read back now, beside what they should hold. */
   async surveyMesh(): Promise<MeshSurvey> {
     const kernels = await this.#survey.ask(this.#sessions.values());

@@ -2,11 +2,13 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ZoneInit } from "../agent/names.ts";
+import { type MetricsAddress, MetricsServer } from "../api/metrics.ts";
 import { ApiServer } from "../api/server.ts";
 import { delay, systemClock } from "../base/clock.ts";
 import { ConflictError, InvalidParameterError, UnavailableError } from "../base/errors.ts";
 import { lockFile, lockNetworkNamespace } from "../base/lock.ts";
 import type { Logger, LogLevel } from "../base/logger.ts";
+import { Meters } from "../base/meters.ts";
 import { systemRandom } from "../base/random.ts";
 import { VERSION } from "../base/version.ts";
 import { openDatapath } from "../datapath/open.ts";
@@ -26,6 +28,8 @@ export interface DaemonOptions {
     readonly tlskey: string;
   };
   readonly zone: ZoneInit;
+  /** Where the metrics page is answered beside the API's socket. */
+  readonly metricsAddr?: MetricsAddress;
   /** What runs `weft`, for the keeper. */
   readonly executable: readonly string[];
   readonly log: Logger;
@@ -55,7 +59,11 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const keeper = await ensureKeeper(keeperOptions);
   await using started = new AsyncDisposableStack();
   let isEngineUp = false;
-  const kernel = await openDatapath({ log, clock: systemClock }, { mayForward: () => isEngineUp });
+  const meters = new Meters();
+  const kernel = await openDatapath(
+    { log, clock: systemClock, meters },
+    { mayForward: () => isEngineUp },
+  );
   started.defer(() => kernel.close());
   const stopping = new AbortController();
   const engineWait = engineUp(engine, stopping.signal).then(async () => {
@@ -77,6 +85,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       clock: systemClock,
       random: systemRandom,
       log,
+      meters,
     },
     { dataDir, zone: options.zone },
   );
@@ -87,6 +96,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     clock: systemClock,
     log,
     version: VERSION,
+    metrics: () => node.metrics(),
     ...(options.tls === undefined ? {} : { tls: options.tls }),
   });
   started.defer(() => node.stop());
@@ -95,6 +105,12 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   kernel.auditor.start();
   await api.start();
   started.defer(() => api.stop());
+  if (options.metricsAddr !== undefined) {
+    const page = () => node.metrics();
+    const metrics = new MetricsServer({ ...options.metricsAddr, page, log });
+    await metrics.start();
+    started.defer(() => metrics.stop());
+  }
   log.info("the daemon is up", { version: VERSION, pid: process.pid });
   log.info("the daemon stops", { signal: await stopped });
 }

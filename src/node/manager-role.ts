@@ -9,6 +9,7 @@ import type { ClusterID, NetworkID, NodeID } from "../base/ids.ts";
 import { newID } from "../base/ids.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
+import { gauge, type MetricFamily } from "../base/metrics.ts";
 import type { Random } from "../base/random.ts";
 import {
   createClusterCA,
@@ -132,6 +133,22 @@ export class ManagerRole implements ManagerBackend, Startable {
 
   hostRoutes(): readonly string[] {
     return readHostRoutes();
+  }
+
+  /** What the metrics page says of this node as a manager. */
+  metrics(): readonly MetricFamily[] {
+    const snapshot = this.store.view();
+    const kinds = ["node", "service", "task", "network", "secret", "config"] as const;
+    const objects = kinds.map((kind) => ({ labels: { kind }, value: snapshot.list(kind).length }));
+    return [
+      gauge(
+        "weft_manager_sessions",
+        "Nodes that have a session with this manager.",
+        this.#dispatcher.sessions,
+      ),
+      gauge("weft_store_revision", "Revision of the cluster's store.", snapshot.revision),
+      gauge("weft_store_objects", "Objects in the cluster's store.", objects),
+    ];
   }
 
   surveyMesh(): Promise<MeshSurvey> {

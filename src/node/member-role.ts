@@ -13,6 +13,8 @@ import { SECRETS_DIRECTORY } from "../agent/task-files.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
+import type { Meters } from "../base/meters.ts";
+import { gauge, type MetricFamily } from "../base/metrics.ts";
 import type { Random } from "../base/random.ts";
 import { CertificateRenewer } from "../ca/certificate-renewer.ts";
 import type { NodeCertificates } from "../ca/node-certificates.ts";
@@ -30,6 +32,7 @@ export interface MemberComponents {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly meters?: Meters;
 }
 
 export interface MemberInit {
@@ -120,6 +123,7 @@ export class MemberRole implements Startable {
           clock: this.#components.clock,
           random: this.#components.random,
           log: this.#components.log.child("session"),
+          ...(this.#components.meters === undefined ? {} : { meters: this.#components.meters }),
         },
         {
           managers: this.#managers,
@@ -154,6 +158,15 @@ export class MemberRole implements Startable {
     await this.#gossip.stop();
     await this.#renewer.stop();
     await this.#agent.stop();
+  }
+
+  /** What the metrics page says of this node as a member. */
+  async metrics(): Promise<readonly MetricFamily[]> {
+    const isOpen = this.#session?.isOpen === true;
+    return [
+      gauge("weft_session_up", "Whether this node has a session with a manager.", Number(isOpen)),
+      ...(await this.#agent.metrics()),
+    ];
   }
 
   /** How the gossip stands. */

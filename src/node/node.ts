@@ -16,6 +16,7 @@ import type {
 } from "../api/backend.ts";
 import { messageOf, SystemError, UnavailableError } from "../base/errors.ts";
 import { type Startable, stopAll } from "../base/lifecycle.ts";
+import { gauge, metricsPage } from "../base/metrics.ts";
 import { certificatesDirectory, joinCluster } from "../ca/join.ts";
 import { expiredMessage, NodeCertificates } from "../ca/node-certificates.ts";
 import { openStore, storeDirectory } from "../cluster/open-store.ts";
@@ -32,6 +33,7 @@ import { readHostRoutes } from "./host-routes.ts";
 import type { ManagerRole } from "./manager-role.ts";
 import { type MemberComponents, MemberRole } from "./member-role.ts";
 import { type NodeState, NodeStateFile, rememberedManagers } from "./node-state.ts";
+import { processFamilies } from "./process-metrics.ts";
 
 export interface NodeComponents extends MemberComponents {
   /** Throws when this host cannot be part of a Weft cluster: its Engine is in swarm mode itself, for one. */
@@ -113,6 +115,21 @@ export class WeftNode implements NodeBackend, Startable {
 
   manager(): ManagerBackend | undefined {
     return this.#manager;
+  }
+
+  /** The metrics page. */
+  async metrics(): Promise<string> {
+    return metricsPage([
+      ...processFamilies(),
+      gauge(
+        "weft_member",
+        "Whether this node is part of a cluster.",
+        Number(this.#state !== undefined),
+      ),
+      ...(this.#components.meters?.families() ?? []),
+      ...((await this.#member?.metrics()) ?? []),
+      ...(this.#manager?.metrics() ?? []),
+    ]);
   }
 
   gossip(): GossipReport | undefined {

@@ -2,11 +2,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { type ParsedFamily, parseMetrics } from "../../src/base/parse-metrics.ts";
 import type { Host } from "../../src/lab/host.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import { startLoad } from "../../src/lab/load.ts";
 import { REPOSITORY } from "../../src/lab/places.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
+import { unixHttp } from "../../src/lab/unix-http.ts";
 import { until } from "../../src/lab/until.ts";
 
 const skip = (await labUnavailable()) ?? false;
@@ -69,7 +71,16 @@ describe("health and draining", { skip }, () => {
     const refused = await manager.exec([WEFT, "trace", client, "n2:8999"]);
     assert.equal(refused.code, 1);
     assert.match(refused.stdout, /no service publishes 8999\/tcp in the mesh/);
+    const [task] = await Promise.all(lab.hosts.map(metricsOf));
+    const own = [...(task?.get("weft_endpoint_receive_packets_total")?.samples ?? [])];
+    const traced = own.filter(([series]) => series.includes('service="traced"'));
+    assert.equal(traced.length, 1, "each node tells of its own task");
+    assert.equal(task?.get("weft_manager_sessions")?.samples.get("weft_manager_sessions"), 2);
     await manager.dockerOk(["service", "rm", "traced"]);
+    await until(
+      async () => (await metricsOf(manager)).get("weft_endpoint_connections") === undefined,
+      { what: "the series of tasks that are gone to end" },
+    );
   });
 
   test("a stop waits for a half-closed connection, as long as it may", async () => {
@@ -95,6 +106,13 @@ describe("health and draining", { skip }, () => {
       },
     );
   });
+
+  /** As Prometheus reads it, and holding to its conventions. */
+  async function metricsOf(host: Host): Promise<ReadonlyMap<string, ParsedFamily>> {
+    const { status, body } = await unixHttp(host.weftSocket, { path: "/metrics" });
+    assert.equal(status, 200, body);
+    return parseMetrics(body);
+  }
 
   async function create(
     name: string,

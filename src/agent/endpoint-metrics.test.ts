@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { metricsPage } from "../base/metrics.ts";
+import { parseMetrics } from "../base/parse-metrics.ts";
+import { makePort, makeTask } from "../cluster/factories.ts";
+import { makeEndpoint, makeService } from "../datapath/testing.ts";
+import {
+  decodeLinkCounters,
+  type MeshMetricsFacts,
+  type MeteredTask,
+  meshFamilies,
+} from "./endpoint-metrics.ts";
+
+const DEV = `Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+    lo:     100       1    0    0    0     0          0         0      100       1    0    0    0     0       0          0
+wv0aff0009: 5000      50    0    0    0     0          0         0     7000      70    0    0    0     0       0          0
+`;
+
+function metered(id: string, address: string, connections: number): MeteredTask {
+  const ports = [makePort(), makePort({ publishedPort: 53, targetPort: 53, protocol: "udp" })];
+  const task = makeTask({
+    id,
+    endpoint: { spec: { mode: "vip", ports }, ports, virtualIPs: [] },
+    networksAttachments: [{ network: {} as never, addresses: [`${address}/16`] }],
+  });
+  const sockets = {
+    served: new Set<string>(),
+    connections: new Map([[80, connections]]),
+    unread: new Set<number>(),
+  };
+  return { task, sockets };
+}
+
+const FACTS: MeshMetricsFacts = {
+  tasks: [metered("t1", "10.255.0.9", 3), metered("t2", "10.255.0.10", 0)],
+  counters: new Map([
+    ["10.255.0.9", decodeLinkCounters(DEV).get("wv0aff0009") ?? assert.fail("no such link")],
+  ]),
+  services: [
+    makeService(8080, {
+      serviceName: "web",
+      endpoints: [makeEndpoint(), makeEndpoint({ address: "10.255.0.10", state: "draining" })],
+    }),
+  ],
+  portProblems: 1,
+  revision: 12,
+};
+
+function samples(facts: Partial<MeshMetricsFacts> = {}): Record<string, number> {
+  const families = parseMetrics(metricsPage(meshFamilies({ ...FACTS, ...facts })));
+  return Object.fromEntries([...families.values()].flatMap((family) => [...family.samples]));
+}
+
+describe("metrics of the mesh", () => {
+  it("are of each task's links and sockets, and of each port's endpoints", () => {
+    const t1 = 'service="web",slot="1",task_id="t1"';
+    const t2 = 'service="web",slot="1",task_id="t2"';
+    const port = 'service="web",protocol="tcp",port="8080"';
+    assert.deepEqual(samples(), {
+      // What the host's end sends, the task receives.
+      [`weft_endpoint_receive_bytes_total{${t1}}`]: 7000,
+      [`weft_endpoint_receive_packets_total{${t1}}`]: 70,
+      [`weft_endpoint_transmit_bytes_total{${t1}}`]: 5000,
+      [`weft_endpoint_transmit_packets_total{${t1}}`]: 50,
+      [`weft_endpoint_connections{${t1},port="80"}`]: 3,
+      [`weft_endpoint_connections{${t2},port="80"}`]: 0,
+      [`weft_service_endpoints{${port},state="live"}`]: 1,
+      [`weft_service_endpoints{${port},state="draining"}`]: 1,
+      weft_port_problems: 1,
+      weft_applied_revision: 12,
+    });
+  });
+
+  it("vanish with the tasks, and with what cannot be read", () => {
+    const gone = samples({ tasks: [], services: [], revision: undefined });
+    assert.deepEqual(gone, { weft_port_problems: 1 });
+    const [task] = FACTS.tasks;
+    assert(task !== undefined);
+    const unread = samples({ tasks: [{ ...task, sockets: undefined }], counters: new Map() });
+    assert.ok(Object.keys(unread).every((name) => !name.startsWith("weft_endpoint")));
+  });
+});
