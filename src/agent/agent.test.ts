@@ -376,6 +376,17 @@ describe("host-mode ports", () => {
     assert.deepEqual(node.keeper.asked.at(-1), []);
   });
 
+  it("are for whom the service's labels say now, without another task", async () => {
+    const node = await makeNode().start();
+    node.agent.onMesh(makeMesh(1));
+    const task = makeTask("t1", published(8080));
+    await node.assign(task);
+    const labels = { "weft.publish.allow": "10.0.0.0/8" };
+    await node.assign({ ...task, serviceAnnotations: { ...task.serviceAnnotations, labels } });
+    assert.deepEqual(node.datapath.last?.hostPorts[0]?.allowedSources, ["10.0.0.0/8"]);
+    assert.equal(node.phaseOf("t1"), "running");
+  });
+
   it("that a process has fail the task instead of starting it", async () => {
     const node = await makeNode().start();
     node.keeper.setBusy("tcp/8080", true);

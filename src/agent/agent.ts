@@ -305,6 +305,7 @@ export class Agent implements Startable, SessionHandler {
     if (this.#leaving) return;
     this.#files.learn(payloads);
     this.#worker.assign(assignments);
+    if (this.#ports.relabel(assignments.map(({ task }) => task))) this.#applier.markDirty();
     this.#memory.markDirty();
   }
 

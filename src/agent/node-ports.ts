@@ -2,6 +2,7 @@
  * The ports that this node publishes: those of the mesh, on every node, and the host-mode ports of its own
  * tasks. Each is really bound by the keeper, or not answered at all.
  */
+import { isDeepStrictEqual } from "node:util";
 import { ConflictError, InvalidParameterError } from "../base/errors.ts";
 import { type Random, randomBelow } from "../base/random.ts";
 import type { PortConfig, PortProblem, Task } from "../cluster/objects.ts";
@@ -90,6 +91,19 @@ export class NodePorts {
     if (address === undefined || ports.length === 0) return;
     const { labels } = task.serviceAnnotations;
     this.#claims.set(task.id, { address, ports, labels, granted: true });
+  }
+
+  /** The services' labels as they are now: who may reach a port may change while its task runs. Whether any did. */
+  relabel(tasks: readonly Task[]): boolean {
+    let changed = false;
+    for (const { id, serviceAnnotations } of tasks) {
+      const claim = this.#claims.get(id);
+      if (claim === undefined || isDeepStrictEqual(claim.labels, serviceAnnotations.labels))
+        continue;
+      this.#claims.set(id, { ...claim, labels: serviceAnnotations.labels });
+      changed = true;
+    }
+    return changed;
   }
 
   /** Let go with the next pass of the mesh applier, after the kernel; false when there was nothing to let go. */
