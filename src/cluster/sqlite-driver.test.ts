@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { FakeClock, systemClock } from "../base/clock.ts";
+import type { SecretID } from "../base/ids.ts";
 import { silentLogger } from "../base/logger.ts";
 import { DriverStore } from "./driver-store.ts";
 import { makeNode } from "./factories.ts";
@@ -116,4 +117,33 @@ test("kill -9 at any moment loses no acknowledged write", () =>
       await store.close();
     }
     assert.ok(acknowledged.length >= ROUNDS);
+  }));
+
+test("a secret that was changed and removed is nowhere in the files; its events are still told", () =>
+  withDirectory(async (directory) => {
+    const driver = new SqliteDriver(directory);
+    const components = { driver, clock: new FakeClock(), log: silentLogger };
+    const store = new DriverStore(components, await driver.load(), await driver.readSecrets());
+    const data = Buffer.from("what nobody is to read again ".repeat(400)).toString("base64");
+    const secret = (labels: Record<string, string>) => ({
+      id: "s1" as SecretID,
+      spec: { name: "password", labels, data },
+    });
+    await store.update((tx) => tx.put("node", makeNode({ id: "n1" })));
+    await store.update((tx) => tx.put("secret", secret({})));
+    const texts = async () => {
+      const files = await readdir(directory);
+      return await Promise.all(files.map((file) => readFile(join(directory, file), "latin1")));
+    };
+    assert.ok((await texts()).some((text) => text.includes(data.slice(400, 440))));
+    await store.update((tx) => tx.put("secret", secret({ a: "b" })));
+    assert.equal(store.view().get("secret", "s1")?.spec.data, data);
+    await store.update((tx) => tx.delete("secret", "s1"));
+    for (const text of await texts()) assert.ok(!text.includes(data.slice(400, 440)));
+    const events = (await driver.history(1)) ?? [];
+    const told = events.flatMap(({ changes }) =>
+      changes.map(({ action, kind, object }) => `${action} ${kind} ${object.id}`),
+    );
+    assert.deepEqual(told, ["create secret s1", "update secret s1", "remove secret s1"]);
+    await store.close();
   }));

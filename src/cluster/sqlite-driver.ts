@@ -32,6 +32,8 @@ const SCHEMA = `
     revision INTEGER NOT NULL, position INTEGER NOT NULL, action TEXT NOT NULL,
     kind TEXT NOT NULL, id TEXT NOT NULL, old TEXT, PRIMARY KEY (revision, position)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+  UPDATE changes SET old = json_set(old, '$.spec.data', '')
+    WHERE kind = 'secret' AND json_extract(old, '$.spec.data') <> '';
   INSERT OR IGNORE INTO meta VALUES ('schema', ${SCHEMA_VERSION}), ('revision', 0), ('compacted', 0);
 `;
 
@@ -91,6 +93,7 @@ export class SqliteDriver implements StoreDriver {
     });
     this.#revision = last.revision;
     this.#compacted = compactTo ?? this.#compacted;
+    if (transactions.some(forgetsSecret)) this.#emptyWriteAheadLog();
   }
 
   async history(revision: Revision): Promise<readonly StoreEvent[] | undefined> {
@@ -163,9 +166,22 @@ export class SqliteDriver implements StoreDriver {
     }
   }
 
+  /** Pages as they were before are in it; the file itself is zeroed where something is deleted. */
+  #emptyWriteAheadLog(): void {
+    try {
+      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch {
+      // A full disk: what was committed is durable all the same, and the next checkpoint takes the log along.
+    }
+  }
+
   #meta(name: string): number {
     return Number(this.#statements.meta.get(name)?.["value"]);
   }
+}
+
+function forgetsSecret({ changes }: StoreEvent): boolean {
+  return changes.some(({ kind, action }) => kind === "secret" && action !== "create");
 }
 
 /** Text that this driver wrote, as the value it was; null is the absence of one. */
@@ -181,8 +197,11 @@ function prepareAll(database: DatabaseSync) {
     put: prepare("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)"),
     remove: prepare("DELETE FROM objects WHERE kind = ? AND id = ?"),
     object: prepare("SELECT json FROM objects WHERE kind = ? AND id = ?"),
+    // A secret's value is in its object and nowhere else: what is removed is gone.
     log: prepare(
-      "INSERT INTO changes VALUES (?1, ?2, ?3, ?4, ?5, (SELECT json FROM objects WHERE kind = ?4 AND id = ?5))",
+      `INSERT INTO changes VALUES (?1, ?2, ?3, ?4, ?5, (
+        SELECT CASE WHEN kind = 'secret' THEN json_set(json, '$.spec.data', '') ELSE json END
+        FROM objects WHERE kind = ?4 AND id = ?5))`,
     ),
     history: prepare(
       "SELECT * FROM changes WHERE revision > ? ORDER BY revision DESC, position DESC",
@@ -208,7 +227,7 @@ function openLocked(path: string): DatabaseSync {
   try {
     // Exclusive before WAL: the lock is then held until close, and the WAL index needs no shared memory.
     database.exec(
-      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL",
+      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON",
     );
     database.exec("BEGIN IMMEDIATE; COMMIT");
     return database;
