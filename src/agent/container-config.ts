@@ -74,6 +74,7 @@ export function containerConfigOf(
     ...present("capabilityAdd", spec.capabilityAdd),
     ...present("capabilityDrop", spec.capabilityDrop),
     ...present("ulimits", spec.ulimits),
+    ...present("privileges", spec.privileges),
     ...present("limits", task.spec.resources?.limits),
     ...present("logDriver", task.spec.logDriver),
     ...(isOnHostNetwork(task.spec) ? { hostNetwork: true } : {}),

@@ -241,6 +241,25 @@ export interface ContainerSpec {
   readonly capabilityAdd?: readonly string[];
   readonly capabilityDrop?: readonly string[];
   readonly ulimits?: readonly Ulimit[];
+  readonly privileges?: Privileges;
+}
+
+/** Security options of a container; what is absent is as the runtime has it by default. */
+export interface Privileges {
+  readonly seLinuxContext?: {
+    readonly disable?: boolean;
+    readonly user?: string;
+    readonly role?: string;
+    readonly type?: string;
+    readonly level?: string;
+  };
+  readonly seccomp?: {
+    readonly mode?: "default" | "unconfined" | "custom";
+    /** JSON in base64, with mode custom. */
+    readonly profile?: string;
+  };
+  readonly appArmor?: { readonly mode?: "default" | "disabled" };
+  readonly noNewPrivileges?: boolean;
 }
 
 export const RESTART_CONDITIONS = ["none", "on-failure", "any"] as const;

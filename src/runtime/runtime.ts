@@ -8,6 +8,7 @@ import type {
   Labels,
   Mount,
   NodeDescription,
+  Privileges,
   Resources,
   Ulimit,
 } from "../cluster/objects.ts";
@@ -40,6 +41,7 @@ export interface ContainerConfig {
   readonly capabilityAdd?: readonly string[];
   readonly capabilityDrop?: readonly string[];
   readonly ulimits?: readonly Ulimit[];
+  readonly privileges?: Privileges;
   readonly limits?: Resources;
   readonly logDriver?: { readonly name?: string; readonly options?: Labels };
   /** The host's own network, in place of one of the container's. */

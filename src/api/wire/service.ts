@@ -21,6 +21,7 @@ import type {
 } from "../../cluster/objects.ts";
 import { UPDATE_STATES } from "../../cluster/objects.ts";
 import { configReference, secretReference } from "./payload.ts";
+import { privileges } from "./privileges.ts";
 import {
   type Codec,
   defaulted,
@@ -189,42 +190,35 @@ const ulimit: Codec<Ulimit> = struct<Ulimit>("units.Ulimit", {
   soft: required("Soft", int64, 0),
 });
 
-export const containerSpec: Codec<ContainerSpec> = struct<ContainerSpec>(
-  "swarm.ContainerSpec",
-  {
-    image: omittedWhenEmpty("Image", text, ""),
-    labels: unlessEmpty("Labels", labels),
-    command: unlessEmpty("Command", texts),
-    args: unlessEmpty("Args", texts),
-    hostname: unlessEmpty("Hostname", text),
-    env: unlessEmpty("Env", texts),
-    dir: unlessEmpty("Dir", text),
-    user: unlessEmpty("User", text),
-    groups: unlessEmpty("Groups", texts),
-    stopSignal: unlessEmpty("StopSignal", text),
-    tty: unlessEmpty("TTY", flag),
-    openStdin: unlessEmpty("OpenStdin", flag),
-    readOnly: unlessEmpty("ReadOnly", flag),
-    init: optional("Init", flag),
-    mounts: unlessEmpty("Mounts", list(mount)),
-    secrets: unlessEmpty("Secrets", list(secretReference)),
-    configs: unlessEmpty("Configs", list(configReference)),
-    stopGracePeriod: optional("StopGracePeriod", duration),
-    healthcheck: optional("Healthcheck", healthConfig),
-    hosts: unlessEmpty("Hosts", texts),
-    dnsConfig: optional("DNSConfig", dnsConfig),
-    isolation: defaulted("Isolation", textOf("container.Isolation"), "default"),
-    sysctls: unlessEmpty("Sysctls", labels),
-    capabilityAdd: unlessEmpty("CapabilityAdd", texts),
-    capabilityDrop: unlessEmpty("CapabilityDrop", texts),
-    ulimits: unlessEmpty("Ulimits", list(ulimit)),
-  },
-  {
-    refused: {
-      Privileges: "security options of services (Privileges) are not supported by Weft",
-    },
-  },
-);
+export const containerSpec: Codec<ContainerSpec> = struct<ContainerSpec>("swarm.ContainerSpec", {
+  image: omittedWhenEmpty("Image", text, ""),
+  labels: unlessEmpty("Labels", labels),
+  command: unlessEmpty("Command", texts),
+  args: unlessEmpty("Args", texts),
+  hostname: unlessEmpty("Hostname", text),
+  env: unlessEmpty("Env", texts),
+  dir: unlessEmpty("Dir", text),
+  user: unlessEmpty("User", text),
+  groups: unlessEmpty("Groups", texts),
+  stopSignal: unlessEmpty("StopSignal", text),
+  tty: unlessEmpty("TTY", flag),
+  openStdin: unlessEmpty("OpenStdin", flag),
+  readOnly: unlessEmpty("ReadOnly", flag),
+  init: optional("Init", flag),
+  mounts: unlessEmpty("Mounts", list(mount)),
+  secrets: unlessEmpty("Secrets", list(secretReference)),
+  configs: unlessEmpty("Configs", list(configReference)),
+  stopGracePeriod: optional("StopGracePeriod", duration),
+  healthcheck: optional("Healthcheck", healthConfig),
+  hosts: unlessEmpty("Hosts", texts),
+  dnsConfig: optional("DNSConfig", dnsConfig),
+  isolation: defaulted("Isolation", textOf("container.Isolation"), "default"),
+  sysctls: unlessEmpty("Sysctls", labels),
+  capabilityAdd: unlessEmpty("CapabilityAdd", texts),
+  capabilityDrop: unlessEmpty("CapabilityDrop", texts),
+  ulimits: unlessEmpty("Ulimits", list(ulimit)),
+  privileges: optional("Privileges", privileges),
+});
 
 // ---- Tasks -----------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
+import type { Privileges } from "../../cluster/objects.ts";
 import type { ContainerConfig } from "../runtime.ts";
 import { createBody } from "./container-create.ts";
 
@@ -62,4 +63,29 @@ it("options of mounts are spelled as Docker spells them, users' own keys are not
       },
     },
   ]);
+});
+
+it("security options are those that `docker run` would give", () => {
+  const optionsOf = (privileges: Privileges) =>
+    (createBody({ ...PLAIN, privileges })["HostConfig"] as Record<string, unknown>)["SecurityOpt"];
+  assert.deepEqual(optionsOf({ seccomp: { mode: "default" }, appArmor: { mode: "default" } }), []);
+  assert.deepEqual(
+    optionsOf({
+      seLinuxContext: { user: "u", level: "s0:c1" },
+      seccomp: { mode: "custom", profile: Buffer.from('{"a":1}').toString("base64") },
+      appArmor: { mode: "disabled" },
+      noNewPrivileges: true,
+    }),
+    [
+      "label=user:u",
+      "label=level:s0:c1",
+      'seccomp={"a":1}',
+      "apparmor=unconfined",
+      "no-new-privileges=true",
+    ],
+  );
+  assert.deepEqual(
+    optionsOf({ seLinuxContext: { disable: true, user: "u" }, seccomp: { mode: "unconfined" } }),
+    ["label=disable", "seccomp=unconfined"],
+  );
 });

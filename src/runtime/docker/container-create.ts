@@ -1,5 +1,5 @@
 /** A task's container as the Engine's `POST /containers/create` wants it. Pure: the same config, the same body. */
-import type { HealthConfig, Mount } from "../../cluster/objects.ts";
+import type { HealthConfig, Mount, Privileges } from "../../cluster/objects.ts";
 import type { ContainerConfig, ContainerNetwork } from "../runtime.ts";
 import { definedOf, type Json, recordOf } from "./decode.ts";
 
@@ -64,6 +64,7 @@ function hostConfigOf(config: ContainerConfig): Json {
       Soft: soft,
       Hard: hard,
     })),
+    SecurityOpt: config.privileges && securityOptsOf(config.privileges),
     NanoCpus: config.limits?.nanoCPUs,
     Memory: config.limits?.memoryBytes,
     PidsLimit: config.limits?.pids,
@@ -73,6 +74,23 @@ function hostConfigOf(config: ContainerConfig): Json {
     },
     Mounts: config.mounts.map(mountOf),
   });
+}
+
+/** As `docker run --security-opt` has them; the defaults need no word. */
+function securityOptsOf(privileges: Privileges): readonly string[] {
+  const { seLinuxContext = {}, seccomp, appArmor, noNewPrivileges } = privileges;
+  const { disable, ...labels } = seLinuxContext;
+  return [
+    ...(disable === true
+      ? ["label=disable"]
+      : Object.entries(labels).map(([key, value]) => `label=${key}:${value}`)),
+    ...(seccomp?.mode === "unconfined" ? ["seccomp=unconfined"] : []),
+    ...(seccomp?.mode === "custom"
+      ? [`seccomp=${Buffer.from(seccomp.profile ?? "", "base64").toString("utf8")}`]
+      : []),
+    ...(appArmor?.mode === "disabled" ? ["apparmor=unconfined"] : []),
+    ...(noNewPrivileges === true ? ["no-new-privileges=true"] : []),
+  ];
 }
 
 function healthcheckOf(health: HealthConfig): Json {
