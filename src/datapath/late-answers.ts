@@ -23,8 +23,8 @@ export const LATE_ADDRESS_TYPE = `type ${KEY} : ipv4_addr; ${BOUNDS}`;
 
 /** Before conntrack, of what comes from tasks. */
 export const PASS_BY = `meta l4proto udp ${ANSWER} @late_port notrack accept`;
-/** Where a packet leaves the host or comes to a process. */
-export const TO_LATE_ANSWER = "ct state untracked meta l4proto udp jump late_answer";
+/** Where a packet leaves the host or comes to a process. By protocol first, which costs most packets least. */
+export const TO_LATE_ANSWER = "meta l4proto udp ct state untracked jump late_answer";
 export const LATE_ANSWER = [
   `udp sport set ${ANSWER} map @late_port`,
   `ip saddr set ${ANSWER} map @late_address`,
