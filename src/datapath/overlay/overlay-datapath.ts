@@ -71,6 +71,16 @@ export class OverlayDatapath {
 
   /** Brings the kernel to the view; resolves with how many commands it took. `mtu`: of networks that name none. */
   async apply(view: MeshView, mtu: number): Promise<number> {
+    try {
+      return await this.#applyOnce(view, mtu);
+    } catch {
+      // The keeper has made a bridge for its first container meanwhile, or somebody meddled: look again, once.
+      this.#actual = undefined;
+      return await this.#applyOnce(view, mtu);
+    }
+  }
+
+  async #applyOnce(view: MeshView, mtu: number): Promise<number> {
     const wanted = await networksOf(view, mtu, this.#actual);
     const { links, rules } = await this.#difference(wanted);
     await this.#execute(wanted, { links, rules });

@@ -102,6 +102,8 @@ describe("links of overlay networks", () => {
     const found = desiredLinks(makePlace(), [local(makeNetwork(4097), 11)]);
     const { removals } = planLinks(found, EMPTY_OVERLAYS);
     assert.deepEqual(removals, [{ kind: "link.delete", name: "wx001001" }]);
+    const told = planLinks(found, desiredLinks(makePlace(), [local(makeNetwork(4097))]));
+    assert.deepEqual([...told.additions, ...told.removals], []);
   });
 
   it("a network too narrow for IPv6 has none", () => {

@@ -104,8 +104,12 @@ function replacements(
   return differing(desired, actual).map(([key, value]) => ({ kind, key, value }));
 }
 
-/** Of links that go, nothing: it goes with them. */
+/**
+ * Of links that go, nothing: it goes with them. Nor of a container's link that nobody has told of yet: the keeper has
+ * just made it.
+ */
 function removedEntries(actual: OverlayState, desired: OverlayState): OverlayCommand[] {
+  const known = ([, port]: [string, string]) => desired.ports.has(port);
   const deletions = (
     kind: "entry.delete" | "remote.delete" | "neighbour.delete",
     found: ReadonlyMap<string, string>,
@@ -116,7 +120,12 @@ function removedEntries(actual: OverlayState, desired: OverlayState): OverlayCom
       .filter(([key]) => !wanted.has(key) && links.has(wordsOf(key)[0]))
       .map(([key, value]): OverlayCommand => ({ kind, key, value }));
   return [
-    ...deletions("entry.delete", actual.entries, desired.entries, desired.bridges),
+    ...deletions(
+      "entry.delete",
+      new Map([...actual.entries].filter(known)),
+      desired.entries,
+      desired.bridges,
+    ),
     ...deletions("neighbour.delete", actual.neighbours, desired.neighbours, desired.tunnels),
     ...deletions("remote.delete", actual.remotes, desired.remotes, desired.tunnels),
   ];

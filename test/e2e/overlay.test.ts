@@ -1,0 +1,199 @@
+/**
+ * Users' overlay networks on three hosts with their Engines: services reach one another by address and virtual IP,
+ * nothing is lost by an update, and networks with the same subnet know nothing of one another.
+ */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { parseAnswer } from "../../src/lab/images.ts";
+import type { Place } from "../../src/lab/place.ts";
+import { labUnavailable } from "../../src/lab/requirements.ts";
+import { until } from "../../src/lab/until.ts";
+import { unharmed } from "./support/load.ts";
+import { type RunningTask, Swarm } from "./support/swarm.ts";
+
+const skip = (await labUnavailable()) ?? false;
+
+const SLEEP = ["busybox", "sleep", "100000"];
+/** Enough that three tasks are all met: the odds against it are below one in a million. */
+const ASKED = 45;
+
+describe("overlay networks", { skip }, () => {
+  let swarm: Swarm;
+  let web: RunningTask[];
+  let clients: readonly Place[];
+
+  before(async () => {
+    swarm = await Swarm.create({ images: ["nginx", "busybox"] });
+    await swarm.docker("network", "create", "-d", "overlay", "app");
+    web = await swarm.create("web", "--network", "app", "--replicas", "3", "nginx");
+    const tasks = await swarm.create("client", "--network", "app", "--mode", "global", ...SLEEP);
+    clients = await placesOf(tasks);
+  });
+  after(async () => await swarm?.[Symbol.asyncDispose]());
+
+  test("every task reaches every other one by its address, on whichever host", async () => {
+    assert.equal(new Set(web.map(({ host }) => host.name)).size, 3, "one on each host");
+    for (const { id } of web) {
+      const address = await addressOf(swarm, id, "app");
+      for (const client of clients) assert.equal(await served(client, address), address);
+    }
+  });
+
+  test("a virtual IP leads to all tasks of its service, from each host and its own tasks", async () => {
+    const virtualIP = await virtualIPOf(swarm, "web", "app");
+    const addresses = await Promise.all(web.map(({ id }) => addressOf(swarm, id, "app")));
+    for (const place of [...clients, ...(await placesOf(web))]) {
+      const met = new Set<string>();
+      for (let asked = 0; asked < ASKED; asked++) met.add(await served(place, virtualIP));
+      assert.deepEqual([...met].sort(), addresses.toSorted());
+    }
+  });
+
+  test("a task's first instruction finds its virtual IPs", async () => {
+    const virtualIP = await virtualIPOf(swarm, "web", "app");
+    const request = 'printf "GET / HTTP/1.0\\r\\n\\r\\n"';
+    const ask = `${request} | nc -w 2 ${virtualIP} 80 && exec sleep 100000`;
+    const tasks = await swarm.create(
+      ...["early", "--network", "app", "--mode", "global", "--restart-condition", "none"],
+      ...["busybox", "sh", "-c", ask],
+    );
+    for (const { host, containerID } of tasks) {
+      const answered = async () => /^task /m.test(await host.engineOk(["logs", containerID]));
+      await until(answered, { what: `the first request of a task on ${host.name}` });
+    }
+    await swarm.remove("early");
+  });
+
+  test("no request is lost by an update", async () => {
+    const virtualIP = await virtualIPOf(swarm, "web", "app");
+    await unharmed(clients, [`http://${virtualIP}/`], async () => {
+      const order = ["--update-order", "start-first", "--update-parallelism", "1"];
+      await swarm.docker("service", "update", "--detach", "--force", ...order, "web");
+      const old = new Set(web.map(({ id }) => id));
+      const renewed = async () => {
+        const tasks = await swarm.running("web");
+        return tasks.length === 3 && tasks.every(({ id }) => !old.has(id));
+      };
+      await until(renewed, { what: "three new tasks", timeoutMs: 60_000 });
+    });
+    assert.equal(await virtualIPOf(swarm, "web", "app"), virtualIP, "it is the service's for life");
+    web = await swarm.converged("web");
+  });
+
+  test("a service without tasks refuses at once", async () => {
+    await swarm.docker(
+      "service",
+      "create",
+      "--detach",
+      "--name",
+      "none",
+      "--network",
+      "app",
+      "--replicas",
+      "0",
+      "nginx",
+    );
+    const virtualIP = await until(() => virtualIPOf(swarm, "none", "app"), {
+      what: "a virtual IP",
+    });
+    const [client] = clients;
+    assert.ok(client);
+    const refused = async () =>
+      (await client.exec(["curl", "-sS", `http://${virtualIP}/`])).code === 7;
+    await until(refused, { what: "the virtual IP to be refused" });
+  });
+
+  test("networks of one subnet know nothing of one another, and an internal one has no way out", async () => {
+    const subnet = ["--subnet", "10.77.0.0/24"];
+    await swarm.docker("network", "create", "-d", "overlay", ...subnet, "red");
+    await swarm.docker("network", "create", "-d", "overlay", "--internal", ...subnet, "blue");
+    const made = async (color: string) => {
+      const tasks = await swarm.create(
+        `web-${color}`,
+        "--network",
+        color,
+        "--mode",
+        "global",
+        "nginx",
+      );
+      return await Promise.all(
+        tasks.map(async (task) => ({
+          address: await addressOf(swarm, task.id, color),
+          place: await task.host.container(task.containerID),
+          name: task.containerID.slice(0, 12),
+        })),
+      );
+    };
+    const red = await made("red");
+    const blue = await made("blue");
+    for (const [own, other] of [
+      [red, blue],
+      [blue, red],
+    ] as const) {
+      for (const { place } of own) {
+        for (const { address, name } of own)
+          assert.equal((await answerAt(place, address)).task, name);
+        for (const { address } of other) {
+          const isOwn = own.some((task) => task.address === address);
+          if (!isOwn) await assert.rejects(answerAt(place, address));
+        }
+      }
+    }
+    const leadsOut = async ({ place }: { place: Place }) =>
+      (await place.exec(["ip", "route", "get", swarm.client().ip])).code === 0;
+    assert.deepEqual(await Promise.all(red.map(leadsOut)), [true, true, true]);
+    assert.deepEqual(await Promise.all(blue.map(leadsOut)), [false, false, false]);
+    await swarm.remove("web-red", "web-blue");
+    await swarm.docker("network", "rm", "red", "blue");
+    for (const host of swarm.hosts) {
+      const bridges = async () =>
+        (await host.execOk(["ip", "-o", "link"])).match(/\bwb[0-9a-f]{6}/g);
+      await until(async () => new Set(await bridges()).size === 1, {
+        what: `the networks' bridges to be gone from ${host.name}`,
+      });
+    }
+  });
+});
+
+async function placesOf(tasks: readonly RunningTask[]): Promise<readonly Place[]> {
+  return await Promise.all(tasks.map(({ host, containerID }) => host.container(containerID)));
+}
+
+async function answerAt(place: Place, address: string) {
+  return parseAnswer((await ask(place, address)).stdout);
+}
+
+/** The address that the request was served at. */
+async function served(place: Place, address: string): Promise<string> {
+  return /^server (.*)$/m.exec((await ask(place, address)).stdout)?.[1] ?? "";
+}
+
+async function ask(place: Place, address: string) {
+  const asked = await place.exec(["curl", "-sS", "--max-time", "5", `http://${address}/`]);
+  assert.equal(asked.code, 0, `${place.name} asks ${address}: ${asked.stderr}`);
+  return asked;
+}
+
+interface AttachmentJson {
+  readonly Network: { readonly Spec: { readonly Name: string } };
+  readonly Addresses: readonly string[];
+}
+
+/** A task's address in a network, without prefix length. */
+async function addressOf(swarm: Swarm, taskID: string, network: string): Promise<string> {
+  const task = (await swarm.api(`/tasks/${taskID}`)) as {
+    NetworksAttachments: readonly AttachmentJson[];
+  };
+  const attachment = task.NetworksAttachments.find(({ Network }) => Network.Spec.Name === network);
+  return attachment?.Addresses[0]?.split("/")[0] ?? "";
+}
+
+/** A service's virtual IP in a network, without prefix length. */
+async function virtualIPOf(swarm: Swarm, service: string, network: string): Promise<string> {
+  const { Id } = (await swarm.api(`/networks/${network}`)) as { Id: string };
+  const { Endpoint } = (await swarm.api(`/services/${service}`)) as {
+    Endpoint: { VirtualIPs?: readonly { NetworkID: string; Addr: string }[] };
+  };
+  const found = Endpoint.VirtualIPs?.find(({ NetworkID }) => NetworkID === Id);
+  return found?.Addr.split("/")[0] ?? "";
+}
