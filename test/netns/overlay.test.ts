@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { bridgeName, macOf, tunnelName } from "../../src/base/overlay-links.ts";
+import { until } from "../../src/lab/until.ts";
 import type { Ask } from "./datapath/agent.ts";
 import { CLIENT, type Host, inNamespace, Lab, type Place, whyNot } from "./datapath/lab.ts";
 import { linkOf, Overlays } from "./datapath/overlays.ts";
@@ -248,6 +249,19 @@ describe("overlay networks", { skip: whyNot() }, () => {
     await assert.rejects(client.call({ call: "say", name: "kept" }), /ECONNRESET/);
   });
 
+  it("a task that does not listen yet is a delay, and one that never does is refused", async () => {
+    overlays.serve(ONE, [MOVING_VIP], "e2");
+    await overlays.apply();
+    const server = overlays.place("e2");
+    const before = await resetsSent(server);
+    const asked = ask("b1", MOVING_VIP, { port: 99, deadlineMs: 20_000 });
+    const refused = async () => (await resetsSent(server)) > before;
+    await until(refused, { what: "the first refusal" });
+    await server.call({ call: "serve", name: "e2", port: 99 });
+    assert.equal(await asked, "e2 10.0.1.12");
+    assert.equal(await ask("b1", MOVING_VIP, { port: 98, deadlineMs: 20_000 }), "ECONNREFUSED");
+  });
+
   it("no request is lost while endpoints come, drain and go", async () => {
     const client = overlays.place("b1");
     overlays.serve(ONE, [MOVING_VIP], "a1");
@@ -327,6 +341,14 @@ async function pings(from: Place, address: string): Promise<boolean> {
 async function sent(host: Host): Promise<number> {
   const listed = await host.run("nft", "list", "table", "ip", "probe");
   return Number(/packets (\d+)/.exec(listed)?.[1]);
+}
+
+async function resetsSent({ namespace }: Place): Promise<number> {
+  const listed = await inNamespace(namespace, ["cat", "/proc/net/snmp"]);
+  const [names = [], values = []] = [...listed.matchAll(/^Tcp: (.*)$/gm)].map(([, words = ""]) =>
+    words.split(" "),
+  );
+  return Number(values[names.indexOf("OutRsts")]);
 }
 
 function must<T>(value: T | undefined): T {

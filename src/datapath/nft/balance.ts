@@ -34,3 +34,6 @@ export function endpointsType(key: string, target: string): string {
 export function keptLong(family: "ip" | "ip6"): string {
   return `protocol tcp; l3proto ${family}; policy = { established : 432000, close_wait : 3600 }`;
 }
+
+/** The answer to a SYN where nobody listens has sequence number 0 (RFC 9293 §3.10.7.1). */
+export const IS_REFUSAL = "tcp flags & (fin | syn | rst | ack) == (rst | ack) tcp sequence 0";

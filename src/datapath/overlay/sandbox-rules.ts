@@ -2,8 +2,8 @@
  * The rules in a container's own network namespace: connections to a virtual IP are led to one live endpoint by the
  * container's own kernel, so there is no hop between and nothing of it on the host. Any protocol, ports untouched.
  */
-import { endpointsType, keptLong, oneOf } from "../nft/balance.ts";
-import type { Chain, ElementSet, Ruleset, Table } from "../nft/ruleset.ts";
+import { endpointsType, IS_REFUSAL, keptLong, oneOf } from "../nft/balance.ts";
+import type { BaseChain, Chain, ElementSet, Ruleset, Table } from "../nft/ruleset.ts";
 import { chain } from "../nft/ruleset.ts";
 import { isIPv6 } from "./desired-links.ts";
 import type { VirtualIP } from "./virtual-ips.ts";
@@ -13,6 +13,8 @@ export const SANDBOX_TABLE = "inet weft_vip";
 /** A little before the Engine's own rules for its resolver, which concern 127.0.0.11 alone. */
 const PRIORITY_DSTNAT = -110;
 const PRIORITY_FILTER = 0;
+/** After conntrack, which then takes the client's next SYN for a new connection. */
+const PRIORITY_MANGLE = -150;
 
 type Family = "ip" | "ip6";
 const FAMILIES = ["ip", "ip6"] as const;
@@ -68,13 +70,20 @@ function elementsOf(rules: Ruleset, name: string): string[] {
 }
 
 const BASE_CHAINS: readonly [string, Chain][] = [
-  ["nat_output", base("nat", PRIORITY_DSTNAT, FAMILIES.map(toOneOf))],
-  ["guard_output", base("filter", PRIORITY_FILTER, FAMILIES.flatMap(guard))],
+  ["nat_output", base("nat", "output", PRIORITY_DSTNAT, FAMILIES.map(toOneOf))],
+  ["guard_output", base("filter", "output", PRIORITY_FILTER, FAMILIES.flatMap(guard))],
   ["refuse", chain(refuse())],
+  ["refused_prerouting", base("filter", "prerouting", PRIORITY_MANGLE, [refused()])],
+  ["first_refusal", chain(FAMILIES.flatMap(keepBack))],
 ];
 
-function base(type: "nat" | "filter", priority: number, rules: readonly string[]): Chain {
-  return chain(rules, { type, hook: "output", priority });
+function base(
+  type: BaseChain["type"],
+  hook: BaseChain["hook"],
+  priority: number,
+  rules: readonly string[],
+): Chain {
+  return chain(rules, { type, hook, priority });
 }
 
 function toOneOf(family: Family): string {
@@ -101,6 +110,27 @@ function refuse(): string[] {
   ];
 }
 
+/** The answer of a virtual IP's endpoint to a SYN where nobody listens. */
+function refused(): string {
+  return `${IS_REFUSAL} ct direction reply ct status dnat jump first_refusal`;
+}
+
+/**
+ * A task may be running a moment before it listens, and listen no more a moment before it is gone. So the first
+ * refusal is kept back: the client asks again within a second, and its SYN is balanced afresh. The second is believed.
+ */
+function keepBack(family: Family): string[] {
+  const suffix = suffixOf(family);
+  const client = `${family} daddr . tcp dport`;
+  return [
+    `${client} @refusals${suffix} accept`,
+    `ct original ${family} daddr @known${suffix} add @refusals${suffix} { ${client} } drop`,
+  ];
+}
+
+/** Full, it takes no more, and refusals pass at once. */
+const REFUSALS = "flags dynamic,timeout; timeout 10s; size 4096";
+
 function setsOf(family: Family, virtualIPs: readonly VirtualIP[]): [string, ElementSet][] {
   const suffix = suffixOf(family);
   const type = `type ${family === "ip" ? "ipv4_addr" : "ipv6_addr"}`;
@@ -120,6 +150,7 @@ function setsOf(family: Family, virtualIPs: readonly VirtualIP[]): [string, Elem
     [balanceOf(family).map, made("map", endpointsType(target, target), endpoints)],
     [`known${suffix}`, made("set", type, known)],
     [`reached${suffix}`, made("set", type, reached)],
+    [`refusals${suffix}`, made("set", `${type} . inet_service; ${REFUSALS}`, [])],
     [keptOf(family), made("ct timeout", keptLong(family), [])],
   ];
 }
