@@ -26,6 +26,7 @@ import type {
 import type { OwnEndpoints } from "../gossip/endpoint-book.ts";
 import type { KeeperClient } from "../keeper/protocol.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { NodeAttachments } from "./attachments.ts";
 import { DEFAULT_STOP_GRACE_MS, stopGraceMsOf } from "./container-config.ts";
 import { decodeLinkCounters, type MeteredTask, meshFamilies } from "./endpoint-metrics.ts";
 import { NetworkSweeper, runtimeNetworkOf } from "./engine-networks.ts";
@@ -106,6 +107,8 @@ export class Agent implements Startable, SessionHandler {
   readonly #ports: NodePorts;
   readonly #links: LinkWatch;
   readonly #networks: NetworkSweeper;
+  /** Containers of users' own. */
+  readonly attachments: NodeAttachments;
   readonly #link: KeeperLink;
   readonly #describer: NodeDescriber;
   readonly #memory: MemoryFile;
@@ -144,7 +147,10 @@ export class Agent implements Startable, SessionHandler {
       ensureKeeper,
       clock,
       log,
-      onChange: () => this.#applier.markDirty(),
+      onChange: () => {
+        this.#applier.markDirty();
+        this.attachments.markDirty();
+      },
     });
     this.#ports = new NodePorts({ link: this.#link, random });
     const { ensureInMemory } = components;
@@ -177,6 +183,7 @@ export class Agent implements Startable, SessionHandler {
       restorePorts: (task, status) => this.#ports.restore(task, status.portStatus?.ports ?? []),
       onRuntime: () => {
         this.#networks.markDirty();
+        this.attachments.markDirty();
         void this.#describe();
         void this.#audit(datapath);
       },
@@ -184,6 +191,10 @@ export class Agent implements Startable, SessionHandler {
       log,
     });
     this.#networks = new NetworkSweeper({ runtime, log, mesh: () => this.#applier.mesh });
+    this.attachments = new NodeAttachments({
+      ...{ nodeID, runtime, clock, log },
+      mesh: () => this.#applier.mesh,
+    });
     this.#links = new LinkWatch({
       lostAddresses: () => datapath.lostAddresses(),
       clock,
@@ -224,6 +235,7 @@ export class Agent implements Startable, SessionHandler {
     await this.#describer.stop();
     await this.#links.stop();
     await this.#networks.stop();
+    await this.attachments.stop();
     await this.#worker.stop();
     await this.#applier.stop();
     await this.#link.stop();
@@ -313,6 +325,7 @@ export class Agent implements Startable, SessionHandler {
     if (this.#leaving) return;
     this.#setMesh(mesh);
     this.#networks.onMesh(mesh);
+    this.attachments.markDirty();
     this.#worker.markWaiting();
     this.#memory.markDirty();
   }
@@ -349,6 +362,7 @@ export class Agent implements Startable, SessionHandler {
     await this.#worker.idle();
     await this.#applier.idle();
     await this.#networks.idle();
+    await this.attachments.idle();
     await this.#memory.idle();
     await this.#fileRemovals;
   }

@@ -5,7 +5,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import type { Clock, Timer } from "../base/clock.ts";
-import { messageOf } from "../base/errors.ts";
+import { messageOf, UnavailableError } from "../base/errors.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Meters } from "../base/meters.ts";
@@ -15,6 +15,9 @@ import { MANAGER_SERVER_NAME } from "../ca/identity.ts";
 import type { NodeCertificates } from "../ca/node-certificates.ts";
 import type { NodeDescription, PortProblem } from "../cluster/objects.ts";
 import type {
+  AttachmentDesk,
+  AttachmentPlace,
+  AttachmentRequest,
   PeerProblem,
   SessionHandler,
   SessionReporter,
@@ -34,6 +37,7 @@ import { RpcClient } from "../dispatcher/rpc.ts";
 import { decodeTraceQuestion } from "../dispatcher/wire-host-trace.ts";
 import { encodeDescription } from "../dispatcher/wire-objects.ts";
 import { encodePeerProblems, encodePortProblems, encodeStatus } from "../dispatcher/wire-status.ts";
+import { AttachQuestions } from "./attach-questions.ts";
 import { LogPublisher } from "./log-publisher.ts";
 import { AssignmentsInbox, decodeRole, MeshInbox } from "./session-inbox.ts";
 import { type OutgoingReport, SessionOutbox } from "./session-outbox.ts";
@@ -90,12 +94,13 @@ interface Connection {
   beatAt: number | undefined;
 }
 
-export class AgentSession implements Startable, SessionReporter {
+export class AgentSession implements Startable, SessionReporter, AttachmentDesk {
   readonly #components: AgentSessionComponents;
   readonly #init: AgentSessionInit;
   readonly #outbox = new SessionOutbox();
   readonly #assignments = new AssignmentsInbox();
   readonly #mesh = new MeshInbox();
+  readonly #questions: AttachQuestions;
   #description: NodeDescription;
   #managers: readonly string[];
   #next = 0;
@@ -109,6 +114,7 @@ export class AgentSession implements Startable, SessionReporter {
   constructor(components: AgentSessionComponents, init: AgentSessionInit) {
     this.#components = components;
     this.#init = init;
+    this.#questions = new AttachQuestions(components.clock);
     this.#managers = init.managers;
     this.#description = init.description;
   }
@@ -174,6 +180,22 @@ export class AgentSession implements Startable, SessionReporter {
     this.#flushSoon();
   }
 
+  attach(request: AttachmentRequest): Promise<AttachmentPlace> {
+    const { network, containerName, aliases, address = "" } = request;
+    if (this.#connection?.welcomed !== true) {
+      return Promise.reject(new UnavailableError("no manager is in reach"));
+    }
+    return this.#questions.ask((question) => {
+      const value = { question, network, containerName, aliases: [...aliases], address };
+      this.#send({ case: "attach", value });
+    });
+  }
+
+  detach(attachmentIDs: readonly string[]): void {
+    if (this.#connection?.welcomed !== true) return;
+    this.#send({ case: "detach", value: { attachmentIds: [...attachmentIDs] } });
+  }
+
   // ---- connecting ------------------------------------------------------------------------------
 
   #connect(): void {
@@ -229,6 +251,7 @@ export class AgentSession implements Startable, SessionReporter {
 
   #close(connection: Connection): void {
     this.#connection = undefined;
+    this.#questions.abandon();
     connection.silence?.cancel();
     connection.beat?.cancel();
     connection.logs.stop();
@@ -293,6 +316,9 @@ export class AgentSession implements Startable, SessionReporter {
           break;
         case "removed":
           this.#onRemoved(connection, kind.value.reason);
+          break;
+        case "attached":
+          this.#questions.answer(kind.value);
           break;
         case "gossipKeys":
           this.#init.onGossipKeys?.(kind.value.keys);

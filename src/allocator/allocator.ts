@@ -53,6 +53,7 @@ export class Allocator implements Startable {
       for (const service of planned.services) tx.put("service", service);
       for (const node of planned.nodes) tx.put("node", node);
       for (const task of planned.tasks) tx.put("task", task);
+      for (const attachment of planned.attachments) tx.put("attachment", attachment);
       return planned;
     });
     this.#cursors = plan.cursors;

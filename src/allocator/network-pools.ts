@@ -102,7 +102,7 @@ export class NetworkPools {
   }
 }
 
-/** Every address that somebody still has, by network: nodes, services, and tasks whose container may still be there. */
+/** Every address that somebody still has, by network: nodes, services, tasks whose container may still be there, and containers of users. */
 function heldAddresses(snapshot: Snapshot): ReadonlyMap<string, readonly string[]> {
   const held = new Map<string, string[]>();
   const hold = (networkID: string, ...addresses: readonly string[]) => {
@@ -120,6 +120,9 @@ function heldAddresses(snapshot: Snapshot): ReadonlyMap<string, readonly string[
   for (const task of snapshot.list("task")) {
     if (isOver(task)) continue;
     for (const { network, addresses } of task.networksAttachments) hold(network.id, ...addresses);
+  }
+  for (const { networkID, addresses } of snapshot.list("attachment")) {
+    hold(networkID, ...addresses);
   }
   return held;
 }

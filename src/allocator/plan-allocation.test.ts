@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import {
+  makeAttachment,
   makeNetwork,
   makeNode,
   makeOverlay,
@@ -30,6 +31,7 @@ class Cluster {
       for (const service of this.plan.services) tx.put("service", service);
       for (const node of this.plan.nodes) tx.put("node", node);
       for (const task of this.plan.tasks) tx.put("task", task);
+      for (const attachment of this.plan.attachments) tx.put("attachment", attachment);
       this.cursors = this.plan.cursors;
     });
     return this.store.view();
@@ -236,6 +238,8 @@ test("no address, port or number is ever given twice, and none is given back at 
       "service",
       "lan",
       "move",
+      "attach",
+      "detach",
       "drop",
       "node",
       "leave",
@@ -276,6 +280,13 @@ test("no address, port or number is ever given twice, and none is given back at 
             const taskTemplate = { ...makeService().spec.taskTemplate, ...networks };
             if (service) tx.put("service", { ...service, spec: { ...service.spec, taskTemplate } });
           }
+          if (action === "attach") {
+            const wanted = pick % 2 === 0 ? {} : { wanted: `10.8.0.${pick % 16}` };
+            tx.put("attachment", makeAttachment({ id: `a${number}`, ...wanted }));
+          }
+          if (action === "detach") {
+            tx.delete("attachment", some(tx.list("attachment"))?.id ?? "");
+          }
           if (action === "drop") tx.delete("service", some(services)?.id ?? "");
           if (action === "node") tx.put("node", makeNode({ id: `n${number}` }));
           if (action === "leave") tx.delete("node", some(tx.list("node"))?.id ?? "");
@@ -299,6 +310,9 @@ const inNetworks = (...targets: readonly string[]) => ({
 
 /** Whoever waits has a reason, and whoever does not has an address in each network of its own. */
 function assertComplete(snapshot: Snapshot): void {
+  for (const { addresses, err } of snapshot.list("attachment")) {
+    assert.ok(addresses.length === 1 || err !== undefined);
+  }
   for (const task of snapshot.list("task")) {
     if (task.status.state === "new" && snapshot.get("service", task.serviceID)) {
       assert.ok(task.status.err ?? isOver(task));
@@ -390,6 +404,7 @@ function assertUnique(snapshot: Snapshot): void {
       .filter((task) => !isOver(task))
       .flatMap((task) => task.networksAttachments)
       .flatMap((attachment) => attachment.addresses),
+    ...snapshot.list("attachment").flatMap(({ addresses }) => addresses),
   ]
     .filter((address) => address !== undefined)
     .map((address) => address.split("/")[0]);

@@ -4,7 +4,14 @@
  * task, and tried again whenever something was given back.
  */
 import { findIngressNetwork, serviceNetworks } from "../cluster/finders.ts";
-import type { Network, NetworkAttachment, Node, Service, Task } from "../cluster/objects.ts";
+import type {
+  Attachment,
+  Network,
+  NetworkAttachment,
+  Node,
+  Service,
+  Task,
+} from "../cluster/objects.ts";
 import type { Snapshot } from "../cluster/store.ts";
 import { isWanted } from "../cluster/task-lifecycle.ts";
 import {
@@ -30,6 +37,7 @@ export interface AllocationPlan {
   readonly services: readonly Service[];
   readonly nodes: readonly Node[];
   readonly tasks: readonly Task[];
+  readonly attachments: readonly Attachment[];
   readonly cursors: AllocationCursors;
   /** What could not be given, in plain words, by the name of the service or node that lacks it. */
   readonly problems: readonly string[];
@@ -46,6 +54,7 @@ export function planAllocation(
   const nodes = planNodes(snapshot, pools, problems);
   const endpoints = planEndpoints(snapshot, pools, ports, problems);
   const tasks = planTasks(snapshot, pools, endpoints, now);
+  const attachments = planAttachments(snapshot, pools);
   const services = [...endpoints.values()].flatMap(({ service, result }) =>
     result.kind === "endpoint" && result.endpoint !== service.endpoint
       ? [{ ...service, endpoint: result.endpoint }]
@@ -55,6 +64,7 @@ export function planAllocation(
     services,
     nodes,
     tasks,
+    attachments,
     problems,
     cursors: { ports: ports.cursors, networks: pools.cursors },
   };
@@ -159,6 +169,26 @@ function allocateTask(
     networksAttachments,
     status: { timestamp: now, state: "pending", message: "pending task scheduling" },
   };
+}
+
+/** Somebody waits at a prompt: what cannot be given now is refused for good, and asked for again by hand. */
+function planAttachments(snapshot: Snapshot, pools: NetworkPools): readonly Attachment[] {
+  const waiting = snapshot
+    .list("attachment")
+    .filter(({ addresses, err }) => addresses.length === 0 && err === undefined);
+  return waiting.map((attachment) => {
+    const { networkID, wanted } = attachment;
+    const pool = poolOf(snapshot.get("network", networkID), pools);
+    if (pool === undefined) return { ...attachment, err: `network ${networkID} not found` };
+    const addresses = wanted === undefined ? pool.take() : pool.takeThis(wanted);
+    if (addresses !== undefined) return { ...attachment, addresses };
+    const { name } = pool.network.spec;
+    const err =
+      wanted === undefined
+        ? pool.exhausted
+        : `address ${wanted} is in use, or not of network ${name}`;
+    return { ...attachment, err };
+  });
 }
 
 /** The ingress network first, undefined where it is missing, then each of its own once. */

@@ -8,6 +8,8 @@ import type { ClusterSpec, NodeAvailability, NodeRole } from "../cluster/objects
 import type { Store } from "../cluster/store.ts";
 import type { TraceQuestion } from "../datapath/host-trace.ts";
 import type {
+  AttachmentPlace,
+  AttachmentRequest,
   LogSubscription,
   MeshSurvey,
   NodeTrace,
@@ -71,6 +73,12 @@ export interface NodeBackend {
   join(request: JoinRequest): Promise<void>;
   leave(force: boolean): Promise<void>;
   manager(): ManagerBackend | undefined;
+  /** A place for a container of this node in one of the cluster's networks, which the Engine has then. */
+  attach(request: AttachmentRequest): Promise<AttachmentPlace>;
+  /** The container is there, or will never be; with "" some container has left a network. */
+  settle(attachmentID: string): void;
+  /** What the Engine calls a network of the cluster; undefined where it is none, or not on this node. */
+  localNetwork(reference: string): string | undefined;
   /** How this node's gossip stands; undefined on a node of no cluster. */
   gossip(): GossipReport | undefined;
 }

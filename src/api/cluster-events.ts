@@ -89,6 +89,7 @@ export function eventOf(change: Change): ClusterEvent | undefined {
       return message(change, change.kind, { name: change.object.spec.name });
     case "cluster":
     case "task":
+    case "attachment":
       return undefined;
   }
 }

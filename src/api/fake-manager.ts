@@ -1,11 +1,19 @@
 /** A manager's side of the API for tests: a store in memory, a cluster of one in it, and logs that say hello. */
 
 import type { GossipReport } from "../agent/gossip-report.ts";
+import { ForbiddenError } from "../base/errors.ts";
 import { makeCluster, makeNetwork, makeNode } from "../cluster/factories.ts";
+import { findNetwork } from "../cluster/finders.ts";
 import { createMemoryStore } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
 import type { TraceQuestion } from "../datapath/host-trace.ts";
-import type { LogSubscription, NodeTrace, TaskLogMessage } from "../dispatcher/assignment.ts";
+import type {
+  AttachmentPlace,
+  AttachmentRequest,
+  LogSubscription,
+  NodeTrace,
+  TaskLogMessage,
+} from "../dispatcher/assignment.ts";
 import type { LocalNodeStatus, ManagerBackend, NodeBackend } from "./backend.ts";
 
 export const NODE_ID = "n1n1n1n1n1n1n1n1n1n1n1n1n";
@@ -108,6 +116,28 @@ export class FakeBackend implements NodeBackend {
 
   gossip(): GossipReport | undefined {
     return this.part === "outside" ? undefined : GOSSIP;
+  }
+
+  async attach(request: AttachmentRequest): Promise<AttachmentPlace> {
+    await this.#record(`attach ${JSON.stringify(request)}`);
+    const network = findNetwork(this.store.view(), request.network);
+    if (!network.spec.attachable) {
+      throw new ForbiddenError(
+        `rpc error: code = PermissionDenied desc = network ${network.spec.name} not manually attachable`,
+      );
+    }
+    const addresses = [request.address ?? "10.0.1.9"];
+    const networkName = network.spec.name;
+    return { attachmentID: "a1", networkID: network.id, networkName, addresses };
+  }
+
+  settle(attachmentID: string): void {
+    this.calls.push(`settle ${attachmentID}`);
+  }
+
+  localNetwork(reference: string): string | undefined {
+    const networks = this.store.view().list("network");
+    return networks.find(({ id, spec }) => id === reference || spec.name === reference)?.spec.name;
   }
 
   async init(request: Parameters<NodeBackend["init"]>[0]): Promise<string> {

@@ -1,14 +1,15 @@
 /** What `network inspect --verbose` shows beside the network itself: its services with their tasks, and the hosts that they are on. */
 import { serviceNetworks } from "../cluster/finders.ts";
 import { taskName } from "../cluster/names.ts";
-import type { Network, Service, Task } from "../cluster/objects.ts";
+import type { Attachment, Network, Service, Task } from "../cluster/objects.ts";
 import type { Snapshot } from "../cluster/store.ts";
 import { isOver } from "../cluster/task-lifecycle.ts";
 
 /** As Docker's `Services` and `Peers`; by the cluster's state, so that they are the same on every manager. */
 export function networkDetails(snapshot: Snapshot, network: Network) {
   const members = snapshot.list("task").filter((task) => addressIn(task, network) !== undefined);
-  const nodes = new Set(members.map(({ nodeID }) => nodeID));
+  const attached = snapshot.list("attachment").filter(({ networkID }) => networkID === network.id);
+  const nodes = new Set([...members, ...attached].map(({ nodeID }) => nodeID));
   return {
     Peers: [...nodes].flatMap((nodeID) => {
       const node = nodeID === undefined ? undefined : snapshot.get("node", nodeID);
@@ -20,9 +21,21 @@ export function networkDetails(snapshot: Snapshot, network: Network) {
       snapshot
         .list("service")
         .filter((service) => isIn(snapshot, service, network))
-        .map((service) => [service.spec.name, encodeService(snapshot, service, network)]),
+        .map((service) => [service.spec.name, encodeService(snapshot, service, network)])
+        .concat(attached.length === 0 ? [] : [["", encodeAttached(snapshot, attached)]]),
     ),
   };
+}
+
+/** Docker lists containers of users' own as tasks of a service without a name. */
+function encodeAttached(snapshot: Snapshot, attached: readonly Attachment[]) {
+  const Tasks = attached.map(({ containerName, addresses, nodeID }) => ({
+    Name: containerName,
+    EndpointID: "",
+    EndpointIP: bare(addresses[0] ?? ""),
+    Info: { "Host IP": snapshot.get("node", nodeID)?.status.addr ?? "" },
+  }));
+  return { VIP: "<nil>", Ports: [], LocalLBIndex: 0, Tasks };
 }
 
 function encodeService(snapshot: Snapshot, service: Service, network: Network) {

@@ -152,7 +152,10 @@ export function userOf(snapshot: Snapshot, network: Network): string | undefined
         !isTaskStateAtLeast(status.state, "complete") &&
         networksAttachments.some((attachment) => attachment.network.id === network.id),
     );
-  return task === undefined ? undefined : `network ${network.id} is in use by task ${task.id}`;
+  const attachment = snapshot.list("attachment").find(({ networkID }) => networkID === network.id);
+  // Docker calls the place of an attached container a task too.
+  const user = task ?? attachment;
+  return user === undefined ? undefined : `network ${network.id} is in use by task ${user.id}`;
 }
 
 function userOfIngress(snapshot: Snapshot): string | undefined {

@@ -2,6 +2,7 @@
  * `/networks`: the local Engine's own and the cluster's in one listing. The Engine has a local network of
  * driver `weft` behind each of the cluster's that has tasks here; it is shown as the cluster's, never beside it.
  */
+import { delay } from "../base/clock.ts";
 import { InvalidParameterError, NotFoundError, SystemError } from "../base/errors.ts";
 import { findNetwork } from "../cluster/finders.ts";
 import type { Network } from "../cluster/objects.ts";
@@ -22,6 +23,10 @@ import { parseJson } from "./wire/json.ts";
 import { encodeNetwork } from "./wire/network.ts";
 import { networkCreateRequest } from "./wire/network-create.ts";
 import { decodeValue } from "./wire/schema.ts";
+
+/** A network that still has containers of users' own after this time is in use. */
+const DETACH_MS_MAX = 2_000;
+const DETACH_LOOK_MS = 100;
 
 /** The Engine's name for the network driver that Weft's keeper is. */
 const WEFT_DRIVER = "weft";
@@ -50,7 +55,21 @@ export async function inspectNetwork(call: ApiCall): Promise<Answer> {
   const network = scope === "local" ? undefined : await clusterNetwork(call);
   if (network !== undefined) return { status: 200, body: await describe(call, network) };
   if (scope === "swarm") return { status: 200, body: predefinedNetwork(call) };
+  await checkNotBehind(call);
   return passOn(call);
+}
+
+/** What the Engine still has behind a network that the cluster has not is nobody's to see: it goes with its last container. */
+async function checkNotBehind(call: ApiCall): Promise<void> {
+  const { backend, engine } = call.context;
+  if (backend.manager() === undefined) return;
+  const name = param(call, "id");
+  const answer = await engine.get(`/networks/${encodeURIComponent(name)}`, call.signal);
+  const local: unknown =
+    answer.status === 200 ? parseJson(answer.body.toString("utf8")) : undefined;
+  if (isRecord(local) && driverOf(local) === WEFT_DRIVER) {
+    throw new NotFoundError(`network ${name} not found`);
+  }
 }
 
 /** With the containers of this host, as its Engine knows them, and for `verbose` with all that is in it. */
@@ -74,13 +93,33 @@ async function describe(call: ApiCall, network: Network): Promise<unknown> {
 
 export async function deleteNetwork(call: ApiCall): Promise<Answer> {
   const network = await clusterNetwork(call);
-  if (network === undefined) return passOn(call);
-  await requireManager(call.context).store.update((tx) => {
+  if (network === undefined) {
+    await checkNotBehind(call);
+    return passOn(call);
+  }
+  const { store } = requireManager(call.context);
+  await untilDetached(call, network);
+  await store.update((tx) => {
     const current = tx.get("network", network.id);
     if (current === undefined) throw new NotFoundError(`network ${param(call, "id")} not found`);
     removeNetwork(tx, current);
   });
   return { status: 204 };
+}
+
+/** A node says a moment after its container was removed that the place is free; whoever removes both does not wait. */
+async function untilDetached(call: ApiCall, network: Network): Promise<void> {
+  const { backend, clock } = call.context;
+  const store = requireManager(call.context).store;
+  for (let waitedMs = 0; waitedMs < DETACH_MS_MAX; waitedMs += DETACH_LOOK_MS) {
+    const isAttached = store
+      .view()
+      .list("attachment")
+      .some((each) => each.networkID === network.id);
+    if (!isAttached) return;
+    backend.settle("");
+    await delay(clock, "detach", DETACH_LOOK_MS, call.signal);
+  }
 }
 
 /** The Engine's own first; then what of the cluster's nobody uses. Weft's local networks are its own to take away. */

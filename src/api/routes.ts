@@ -3,6 +3,8 @@
  * answer with the cluster's part in it. What is not in here passes to the Engine byte for byte. The table in
  * docs/ is made from this one.
  */
+
+import { connectNetwork, disconnectNetwork, postContainer } from "./attach.ts";
 import type { Handler } from "./call.ts";
 import { streamEvents } from "./events.ts";
 import { inspectGossip, postGossipKeyRotate } from "./gossip.ts";
@@ -94,6 +96,24 @@ export const API_ROUTES: readonly ApiRoute[] = [
     "/networks/prune",
     pruneNetworks,
     "the Engine's, and those of the cluster that nobody uses",
+  ),
+  merged(
+    "POST",
+    "/networks/:id/connect",
+    connectNetwork,
+    "the Engine's; in a network of the cluster with an address that the managers give",
+  ),
+  merged(
+    "POST",
+    "/networks/:id/disconnect",
+    disconnectNetwork,
+    "the Engine's; from a network of the cluster by whichever name the user knows it",
+  ),
+  merged(
+    "POST",
+    "/containers/create",
+    postContainer,
+    "the Engine's; in a network of the cluster with an address that the managers give",
   ),
   weft("GET", "/swarm", inspectSwarm, "the cluster, with its join tokens"),
   weft("POST", "/swarm/init", postSwarmInit, "makes a cluster with this node as its manager"),

@@ -22,6 +22,9 @@ const outsider: NodeBackend = {
   }),
   manager: () => undefined,
   gossip: () => undefined,
+  attach: () => assert.fail(),
+  settle: () => {},
+  localNetwork: () => undefined,
   init: () => assert.fail("nobody asked for a cluster"),
   join: () => assert.fail("nobody asked to join"),
   leave: () => assert.fail("nobody asked to leave"),
@@ -48,8 +51,8 @@ afterEach(async () => {
 });
 
 test("what is not Weft's reaches the Engine as it was written", async () => {
-  engine.answers.set("POST /v1.41/containers/create?name=a%2Fb", [201, '{"Id":"1"}']);
-  const answer = await ask(host, "/v1.41/containers/create?name=a%2Fb", {
+  engine.answers.set("POST /v1.41/containers/x/exec?name=a%2Fb", [201, '{"Id":"1"}']);
+  const answer = await ask(host, "/v1.41/containers/x/exec?name=a%2Fb", {
     method: "POST",
     body: '{"Image":"x"}',
     headers: { "Content-Type": "zzz; ;", "X-Registry-Auth": "abc" },

@@ -8,6 +8,7 @@ export type ClusterID = string & { readonly brand: "ClusterID" };
 export type NodeID = string & { readonly brand: "NodeID" };
 export type ServiceID = string & { readonly brand: "ServiceID" };
 export type TaskID = string & { readonly brand: "TaskID" };
+export type AttachmentID = string & { readonly brand: "AttachmentID" };
 export type NetworkID = string & { readonly brand: "NetworkID" };
 export type SecretID = string & { readonly brand: "SecretID" };
 export type ConfigID = string & { readonly brand: "ConfigID" };

@@ -1,5 +1,6 @@
 /** Objects for tests: every field has a default, a test names only what it is about. The program never imports this. */
 import {
+  type AttachmentID,
   type ClusterID,
   type NetworkID,
   type NodeID,
@@ -8,6 +9,7 @@ import {
   type TaskID,
 } from "../base/ids.ts";
 import type {
+  Attachment,
   Cluster,
   ClusterSpec,
   Network,
@@ -165,6 +167,23 @@ export function makeOverlay(
     ...rest,
     spec: { ...base.spec, ingress: false, name: name ?? "overlay", ...spec },
   });
+}
+
+/** A container of a user's own in a network, without an address, unless told. */
+export function makeAttachment(
+  init: Partial<Omit<Attachment, "id">> & { readonly id?: string } = {},
+): Attachment {
+  const { id, ...rest } = init;
+  return {
+    ...META,
+    id: (id ?? newID<AttachmentID>()) as AttachmentID,
+    networkID: "lan" as NetworkID,
+    nodeID: "n1" as NodeID,
+    containerName: "mine",
+    aliases: [],
+    addresses: [],
+    ...rest,
+  };
 }
 
 export function makeClusterSpec(init: Partial<ClusterSpec> = {}): ClusterSpec {

@@ -7,6 +7,7 @@
  * a new version is put through a store transaction.
  */
 import type {
+  AttachmentID,
   ClusterID,
   ConfigID,
   NetworkID,
@@ -512,6 +513,22 @@ export interface Network extends ObjectMeta {
   readonly ipam: { readonly driver: string; readonly config: readonly IPAMConfig[] };
   /** VXLAN network identifier; 4096 is the ingress network's. */
   readonly vni: number;
+}
+
+/** A place in a network for a container that a user runs himself, on the node where he asked for it. */
+export interface Attachment extends ObjectMeta {
+  readonly id: AttachmentID;
+  /** Written by the dispatcher, for the node that asks. */
+  readonly networkID: NetworkID;
+  readonly nodeID: NodeID;
+  readonly containerName: string;
+  readonly aliases: readonly string[];
+  /** An IPv4 address that the user asked for. */
+  readonly wanted?: string;
+  /** With prefix lengths, IPv4 first; empty until given. Written by the allocator. */
+  readonly addresses: readonly string[];
+  /** Why none can be given. Written by the allocator. */
+  readonly err?: string;
 }
 
 // ---- Secrets and configs ---------------------------------------------------------------------

@@ -34,6 +34,7 @@ export class Replica implements Snapshot {
         network: PersistentMap.empty(),
         secret: PersistentMap.empty(),
         config: PersistentMap.empty(),
+        attachment: PersistentMap.empty(),
       },
       tasksByService: PersistentMap.empty(),
       tasksByNode: PersistentMap.empty(),

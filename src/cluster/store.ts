@@ -4,7 +4,16 @@
  * its own caller included, sees it. Drivers (node:sqlite, embedded; etcd for several managers) differ
  * only below this interface; one contract suite runs over each.
  */
-import type { Cluster, Config, Network, Node, Secret, Service, Task } from "./objects.ts";
+import type {
+  Attachment,
+  Cluster,
+  Config,
+  Network,
+  Node,
+  Secret,
+  Service,
+  Task,
+} from "./objects.ts";
 
 export interface ObjectsByKind {
   readonly cluster: Cluster;
@@ -14,8 +23,18 @@ export interface ObjectsByKind {
   readonly network: Network;
   readonly secret: Secret;
   readonly config: Config;
+  readonly attachment: Attachment;
 }
-export const KINDS = ["cluster", "node", "service", "task", "network", "secret", "config"] as const;
+export const KINDS = [
+  "cluster",
+  "node",
+  "service",
+  "task",
+  "network",
+  "secret",
+  "config",
+  "attachment",
+] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** The store's own counter: one higher with every transaction that wrote. Never an engine's. */

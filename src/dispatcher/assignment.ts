@@ -134,6 +134,33 @@ export interface SessionReporter {
   reportDescription(description: NodeDescription): void;
 }
 
+/** A container of a user's own that is to be in one of the cluster's networks. */
+export interface AttachmentRequest {
+  /** Name, id or beginning of an id. */
+  readonly network: string;
+  readonly containerName: string;
+  readonly aliases: readonly string[];
+  /** IPv4; any when absent. */
+  readonly address?: string;
+}
+
+/** What it was given. */
+export interface AttachmentPlace {
+  readonly attachmentID: string;
+  readonly networkID: string;
+  readonly networkName: string;
+  /** Without prefix length, IPv4 first. */
+  readonly addresses: readonly string[];
+}
+
+/** Where a node asks its managers for such places. */
+export interface AttachmentDesk {
+  /** Resolves when this node knows the network too; rejects with the managers' refusal. */
+  attach(request: AttachmentRequest): Promise<AttachmentPlace>;
+  /** Gives places back. Said again as long as managers tell of them, so that none is lost with a session. */
+  detach(attachmentIDs: readonly string[]): void;
+}
+
 /** Whether an agent given this desired state has to end the task. */
 export function mustStop(desiredState: TaskState): boolean {
   return desiredState === "shutdown" || desiredState === "remove" || desiredState === "complete";

@@ -28,6 +28,9 @@ export class Dirt {
   /** A node's own entry in the mesh, and every endpoint on it. */
   markNode(nodeID: string, snapshot: Snapshot): void {
     this.#nodeIDs.add(nodeID);
+    for (const attachment of snapshot.list("attachment")) {
+      if (attachment.nodeID === nodeID) this.#networkIDs.add(attachment.networkID);
+    }
     for (const { serviceID } of snapshot.tasksOfNode(nodeID)) this.#serviceIDs.add(serviceID);
   }
 
@@ -49,6 +52,10 @@ export class Dirt {
       case "task":
         this.#markTask(change.object);
         if (change.action === "update") this.#markTask(change.old);
+        break;
+      case "attachment":
+        this.#networkIDs.add(change.object.networkID);
+        this.#sessions.add(change.object.nodeID);
         break;
       case "secret":
       case "config":

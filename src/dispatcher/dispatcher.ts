@@ -25,10 +25,11 @@ import {
   type TaskLogMessage,
 } from "./assignment.ts";
 import { assignmentsOfNode, payloadsOfNode } from "./assignments.ts";
+import { Attachments } from "./attachments.ts";
 import { Dirt } from "./dirt.ts";
 import { type Holds, heldTasks, nextHoldDeadline, planHolds } from "./drain.ts";
 import { type EndpointProbe, tcpEndpointProbe } from "./endpoint-probe.ts";
-import type { AgentFrame, Hello, PublishLogsRequest, Report } from "./gen/weft_pb.ts";
+import type { AgentFrame, Attach, Hello, PublishLogsRequest, Report } from "./gen/weft_pb.ts";
 import { type HeartbeatTiming, heartbeatTiming, nextBeatMs } from "./heartbeat.ts";
 import { KernelSurvey } from "./kernel-survey.ts";
 import { LogBroker } from "./log-broker.ts";
@@ -75,6 +76,7 @@ export class Dispatcher implements Startable {
   readonly #liveness: NodeLiveness;
   readonly #reports: ReportWriter;
   readonly #logs: LogBroker;
+  readonly #attachments: Attachments;
   readonly #survey: KernelSurvey;
   readonly #diagnosis: NetworkDiagnosis;
   readonly #reconciler: Reconciler;
@@ -97,6 +99,7 @@ export class Dispatcher implements Startable {
     this.#reports = new ReportWriter({ store, clock: this.#clock, log });
     this.#survey = new KernelSurvey(clock);
     this.#diagnosis = new NetworkDiagnosis({ store, clock, log });
+    this.#attachments = new Attachments(store);
     this.#logs = new LogBroker({ store, sessionOf: (nodeID) => this.#sessions.get(nodeID) });
     this.#liveness = new NodeLiveness({
       clock,
@@ -239,6 +242,12 @@ export class Dispatcher implements Startable {
       case "traceAnswer":
         this.#survey.onTrace(session.nodeID, kind.value);
         break;
+      case "attach":
+        await this.#onAttach(session, kind.value);
+        break;
+      case "detach":
+        await this.#attachments.release(session.nodeID, kind.value.attachmentIds);
+        break;
       case "leave":
         await this.#onLeave(session);
         break;
@@ -300,6 +309,13 @@ export class Dispatcher implements Startable {
     session.acknowledge(report.sequence);
   }
 
+  async #onAttach(session: NodeSession, attach: Attach): Promise<void> {
+    const refusal = await this.#attachments.ask(session.nodeID as NodeID, attach);
+    if (refusal !== undefined) session.answerAttach(refusal);
+    // The allocator may have been done before the question was known to wait.
+    else this.#markSession(session.nodeID);
+  }
+
   async #onLeave(session: NodeSession): Promise<void> {
     this.#liveness.forget(session.nodeID);
     this.#log.info("node leaves", { nodeID: session.nodeID });
@@ -320,6 +336,7 @@ export class Dispatcher implements Startable {
     if (this.#sessions.get(session.nodeID) !== session) return;
     this.#sessions.delete(session.nodeID);
     this.#diagnosis.closed(session.nodeID);
+    this.#attachments.forgetQuestions(session.nodeID);
     this.#logs.sessionClosed(session.nodeID);
     // What waited for this node's confirmation waits no longer.
     this.#reconciler.markDirty();
@@ -364,6 +381,9 @@ export class Dispatcher implements Startable {
   #onNodeRemoved(nodeID: NodeID): void {
     this.#liveness.forget(nodeID);
     this.#diagnosis.forget(nodeID);
+    this.#attachments.releaseAll(nodeID).catch((error: unknown) => {
+      this.#log.error("places of a removed node's containers are not given back", { error });
+    });
     const session = this.#sessions.get(nodeID);
     if (session === undefined) return;
     session.remove(`node ${nodeID} was removed from the cluster`);
@@ -398,6 +418,8 @@ export class Dispatcher implements Startable {
       if (dirt.sessions !== "all" && !dirt.sessions.has(session.nodeID)) continue;
       const assignments = assignmentsOfNode(snapshot, session.nodeID, held);
       session.syncAssignments(assignments, payloadsOfNode(snapshot, assignments));
+      const answers = this.#attachments.answers(snapshot, session.nodeID);
+      for (const answer of answers) session.answerAttach(answer);
       // Sets may be large and nodes many: what they send is read in between, heartbeats first of all.
       await setImmediate();
     }

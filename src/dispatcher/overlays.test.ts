@@ -3,7 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { MeshInbox } from "../agent/session-inbox.ts";
+import { Allocator } from "../allocator/allocator.ts";
+import { systemClock } from "../base/clock.ts";
 import type { NetworkID } from "../base/ids.ts";
+import { silentLogger } from "../base/logger.ts";
 import { makeNetwork, makeOverlay, makeService, makeTask } from "../cluster/factories.ts";
 import type { Task } from "../cluster/objects.ts";
 import { createMemoryStore } from "../cluster/open-store.ts";
@@ -112,7 +115,11 @@ test("a task in a network is told to stop when the network's nodes have confirme
   for (const agent of [one, two]) {
     await eventually("both", () => lanOf(agent)?.services.length === 2);
   }
-  await eventually("the stranger has the members", () => three.mesh?.nodes.length === 3);
+  // Each member's own words come with its session: after them nothing more is to be told to a stranger.
+  await eventually(
+    "the stranger has the members",
+    () => three.mesh?.nodes.filter(({ addresses }) => addresses.length > 0).length === 3,
+  );
   two.applies = false;
   three.applies = false;
   await cluster.store.update((tx) => {
@@ -220,4 +227,45 @@ test("what is no network, no address and no state is refused by the node", () =>
   for (const init of bad) {
     assert.throws(() => applyOverlay(undefined, frame(init)), JSON.stringify(init));
   }
+});
+
+test("a place for a container of a user's own is given over the session, told to members, and given back", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const [one, two] = [await cluster.startAgent("n1"), await cluster.startAgent("n2")];
+  await prepare(cluster, [one, two]);
+  await cluster.store.update((tx) => {
+    tx.put("network", makeOverlay({ id: "open-id", name: "open", spec: { attachable: true } }));
+    tx.put("task", lanTask("t1", two.nodeID));
+  });
+  await eventually("sessions", () => one.mesh?.nodes.length === 2);
+  const allocator = new Allocator({ store: cluster.store, clock: systemClock, log: silentLogger });
+  allocator.start();
+  const ask = (network: string, address?: string) =>
+    one.session.attach({
+      ...{ network, containerName: "mine", aliases: ["m"] },
+      ...(address === undefined ? {} : { address }),
+    });
+  await assert.rejects(ask("lan"), /PermissionDenied desc = network lan not manually attachable/);
+  await assert.rejects(ask("none"), /network none not found/);
+  await assert.rejects(ask("open", "10.9.9.9"), /address 10\.9\.9\.9 is in use, or not of network/);
+  await assert.rejects(ask("open", "x"), /invalid IPv4 address/);
+  const place = await ask("open", "10.0.1.77");
+  assert.deepEqual([place.networkName, place.addresses], ["open", ["10.0.1.77"]]);
+  const open = () => one.mesh?.networks.find(({ name }) => name === "open");
+  assert.deepEqual(open()?.containers, [
+    {
+      taskID: place.attachmentID,
+      taskName: "mine",
+      aliases: ["m"],
+      addresses: ["10.0.1.77"],
+      nodeIndex: 1,
+      state: "live",
+    },
+  ]);
+  await assert.rejects(ask("open", "10.0.1.77"), /is in use/);
+  two.session.detach([place.attachmentID]);
+  one.session.detach([place.attachmentID]);
+  await eventually("given back", () => open() === undefined);
+  assert.deepEqual(cluster.store.view().list("attachment"), []);
+  await allocator.stop();
 });

@@ -48,7 +48,10 @@ export function updateOverlays(
   dirt: OverlayDirt,
 ): Overlays {
   const draft = new Draft(before);
-  for (const id of dirt.networkIDs) draft.setHead(id, headOf(snapshot.get("network", id)));
+  for (const id of dirt.networkIDs) {
+    draft.setHead(id, headOf(snapshot.get("network", id)));
+    draft.setContainers(id, containersOf(snapshot, id));
+  }
   for (const id of dirt.serviceIDs) draft.setService(id, partsOfService(snapshot, id, evidence));
   return draft.overlays;
 }
@@ -62,12 +65,15 @@ export function overlayNetworksOf(tables: OverlayTables): readonly OverlayNetwor
   }));
 }
 
-/** Overlay networks that a node takes part in: those of its tasks, from assigned until they have ended. */
+/** Overlay networks that a node takes part in: those of its tasks, from assigned until they have ended, and of attached containers. */
 export function overlaysOfNode(snapshot: Snapshot, nodeID: string): ReadonlySet<string> {
   const networks = new Set<string>();
   for (const task of snapshot.tasksOfNode(nodeID)) {
     if (!isTaskStateAtLeast(task.status.state, "assigned") || isOver(task)) continue;
     for (const { network } of task.networksAttachments) networks.add(network.id);
+  }
+  for (const attachment of snapshot.list("attachment")) {
+    if (attachment.nodeID === nodeID) networks.add(attachment.networkID);
   }
   return networks;
 }
@@ -158,6 +164,13 @@ class Draft {
     else this.#networksOf.set(serviceID, now);
   }
 
+  setContainers(networkID: string, containers: OverlayTable["containers"]): void {
+    const table = this.#table(networkID);
+    if (table === undefined || isDeepStrictEqual(table.containers, containers)) return;
+    this.#tables ??= new Map(this.#before.tables);
+    this.#tables.set(networkID, { ...table, containers });
+  }
+
   #setPart(networkID: string, serviceID: string, part: OverlayService | undefined): void {
     const table = this.#table(networkID);
     if (table === undefined || isDeepStrictEqual(table.services.get(serviceID), part)) return;
@@ -244,6 +257,26 @@ function endpointOf(
     nodeIndex: node.index,
     state: status.state === "running" ? state : "starting",
   };
+}
+
+/** By attachment. Whether such a container runs nobody says: its node knows. */
+function containersOf(snapshot: Snapshot, networkID: string): ReadonlyMap<string, OverlayEndpoint> {
+  const containers = new Map<string, OverlayEndpoint>();
+  for (const attachment of snapshot.list("attachment")) {
+    const { id, nodeID, containerName, aliases, addresses } = attachment;
+    const node = snapshot.get("node", nodeID);
+    if (attachment.networkID !== networkID || addresses.length === 0) continue;
+    if (node?.index === undefined || node.status.state === "down") continue;
+    containers.set(id, {
+      taskID: id,
+      taskName: containerName,
+      aliases,
+      addresses: addresses.map(withoutPrefixLength),
+      nodeIndex: node.index,
+      state: "live",
+    });
+  }
+  return containers;
 }
 
 function virtualIPsOf(service: Service | undefined, networkID: string): readonly string[] {

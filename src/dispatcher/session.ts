@@ -10,6 +10,7 @@ import type { TraceQuestion } from "../datapath/host-trace.ts";
 import type { LogSubscription, TaskAssignment } from "./assignment.ts";
 import { assignmentFrames, type ToldAssignments } from "./assignment-frames.ts";
 import type { NodePayloads } from "./assignments.ts";
+import type { AttachedInit } from "./attachments.ts";
 import {
   type AgentFrame,
   type HeartbeatAnswerSchema,
@@ -115,6 +116,10 @@ export class NodeSession {
   askTrace(question: number, packet: TraceQuestion): void {
     const value = { question, packet: Buffer.from(JSON.stringify(packet)) };
     this.#send({ case: "askTrace", value });
+  }
+
+  answerAttach(value: AttachedInit): void {
+    this.#send({ case: "attached", value });
   }
 
   unsubscribeLogs(subscriptionId: string): void {

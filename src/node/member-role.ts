@@ -3,6 +3,7 @@
  */
 import { hostname } from "node:os";
 import { Agent } from "../agent/agent.ts";
+import type { NodeAttachments } from "../agent/attachments.ts";
 import { GOSSIP_KEYS_FILE, GossipKeysFile } from "../agent/gossip-keys-file.ts";
 import type { GossipReport } from "../agent/gossip-report.ts";
 import type { ZoneInit } from "../agent/names.ts";
@@ -146,6 +147,7 @@ export class MemberRole implements Startable {
         },
       );
       this.#agent.setReporter(this.#session);
+      this.#agent.attachments.setDesk(this.#session);
       this.#session.start();
     });
   }
@@ -167,6 +169,11 @@ export class MemberRole implements Startable {
       gauge("weft_session_up", "Whether this node has a session with a manager.", Number(isOpen)),
       ...(await this.#agent.metrics()),
     ];
+  }
+
+  /** Places for containers of users' own. */
+  get attachments(): NodeAttachments {
+    return this.#agent.attachments;
   }
 
   /** How the gossip stands. */

@@ -21,6 +21,7 @@ import { certificatesDirectory, joinCluster } from "../ca/join.ts";
 import { expiredMessage, NodeCertificates } from "../ca/node-certificates.ts";
 import { openStore, storeDirectory } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
+import type { AttachmentPlace, AttachmentRequest } from "../dispatcher/assignment.ts";
 import {
   DEFAULT_MANAGER_PORT,
   ownManagerAddr,
@@ -130,6 +131,22 @@ export class WeftNode implements NodeBackend, Startable {
       ...((await this.#member?.metrics()) ?? []),
       ...(this.#manager?.metrics() ?? []),
     ]);
+  }
+
+  attach(request: AttachmentRequest): Promise<AttachmentPlace> {
+    const attachments = this.#member?.attachments;
+    if (attachments === undefined) {
+      return Promise.reject(new UnavailableError("this node is not part of a swarm"));
+    }
+    return attachments.attach(request);
+  }
+
+  settle(attachmentID: string): void {
+    this.#member?.attachments.settle(attachmentID);
+  }
+
+  localNetwork(reference: string): string | undefined {
+    return this.#member?.attachments.localName(reference);
   }
 
   gossip(): GossipReport | undefined {

@@ -127,6 +127,7 @@ function servicesConcernedBy(change: Change, snapshot: Snapshot): readonly strin
     case "cluster":
     case "secret":
     case "config":
+    case "attachment":
       return [];
   }
 }

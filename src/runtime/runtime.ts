@@ -125,6 +125,8 @@ export interface Runtime {
   ensureNetwork(network: RuntimeNetwork): Promise<void>;
   /** Harmless when it is gone. */
   removeNetwork(name: string): Promise<void>;
+  /** Addresses in a network of Weft's that containers were given, whether they run or not; none when it is gone. */
+  addressesIn(network: string): Promise<ReadonlySet<string>>;
   /** Removes every network of Weft's that is not wanted, asked of each right before it would go. */
   sweepNetworks(isWanted: (name: string) => boolean): Promise<void>;
   /** Creates; adopts a container of the same task that is there already. Resolves with its id. */

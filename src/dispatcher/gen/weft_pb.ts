@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft.proto.
  */
 export const file_weft: GenFile = /*@__PURE__*/
-  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJInwKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJEhMKC2hvc3Rfcm91dGVzGAUgAygJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSKfAgoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIABIqCgtrZXJuZWxfbWVzaBgGIAEoCzITLndlZnQudjEuS2VybmVsTWVzaEgAEiwKDHRyYWNlX2Fuc3dlchgIIAEoCzIULndlZnQudjEuVHJhY2VBbnN3ZXJIAEIGCgRraW5kIi4KC1RyYWNlQW5zd2VyEhAKCHF1ZXN0aW9uGAEgASgNEg0KBXRyYWNlGAIgASgMIiwKCktlcm5lbE1lc2gSEAoIcXVlc3Rpb24YASABKA0SDAoEbWVzaBgCIAEoDCI0CgVIZWxsbxITCgtkZXNjcmlwdGlvbhgBIAEoDBIWCg5hZHZlcnRpc2VfYWRkchgCIAEoCSKBAgoGUmVwb3J0EhAKCHNlcXVlbmNlGAEgASgNEisKCHN0YXR1c2VzGAIgAygLMhkud2VmdC52MS5UYXNrU3RhdHVzUmVwb3J0Eh0KEGFwcGxpZWRfcmV2aXNpb24YAyABKARIAIgBARIsCg1wb3J0X3Byb2JsZW1zGAQgASgLMhUud2VmdC52MS5Qb3J0UHJvYmxlbXMSGAoLZGVzY3JpcHRpb24YBSABKAxIAYgBARIsCg1wZWVyX3Byb2JsZW1zGBQgASgLMhUud2VmdC52MS5QZWVyUHJvYmxlbXNCEwoRX2FwcGxpZWRfcmV2aXNpb25CDgoMX2Rlc2NyaXB0aW9uItgBChBUYXNrU3RhdHVzUmVwb3J0Eg8KB3Rhc2tfaWQYASABKAkSEQoJdGltZXN0YW1wGAIgASgJEg0KBXN0YXRlGAMgASgJEg8KB21lc3NhZ2UYBCABKAkSEAoDZXJyGAUgASgJSACIAQESKwoJY29udGFpbmVyGAYgASgLMhgud2VmdC52MS5Db250YWluZXJTdGF0dXMSJgoFcG9ydHMYByABKAsyFy53ZWZ0LnYxLlB1Ymxpc2hlZFBvcnRzEhEKCXVuaGVhbHRoeRgIIAEoCEIGCgRfZXJyIn0KD0NvbnRhaW5lclN0YXR1cxIZCgxjb250YWluZXJfaWQYASABKAlIAIgBARIQCgNwaWQYAiABKAVIAYgBARIWCglleGl0X2NvZGUYAyABKAVIAogBAUIPCg1fY29udGFpbmVyX2lkQgYKBF9waWRCDAoKX2V4aXRfY29kZSI3Cg5QdWJsaXNoZWRQb3J0cxIlCgVwb3J0cxgBIAMoCzIWLndlZnQudjEuUHVibGlzaGVkUG9ydCKYAQoNUHVibGlzaGVkUG9ydBIRCgRuYW1lGAEgASgJSACIAQESEAoIcHJvdG9jb2wYAiABKAkSEwoLdGFyZ2V0X3BvcnQYAyABKA0SGwoOcHVibGlzaGVkX3BvcnQYBCABKA1IAYgBARIUCgxwdWJsaXNoX21vZGUYBSABKAlCBwoFX25hbWVCEQoPX3B1Ymxpc2hlZF9wb3J0IjYKDFBlZXJQcm9ibGVtcxImCghwcm9ibGVtcxgBIAMoCzIULndlZnQudjEuUGVlclByb2JsZW0iOQoLUGVlclByb2JsZW0SDAoEa2luZBgBIAEoCRIMCgRwZWVyGAIgASgJEg4KBmRldGFpbBgDIAEoCSI2CgxQb3J0UHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBvcnRQcm9ibGVtIkcKC1BvcnRQcm9ibGVtEhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEg4KBnJlYXNvbhgDIAEoCSIdCglIZWFydGJlYXQSEAoIY2xvY2tfbXMYASABKAQiCAoGUmVzeW5jIgcKBUxlYXZlIuQECgxNYW5hZ2VyRnJhbWUSIwoHd2VsY29tZRgBIAEoCzIQLndlZnQudjEuV2VsY29tZUgAEisKC2Fzc2lnbm1lbnRzGAIgASgLMhQud2VmdC52MS5Bc3NpZ25tZW50c0gAEh0KBG1lc2gYAyABKAsyDS53ZWZ0LnYxLk1lc2hIABIbCgNhY2sYBCABKAsyDC53ZWZ0LnYxLkFja0gAEi0KCWhlYXJ0YmVhdBgFIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VySAASJQoIbWFuYWdlcnMYBiABKAsyES53ZWZ0LnYxLk1hbmFnZXJzSAASMAoOc3Vic2NyaWJlX2xvZ3MYByABKAsyFi53ZWZ0LnYxLlN1YnNjcmliZUxvZ3NIABI0ChB1bnN1YnNjcmliZV9sb2dzGAggASgLMhgud2VmdC52MS5VbnN1YnNjcmliZUxvZ3NIABIdCgRyb2xlGAkgASgLMg0ud2VmdC52MS5Sb2xlSAASIwoHcmVtb3ZlZBgKIAEoCzIQLndlZnQudjEuUmVtb3ZlZEgAEjEKD2Fza19rZXJuZWxfbWVzaBgMIAEoCzIWLndlZnQudjEuQXNrS2VybmVsTWVzaEgAEiMKB292ZXJsYXkYDSABKAsyEC53ZWZ0LnYxLk92ZXJsYXlIABImCglhc2tfdHJhY2UYDiABKAsyES53ZWZ0LnYxLkFza1RyYWNlSAASKgoLZ29zc2lwX2tleXMYFCABKAsyEy53ZWZ0LnYxLkdvc3NpcEtleXNIABIQCghzZXF1ZW5jZRgLIAEoDUIGCgRraW5kIn0KB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIMCgRyb2xlGAIgASgJEiMKCG1hbmFnZXJzGAMgASgLMhEud2VmdC52MS5NYW5hZ2VycxIrCgloZWFydGJlYXQYBCABKAsyGC53ZWZ0LnYxLkhlYXJ0YmVhdEFuc3dlciIuCghNYW5hZ2VycxIiCghtYW5hZ2VycxgBIAMoCzIQLndlZnQudjEuTWFuYWdlciIoCgdNYW5hZ2VyEg8KB25vZGVfaWQYASABKAkSDAoEYWRkchgCIAEoCSLdAQoLQXNzaWdubWVudHMSEAoIY29tcGxldGUYASABKAgSDAoEbW9yZRgCIAEoCBIgCgNwdXQYAyADKAsyEy53ZWZ0LnYxLkFzc2lnbm1lbnQSDgoGcmVtb3ZlGAQgAygJEiUKC3B1dF9zZWNyZXRzGAUgAygLMhAud2VmdC52MS5QYXlsb2FkEhYKDnJlbW92ZV9zZWNyZXRzGAYgAygJEiUKC3B1dF9jb25maWdzGAcgAygLMhAud2VmdC52MS5QYXlsb2FkEhYKDnJlbW92ZV9jb25maWdzGAggAygJIiMKB1BheWxvYWQSCgoCaWQYASABKAkSDAoEZGF0YRgCIAEoDCJICgpBc3NpZ25tZW50EgwKBHRhc2sYASABKAwSGgoNcmVnaXN0cnlfYXV0aBgCIAEoCUgAiAEBQhAKDl9yZWdpc3RyeV9hdXRoIvkBCgRNZXNoEhAKCGNvbXBsZXRlGAEgASgIEgwKBG1vcmUYAiABKAgSEAoIcmV2aXNpb24YAyABKAQSJQoHbmV0d29yaxgEIAEoCzIULndlZnQudjEuTWVzaE5ldHdvcmsSFwoPbmV0d29ya19yZW1vdmVkGAUgASgIEiQKCXB1dF9ub2RlcxgGIAMoCzIRLndlZnQudjEuTWVzaE5vZGUSFAoMcmVtb3ZlX25vZGVzGAcgAygJEioKDHB1dF9zZXJ2aWNlcxgIIAMoCzIULndlZnQudjEuTWVzaFNlcnZpY2USFwoPcmVtb3ZlX3NlcnZpY2VzGAkgAygJIlAKC01lc2hOZXR3b3JrEgwKBG5hbWUYASABKAkSDgoGc3VibmV0GAIgASgJEgsKA3ZuaRgDIAEoDRIWCg5kYXRhX3BhdGhfcG9ydBgEIAEoDSJ+CghNZXNoTm9kZRIPCgdub2RlX2lkGAEgASgJEg0KBWluZGV4GAIgASgNEhgKEHVuZGVybGF5X2FkZHJlc3MYAyABKAkSFwoPb3ZlcmxheV9hZGRyZXNzGAQgASgJEhEKCWFkZHJlc3NlcxgFIAMoCRIMCgRkb3duGAogASgIIq4BCgtNZXNoU2VydmljZRISCgpzZXJ2aWNlX2lkGAEgASgJEhQKDHNlcnZpY2VfbmFtZRgCIAEoCRIgCgVwb3J0cxgDIAMoCzIRLndlZnQudjEuTWVzaFBvcnQSKAoJZW5kcG9pbnRzGAQgAygLMhUud2VmdC52MS5NZXNoRW5kcG9pbnQSKQoJcHVibGlzaGVkGAogAygLMhYud2VmdC52MS5QdWJsaXNoZWRUYXNrInMKDVB1Ymxpc2hlZFRhc2sSDwoHdGFza19pZBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCRIWCg5wdWJsaXNoZWRfcG9ydBgDIAEoDRITCgt0YXJnZXRfcG9ydBgEIAEoDRISCgpub2RlX2luZGV4GAUgASgNInQKCE1lc2hQb3J0EhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEhMKC3RhcmdldF9wb3J0GAMgASgNEhcKD2FsbG93ZWRfc291cmNlcxgEIAMoCRIQCghib3VuZF90bxgFIAMoCSJWCgxNZXNoRW5kcG9pbnQSDwoHdGFza19pZBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhIKCm5vZGVfaW5kZXgYAyABKA0SEAoIZHJhaW5pbmcYBCABKAgi/wEKB092ZXJsYXkSEgoKbmV0d29ya19pZBgBIAEoCRIQCghjb21wbGV0ZRgCIAEoCBIPCgdyZW1vdmVkGAMgASgIEigKB25ldHdvcmsYBCABKAsyFy53ZWZ0LnYxLk92ZXJsYXlOZXR3b3JrEi0KDHB1dF9zZXJ2aWNlcxgFIAMoCzIXLndlZnQudjEuT3ZlcmxheVNlcnZpY2USFwoPcmVtb3ZlX3NlcnZpY2VzGAYgAygJEjAKDnB1dF9jb250YWluZXJzGAcgAygLMhgud2VmdC52MS5PdmVybGF5RW5kcG9pbnQSGQoRcmVtb3ZlX2NvbnRhaW5lcnMYCCADKAkiaAoOT3ZlcmxheU5ldHdvcmsSDAoEbmFtZRgBIAEoCRILCgN2bmkYAiABKA0SDwoHc3VibmV0cxgDIAMoCRIQCgNtdHUYBCABKA1IAIgBARIQCghpbnRlcm5hbBgFIAEoCEIGCgRfbXR1Io0BCg5PdmVybGF5U2VydmljZRISCgpzZXJ2aWNlX2lkGAEgASgJEhQKDHNlcnZpY2VfbmFtZRgCIAEoCRIPCgdhbGlhc2VzGAMgAygJEhMKC3ZpcnR1YWxfaXBzGAQgAygJEisKCWVuZHBvaW50cxgFIAMoCzIYLndlZnQudjEuT3ZlcmxheUVuZHBvaW50InwKD092ZXJsYXlFbmRwb2ludBIPCgd0YXNrX2lkGAEgASgJEhEKCXRhc2tfbmFtZRgCIAEoCRIPCgdhbGlhc2VzGAMgAygJEhEKCWFkZHJlc3NlcxgEIAMoCRISCgpub2RlX2luZGV4GAUgASgNEg0KBXN0YXRlGAYgASgJIiEKDUFza0tlcm5lbE1lc2gSEAoIcXVlc3Rpb24YASABKA0iLAoIQXNrVHJhY2USEAoIcXVlc3Rpb24YASABKA0SDgoGcGFja2V0GAIgASgMIhcKA0FjaxIQCghzZXF1ZW5jZRgBIAEoDSI0Cg9IZWFydGJlYXRBbnN3ZXISDwoHbmV4dF9tcxgBIAEoDRIQCghncmFjZV9tcxgCIAEoDSIUCgRSb2xlEgwKBHJvbGUYASABKAkiGQoHUmVtb3ZlZBIOCgZyZWFzb24YASABKAkiGgoKR29zc2lwS2V5cxIMCgRrZXlzGAEgAygMIsIBCg1TdWJzY3JpYmVMb2dzEhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCRIQCgh0YXNrX2lkcxgCIAMoCRIOCgZzdGRvdXQYAyABKAgSDgoGc3RkZXJyGAQgASgIEg4KBmZvbGxvdxgFIAEoCBIRCgR0YWlsGAYgASgFSACIAQESEgoFc2luY2UYByABKAlIAYgBARISCgV1bnRpbBgIIAEoCUgCiAEBQgcKBV90YWlsQggKBl9zaW5jZUIICgZfdW50aWwiKgoPVW5zdWJzY3JpYmVMb2dzEhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCSJOChJQdWJsaXNoTG9nc1JlcXVlc3QSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJEh8KBWxpbmVzGAIgAygLMhAud2VmdC52MS5Mb2dMaW5lIksKB0xvZ0xpbmUSDwoHdGFza19pZBgBIAEoCRIOCgZzdGRlcnIYAiABKAgSEQoJdGltZXN0YW1wGAMgASgJEgwKBGRhdGEYBCABKAwiFQoTUHVibGlzaExvZ3NSZXNwb25zZTLSAQoGTm9kZUNBEmMKFEdldFJvb3RDQUNlcnRpZmljYXRlEiQud2VmdC52MS5HZXRSb290Q0FDZXJ0aWZpY2F0ZVJlcXVlc3QaJS53ZWZ0LnYxLkdldFJvb3RDQUNlcnRpZmljYXRlUmVzcG9uc2USYwoUSXNzdWVOb2RlQ2VydGlmaWNhdGUSJC53ZWZ0LnYxLklzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBolLndlZnQudjEuSXNzdWVOb2RlQ2VydGlmaWNhdGVSZXNwb25zZTKTAQoKRGlzcGF0Y2hlchI5CgdTZXNzaW9uEhMud2VmdC52MS5BZ2VudEZyYW1lGhUud2VmdC52MS5NYW5hZ2VyRnJhbWUoATABEkoKC1B1Ymxpc2hMb2dzEhsud2VmdC52MS5QdWJsaXNoTG9nc1JlcXVlc3QaHC53ZWZ0LnYxLlB1Ymxpc2hMb2dzUmVzcG9uc2UoAWIGcHJvdG8z");
+  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJInwKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJEhMKC2hvc3Rfcm91dGVzGAUgAygJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSLlAgoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIABIqCgtrZXJuZWxfbWVzaBgGIAEoCzITLndlZnQudjEuS2VybmVsTWVzaEgAEiwKDHRyYWNlX2Fuc3dlchgIIAEoCzIULndlZnQudjEuVHJhY2VBbnN3ZXJIABIhCgZhdHRhY2gYHiABKAsyDy53ZWZ0LnYxLkF0dGFjaEgAEiEKBmRldGFjaBgfIAEoCzIPLndlZnQudjEuRGV0YWNoSABCBgoEa2luZCIuCgtUcmFjZUFuc3dlchIQCghxdWVzdGlvbhgBIAEoDRINCgV0cmFjZRgCIAEoDCIsCgpLZXJuZWxNZXNoEhAKCHF1ZXN0aW9uGAEgASgNEgwKBG1lc2gYAiABKAwiNAoFSGVsbG8SEwoLZGVzY3JpcHRpb24YASABKAwSFgoOYWR2ZXJ0aXNlX2FkZHIYAiABKAkigQIKBlJlcG9ydBIQCghzZXF1ZW5jZRgBIAEoDRIrCghzdGF0dXNlcxgCIAMoCzIZLndlZnQudjEuVGFza1N0YXR1c1JlcG9ydBIdChBhcHBsaWVkX3JldmlzaW9uGAMgASgESACIAQESLAoNcG9ydF9wcm9ibGVtcxgEIAEoCzIVLndlZnQudjEuUG9ydFByb2JsZW1zEhgKC2Rlc2NyaXB0aW9uGAUgASgMSAGIAQESLAoNcGVlcl9wcm9ibGVtcxgUIAEoCzIVLndlZnQudjEuUGVlclByb2JsZW1zQhMKEV9hcHBsaWVkX3JldmlzaW9uQg4KDF9kZXNjcmlwdGlvbiLYAQoQVGFza1N0YXR1c1JlcG9ydBIPCgd0YXNrX2lkGAEgASgJEhEKCXRpbWVzdGFtcBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKA2VychgFIAEoCUgAiAEBEisKCWNvbnRhaW5lchgGIAEoCzIYLndlZnQudjEuQ29udGFpbmVyU3RhdHVzEiYKBXBvcnRzGAcgASgLMhcud2VmdC52MS5QdWJsaXNoZWRQb3J0cxIRCgl1bmhlYWx0aHkYCCABKAhCBgoEX2VyciJ9Cg9Db250YWluZXJTdGF0dXMSGQoMY29udGFpbmVyX2lkGAEgASgJSACIAQESEAoDcGlkGAIgASgFSAGIAQESFgoJZXhpdF9jb2RlGAMgASgFSAKIAQFCDwoNX2NvbnRhaW5lcl9pZEIGCgRfcGlkQgwKCl9leGl0X2NvZGUiNwoOUHVibGlzaGVkUG9ydHMSJQoFcG9ydHMYASADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFBvcnQimAEKDVB1Ymxpc2hlZFBvcnQSEQoEbmFtZRgBIAEoCUgAiAEBEhAKCHByb3RvY29sGAIgASgJEhMKC3RhcmdldF9wb3J0GAMgASgNEhsKDnB1Ymxpc2hlZF9wb3J0GAQgASgNSAGIAQESFAoMcHVibGlzaF9tb2RlGAUgASgJQgcKBV9uYW1lQhEKD19wdWJsaXNoZWRfcG9ydCI2CgxQZWVyUHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBlZXJQcm9ibGVtIjkKC1BlZXJQcm9ibGVtEgwKBGtpbmQYASABKAkSDAoEcGVlchgCIAEoCRIOCgZkZXRhaWwYAyABKAkiNgoMUG9ydFByb2JsZW1zEiYKCHByb2JsZW1zGAEgAygLMhQud2VmdC52MS5Qb3J0UHJvYmxlbSJHCgtQb3J0UHJvYmxlbRIQCghwcm90b2NvbBgBIAEoCRIWCg5wdWJsaXNoZWRfcG9ydBgCIAEoDRIOCgZyZWFzb24YAyABKAkiHQoJSGVhcnRiZWF0EhAKCGNsb2NrX21zGAEgASgEIggKBlJlc3luYyIHCgVMZWF2ZSKLBQoMTWFuYWdlckZyYW1lEiMKB3dlbGNvbWUYASABKAsyEC53ZWZ0LnYxLldlbGNvbWVIABIrCgthc3NpZ25tZW50cxgCIAEoCzIULndlZnQudjEuQXNzaWdubWVudHNIABIdCgRtZXNoGAMgASgLMg0ud2VmdC52MS5NZXNoSAASGwoDYWNrGAQgASgLMgwud2VmdC52MS5BY2tIABItCgloZWFydGJlYXQYBSABKAsyGC53ZWZ0LnYxLkhlYXJ0YmVhdEFuc3dlckgAEiUKCG1hbmFnZXJzGAYgASgLMhEud2VmdC52MS5NYW5hZ2Vyc0gAEjAKDnN1YnNjcmliZV9sb2dzGAcgASgLMhYud2VmdC52MS5TdWJzY3JpYmVMb2dzSAASNAoQdW5zdWJzY3JpYmVfbG9ncxgIIAEoCzIYLndlZnQudjEuVW5zdWJzY3JpYmVMb2dzSAASHQoEcm9sZRgJIAEoCzINLndlZnQudjEuUm9sZUgAEiMKB3JlbW92ZWQYCiABKAsyEC53ZWZ0LnYxLlJlbW92ZWRIABIxCg9hc2tfa2VybmVsX21lc2gYDCABKAsyFi53ZWZ0LnYxLkFza0tlcm5lbE1lc2hIABIjCgdvdmVybGF5GA0gASgLMhAud2VmdC52MS5PdmVybGF5SAASJgoJYXNrX3RyYWNlGA4gASgLMhEud2VmdC52MS5Bc2tUcmFjZUgAEioKC2dvc3NpcF9rZXlzGBQgASgLMhMud2VmdC52MS5Hb3NzaXBLZXlzSAASJQoIYXR0YWNoZWQYHiABKAsyES53ZWZ0LnYxLkF0dGFjaGVkSAASEAoIc2VxdWVuY2UYCyABKA1CBgoEa2luZCJ9CgdXZWxjb21lEhIKCnNlc3Npb25faWQYASABKAkSDAoEcm9sZRgCIAEoCRIjCghtYW5hZ2VycxgDIAEoCzIRLndlZnQudjEuTWFuYWdlcnMSKwoJaGVhcnRiZWF0GAQgASgLMhgud2VmdC52MS5IZWFydGJlYXRBbnN3ZXIiLgoITWFuYWdlcnMSIgoIbWFuYWdlcnMYASADKAsyEC53ZWZ0LnYxLk1hbmFnZXIiKAoHTWFuYWdlchIPCgdub2RlX2lkGAEgASgJEgwKBGFkZHIYAiABKAki3QEKC0Fzc2lnbm1lbnRzEhAKCGNvbXBsZXRlGAEgASgIEgwKBG1vcmUYAiABKAgSIAoDcHV0GAMgAygLMhMud2VmdC52MS5Bc3NpZ25tZW50Eg4KBnJlbW92ZRgEIAMoCRIlCgtwdXRfc2VjcmV0cxgFIAMoCzIQLndlZnQudjEuUGF5bG9hZBIWCg5yZW1vdmVfc2VjcmV0cxgGIAMoCRIlCgtwdXRfY29uZmlncxgHIAMoCzIQLndlZnQudjEuUGF5bG9hZBIWCg5yZW1vdmVfY29uZmlncxgIIAMoCSIjCgdQYXlsb2FkEgoKAmlkGAEgASgJEgwKBGRhdGEYAiABKAwiSAoKQXNzaWdubWVudBIMCgR0YXNrGAEgASgMEhoKDXJlZ2lzdHJ5X2F1dGgYAiABKAlIAIgBAUIQCg5fcmVnaXN0cnlfYXV0aCL5AQoETWVzaBIQCghjb21wbGV0ZRgBIAEoCBIMCgRtb3JlGAIgASgIEhAKCHJldmlzaW9uGAMgASgEEiUKB25ldHdvcmsYBCABKAsyFC53ZWZ0LnYxLk1lc2hOZXR3b3JrEhcKD25ldHdvcmtfcmVtb3ZlZBgFIAEoCBIkCglwdXRfbm9kZXMYBiADKAsyES53ZWZ0LnYxLk1lc2hOb2RlEhQKDHJlbW92ZV9ub2RlcxgHIAMoCRIqCgxwdXRfc2VydmljZXMYCCADKAsyFC53ZWZ0LnYxLk1lc2hTZXJ2aWNlEhcKD3JlbW92ZV9zZXJ2aWNlcxgJIAMoCSJQCgtNZXNoTmV0d29yaxIMCgRuYW1lGAEgASgJEg4KBnN1Ym5ldBgCIAEoCRILCgN2bmkYAyABKA0SFgoOZGF0YV9wYXRoX3BvcnQYBCABKA0ifgoITWVzaE5vZGUSDwoHbm9kZV9pZBgBIAEoCRINCgVpbmRleBgCIAEoDRIYChB1bmRlcmxheV9hZGRyZXNzGAMgASgJEhcKD292ZXJsYXlfYWRkcmVzcxgEIAEoCRIRCglhZGRyZXNzZXMYBSADKAkSDAoEZG93bhgKIAEoCCKuAQoLTWVzaFNlcnZpY2USEgoKc2VydmljZV9pZBgBIAEoCRIUCgxzZXJ2aWNlX25hbWUYAiABKAkSIAoFcG9ydHMYAyADKAsyES53ZWZ0LnYxLk1lc2hQb3J0EigKCWVuZHBvaW50cxgEIAMoCzIVLndlZnQudjEuTWVzaEVuZHBvaW50EikKCXB1Ymxpc2hlZBgKIAMoCzIWLndlZnQudjEuUHVibGlzaGVkVGFzayJzCg1QdWJsaXNoZWRUYXNrEg8KB3Rhc2tfaWQYASABKAkSEAoIcHJvdG9jb2wYAiABKAkSFgoOcHVibGlzaGVkX3BvcnQYAyABKA0SEwoLdGFyZ2V0X3BvcnQYBCABKA0SEgoKbm9kZV9pbmRleBgFIAEoDSJ0CghNZXNoUG9ydBIQCghwcm90b2NvbBgBIAEoCRIWCg5wdWJsaXNoZWRfcG9ydBgCIAEoDRITCgt0YXJnZXRfcG9ydBgDIAEoDRIXCg9hbGxvd2VkX3NvdXJjZXMYBCADKAkSEAoIYm91bmRfdG8YBSADKAkiVgoMTWVzaEVuZHBvaW50Eg8KB3Rhc2tfaWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRISCgpub2RlX2luZGV4GAMgASgNEhAKCGRyYWluaW5nGAQgASgIIv8BCgdPdmVybGF5EhIKCm5ldHdvcmtfaWQYASABKAkSEAoIY29tcGxldGUYAiABKAgSDwoHcmVtb3ZlZBgDIAEoCBIoCgduZXR3b3JrGAQgASgLMhcud2VmdC52MS5PdmVybGF5TmV0d29yaxItCgxwdXRfc2VydmljZXMYBSADKAsyFy53ZWZ0LnYxLk92ZXJsYXlTZXJ2aWNlEhcKD3JlbW92ZV9zZXJ2aWNlcxgGIAMoCRIwCg5wdXRfY29udGFpbmVycxgHIAMoCzIYLndlZnQudjEuT3ZlcmxheUVuZHBvaW50EhkKEXJlbW92ZV9jb250YWluZXJzGAggAygJImgKDk92ZXJsYXlOZXR3b3JrEgwKBG5hbWUYASABKAkSCwoDdm5pGAIgASgNEg8KB3N1Ym5ldHMYAyADKAkSEAoDbXR1GAQgASgNSACIAQESEAoIaW50ZXJuYWwYBSABKAhCBgoEX210dSKNAQoOT3ZlcmxheVNlcnZpY2USEgoKc2VydmljZV9pZBgBIAEoCRIUCgxzZXJ2aWNlX25hbWUYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRITCgt2aXJ0dWFsX2lwcxgEIAMoCRIrCgllbmRwb2ludHMYBSADKAsyGC53ZWZ0LnYxLk92ZXJsYXlFbmRwb2ludCJ8Cg9PdmVybGF5RW5kcG9pbnQSDwoHdGFza19pZBgBIAEoCRIRCgl0YXNrX25hbWUYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRIRCglhZGRyZXNzZXMYBCADKAkSEgoKbm9kZV9pbmRleBgFIAEoDRINCgVzdGF0ZRgGIAEoCSJlCgZBdHRhY2gSEAoIcXVlc3Rpb24YASABKA0SDwoHbmV0d29yaxgCIAEoCRIWCg5jb250YWluZXJfbmFtZRgDIAEoCRIPCgdhbGlhc2VzGAQgAygJEg8KB2FkZHJlc3MYBSABKAkiIAoGRGV0YWNoEhYKDmF0dGFjaG1lbnRfaWRzGAEgAygJIpgBCghBdHRhY2hlZBIQCghxdWVzdGlvbhgBIAEoDRIVCg1hdHRhY2htZW50X2lkGAIgASgJEhIKCm5ldHdvcmtfaWQYAyABKAkSFAoMbmV0d29ya19uYW1lGAQgASgJEhEKCWFkZHJlc3NlcxgFIAMoCRIQCgNlcnIYBiABKAlIAIgBARIMCgRjb2RlGAcgASgJQgYKBF9lcnIiIQoNQXNrS2VybmVsTWVzaBIQCghxdWVzdGlvbhgBIAEoDSIsCghBc2tUcmFjZRIQCghxdWVzdGlvbhgBIAEoDRIOCgZwYWNrZXQYAiABKAwiFwoDQWNrEhAKCHNlcXVlbmNlGAEgASgNIjQKD0hlYXJ0YmVhdEFuc3dlchIPCgduZXh0X21zGAEgASgNEhAKCGdyYWNlX21zGAIgASgNIhQKBFJvbGUSDAoEcm9sZRgBIAEoCSIZCgdSZW1vdmVkEg4KBnJlYXNvbhgBIAEoCSIaCgpHb3NzaXBLZXlzEgwKBGtleXMYASADKAwiwgEKDVN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJEhAKCHRhc2tfaWRzGAIgAygJEg4KBnN0ZG91dBgDIAEoCBIOCgZzdGRlcnIYBCABKAgSDgoGZm9sbG93GAUgASgIEhEKBHRhaWwYBiABKAVIAIgBARISCgVzaW5jZRgHIAEoCUgBiAEBEhIKBXVudGlsGAggASgJSAKIAQFCBwoFX3RhaWxCCAoGX3NpbmNlQggKBl91bnRpbCIqCg9VbnN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJIk4KElB1Ymxpc2hMb2dzUmVxdWVzdBIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSHwoFbGluZXMYAiADKAsyEC53ZWZ0LnYxLkxvZ0xpbmUiSwoHTG9nTGluZRIPCgd0YXNrX2lkGAEgASgJEg4KBnN0ZGVychgCIAEoCBIRCgl0aW1lc3RhbXAYAyABKAkSDAoEZGF0YRgEIAEoDCIVChNQdWJsaXNoTG9nc1Jlc3BvbnNlMtIBCgZOb2RlQ0ESYwoUR2V0Um9vdENBQ2VydGlmaWNhdGUSJC53ZWZ0LnYxLkdldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdBolLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXNwb25zZRJjChRJc3N1ZU5vZGVDZXJ0aWZpY2F0ZRIkLndlZnQudjEuSXNzdWVOb2RlQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlc3BvbnNlMpMBCgpEaXNwYXRjaGVyEjkKB1Nlc3Npb24SEy53ZWZ0LnYxLkFnZW50RnJhbWUaFS53ZWZ0LnYxLk1hbmFnZXJGcmFtZSgBMAESSgoLUHVibGlzaExvZ3MSGy53ZWZ0LnYxLlB1Ymxpc2hMb2dzUmVxdWVzdBocLndlZnQudjEuUHVibGlzaExvZ3NSZXNwb25zZSgBYgZwcm90bzM");
 
 /**
  * @generated from message weft.v1.GetRootCACertificateRequest
@@ -169,6 +169,18 @@ export type AgentFrame = Message<"weft.v1.AgentFrame"> & {
      */
     value: TraceAnswer;
     case: "traceAnswer";
+  } | {
+    /**
+     * @generated from field: weft.v1.Attach attach = 30;
+     */
+    value: Attach;
+    case: "attach";
+  } | {
+    /**
+     * @generated from field: weft.v1.Detach detach = 31;
+     */
+    value: Detach;
+    case: "detach";
   } | { case: undefined; value?: undefined };
 };
 
@@ -672,6 +684,12 @@ export type ManagerFrame = Message<"weft.v1.ManagerFrame"> & {
      */
     value: GossipKeys;
     case: "gossipKeys";
+  } | {
+    /**
+     * @generated from field: weft.v1.Attached attached = 30;
+     */
+    value: Attached;
+    case: "attached";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -1328,6 +1346,121 @@ export const OverlayEndpointSchema: GenMessage<OverlayEndpoint> = /*@__PURE__*/
   messageDesc(file_weft, 37);
 
 /**
+ * A place in a network for a container that a user runs on this node himself.
+ *
+ * @generated from message weft.v1.Attach
+ */
+export type Attach = Message<"weft.v1.Attach"> & {
+  /**
+   * @generated from field: uint32 question = 1;
+   */
+  question: number;
+
+  /**
+   * Name, id or beginning of an id.
+   *
+   * @generated from field: string network = 2;
+   */
+  network: string;
+
+  /**
+   * @generated from field: string container_name = 3;
+   */
+  containerName: string;
+
+  /**
+   * @generated from field: repeated string aliases = 4;
+   */
+  aliases: string[];
+
+  /**
+   * Empty for any address.
+   *
+   * @generated from field: string address = 5;
+   */
+  address: string;
+};
+
+/**
+ * Describes the message weft.v1.Attach.
+ * Use `create(AttachSchema)` to create a new message.
+ */
+export const AttachSchema: GenMessage<Attach> = /*@__PURE__*/
+  messageDesc(file_weft, 38);
+
+/**
+ * Given up: the container is gone, or on the network no longer. Only of attachments on this node.
+ *
+ * @generated from message weft.v1.Detach
+ */
+export type Detach = Message<"weft.v1.Detach"> & {
+  /**
+   * @generated from field: repeated string attachment_ids = 1;
+   */
+  attachmentIds: string[];
+};
+
+/**
+ * Describes the message weft.v1.Detach.
+ * Use `create(DetachSchema)` to create a new message.
+ */
+export const DetachSchema: GenMessage<Detach> = /*@__PURE__*/
+  messageDesc(file_weft, 39);
+
+/**
+ * Sent after the mesh in which the network is.
+ *
+ * @generated from message weft.v1.Attached
+ */
+export type Attached = Message<"weft.v1.Attached"> & {
+  /**
+   * @generated from field: uint32 question = 1;
+   */
+  question: number;
+
+  /**
+   * @generated from field: string attachment_id = 2;
+   */
+  attachmentId: string;
+
+  /**
+   * @generated from field: string network_id = 3;
+   */
+  networkId: string;
+
+  /**
+   * @generated from field: string network_name = 4;
+   */
+  networkName: string;
+
+  /**
+   * Without prefix length, IPv4 first.
+   *
+   * @generated from field: repeated string addresses = 5;
+   */
+  addresses: string[];
+
+  /**
+   * Why not, in place of all the others; of the class that is named as in errors.ts.
+   *
+   * @generated from field: optional string err = 6;
+   */
+  err?: string | undefined;
+
+  /**
+   * @generated from field: string code = 7;
+   */
+  code: string;
+};
+
+/**
+ * Describes the message weft.v1.Attached.
+ * Use `create(AttachedSchema)` to create a new message.
+ */
+export const AttachedSchema: GenMessage<Attached> = /*@__PURE__*/
+  messageDesc(file_weft, 40);
+
+/**
  * @generated from message weft.v1.AskKernelMesh
  */
 export type AskKernelMesh = Message<"weft.v1.AskKernelMesh"> & {
@@ -1342,7 +1475,7 @@ export type AskKernelMesh = Message<"weft.v1.AskKernelMesh"> & {
  * Use `create(AskKernelMeshSchema)` to create a new message.
  */
 export const AskKernelMeshSchema: GenMessage<AskKernelMesh> = /*@__PURE__*/
-  messageDesc(file_weft, 38);
+  messageDesc(file_weft, 41);
 
 /**
  * @generated from message weft.v1.AskTrace
@@ -1366,7 +1499,7 @@ export type AskTrace = Message<"weft.v1.AskTrace"> & {
  * Use `create(AskTraceSchema)` to create a new message.
  */
 export const AskTraceSchema: GenMessage<AskTrace> = /*@__PURE__*/
-  messageDesc(file_weft, 39);
+  messageDesc(file_weft, 42);
 
 /**
  * @generated from message weft.v1.Ack
@@ -1383,7 +1516,7 @@ export type Ack = Message<"weft.v1.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_weft, 40);
+  messageDesc(file_weft, 43);
 
 /**
  * @generated from message weft.v1.HeartbeatAnswer
@@ -1409,7 +1542,7 @@ export type HeartbeatAnswer = Message<"weft.v1.HeartbeatAnswer"> & {
  * Use `create(HeartbeatAnswerSchema)` to create a new message.
  */
 export const HeartbeatAnswerSchema: GenMessage<HeartbeatAnswer> = /*@__PURE__*/
-  messageDesc(file_weft, 41);
+  messageDesc(file_weft, 44);
 
 /**
  * @generated from message weft.v1.Role
@@ -1426,7 +1559,7 @@ export type Role = Message<"weft.v1.Role"> & {
  * Use `create(RoleSchema)` to create a new message.
  */
 export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
-  messageDesc(file_weft, 42);
+  messageDesc(file_weft, 45);
 
 /**
  * @generated from message weft.v1.Removed
@@ -1443,7 +1576,7 @@ export type Removed = Message<"weft.v1.Removed"> & {
  * Use `create(RemovedSchema)` to create a new message.
  */
 export const RemovedSchema: GenMessage<Removed> = /*@__PURE__*/
-  messageDesc(file_weft, 43);
+  messageDesc(file_weft, 46);
 
 /**
  * What the nodes' gossip is sealed with: the first seals, all open. Told at the start of a session and at each change.
@@ -1462,7 +1595,7 @@ export type GossipKeys = Message<"weft.v1.GossipKeys"> & {
  * Use `create(GossipKeysSchema)` to create a new message.
  */
 export const GossipKeysSchema: GenMessage<GossipKeys> = /*@__PURE__*/
-  messageDesc(file_weft, 44);
+  messageDesc(file_weft, 47);
 
 /**
  * @generated from message weft.v1.SubscribeLogs
@@ -1514,7 +1647,7 @@ export type SubscribeLogs = Message<"weft.v1.SubscribeLogs"> & {
  * Use `create(SubscribeLogsSchema)` to create a new message.
  */
 export const SubscribeLogsSchema: GenMessage<SubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 45);
+  messageDesc(file_weft, 48);
 
 /**
  * @generated from message weft.v1.UnsubscribeLogs
@@ -1531,7 +1664,7 @@ export type UnsubscribeLogs = Message<"weft.v1.UnsubscribeLogs"> & {
  * Use `create(UnsubscribeLogsSchema)` to create a new message.
  */
 export const UnsubscribeLogsSchema: GenMessage<UnsubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 46);
+  messageDesc(file_weft, 49);
 
 /**
  * @generated from message weft.v1.PublishLogsRequest
@@ -1555,7 +1688,7 @@ export type PublishLogsRequest = Message<"weft.v1.PublishLogsRequest"> & {
  * Use `create(PublishLogsRequestSchema)` to create a new message.
  */
 export const PublishLogsRequestSchema: GenMessage<PublishLogsRequest> = /*@__PURE__*/
-  messageDesc(file_weft, 47);
+  messageDesc(file_weft, 50);
 
 /**
  * @generated from message weft.v1.LogLine
@@ -1587,7 +1720,7 @@ export type LogLine = Message<"weft.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_weft, 48);
+  messageDesc(file_weft, 51);
 
 /**
  * @generated from message weft.v1.PublishLogsResponse
@@ -1600,7 +1733,7 @@ export type PublishLogsResponse = Message<"weft.v1.PublishLogsResponse"> & {
  * Use `create(PublishLogsResponseSchema)` to create a new message.
  */
 export const PublishLogsResponseSchema: GenMessage<PublishLogsResponse> = /*@__PURE__*/
-  messageDesc(file_weft, 49);
+  messageDesc(file_weft, 52);
 
 /**
  * The only service that a caller without a certificate may use.

@@ -64,6 +64,19 @@ export class DockerRuntime implements Runtime {
     return this.#networks.remove(name);
   }
 
+  async addressesIn(network: string): Promise<ReadonlySet<string>> {
+    const containers = await this.#client.call("GET", "/containers/json", {
+      query: { all: true, filters: JSON.stringify({ network: [network] }) },
+    });
+    const addresses = listOf(containers).flatMap((container) => {
+      const networks = recordOf(recordOf(recordOf(container)["NetworkSettings"])["Networks"]);
+      const endpoint = recordOf(networks[network]);
+      const given = stringOf(recordOf(endpoint["IPAMConfig"])["IPv4Address"]);
+      return given ?? stringOf(endpoint["IPAddress"]) ?? [];
+    });
+    return new Set(addresses);
+  }
+
   sweepNetworks(isWanted: (name: string) => boolean): Promise<void> {
     return this.#networks.sweep(isWanted);
   }

@@ -3,7 +3,12 @@
  * managers gave. `docker network prune` takes an idle one away, so it is looked for before each task.
  */
 import { isDeepStrictEqual } from "node:util";
-import { ConflictError, NotFoundError } from "../../base/errors.ts";
+import {
+  ConflictError,
+  ForbiddenError,
+  NotFoundError,
+  UnavailableError,
+} from "../../base/errors.ts";
 import {
   KIND_OPTION,
   KIND_OVERLAY,
@@ -46,7 +51,7 @@ export class EngineNetworks {
       if (found !== undefined) {
         if (!found.ours) throw foreignNetworkError(network.name, found.driver);
         if (isAsWanted(found, network)) return;
-        await this.#delete(found.id);
+        await this.#replace(found);
       }
       await this.#client.call("POST", "/networks/create", { body: networkBody(network) });
     });
@@ -76,6 +81,18 @@ export class EngineNetworks {
       await this.#client.call("GET", `/networks?filters=${encodeURIComponent(filters)}`),
     );
     return networks.map((network) => stringOf(recordOf(network)["Name"]) ?? "");
+  }
+
+  /** One of the same name that its managers have removed goes with its last container. */
+  async #replace({ id }: EngineNetwork): Promise<void> {
+    try {
+      await this.#delete(id);
+    } catch (error) {
+      if (!(error instanceof ForbiddenError || error instanceof ConflictError)) throw error;
+      throw new UnavailableError("containers of the network before are still ending", {
+        cause: error,
+      });
+    }
   }
 
   async #delete(id: string): Promise<void> {

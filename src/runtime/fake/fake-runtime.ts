@@ -102,6 +102,13 @@ export class FakeRuntime implements Runtime {
     if (this.networks.get(name)?.ours === true) this.networks.delete(name);
   }
 
+  async addressesIn(network: string): Promise<ReadonlySet<string>> {
+    this.#check();
+    const networks = [...this.containers.values()].flatMap(({ config }) => config.networks ?? []);
+    const here = networks.filter(({ name }) => name === network);
+    return new Set(here.flatMap(({ addresses }) => addresses));
+  }
+
   async sweepNetworks(isWanted: (name: string) => boolean): Promise<void> {
     this.#check();
     for (const [name, { ours }] of this.networks) {
