@@ -18,7 +18,11 @@ const PROBES_PER_ROUND_MAX = 64;
 
 /** A node whose endpoints are to be asked. */
 export interface Suspect {
+  /** The node's own address in the ingress network, which its kernel answers. */
+  readonly overlayAddress: string;
   readonly endpoints: readonly MeshEndpoint[];
+  /** Tasks that only their networks' members reach: they share their host's fate. */
+  readonly inner: readonly string[];
   /** Only doubted as yet: asked, and not hidden. */
   readonly isDead: boolean;
 }
@@ -67,14 +71,14 @@ export class DeadEndpoints implements Startable {
     return this.#components
       .suspects()
       .filter(({ isDead }) => isDead)
-      .flatMap(({ endpoints }) => endpoints.map(({ taskID }) => taskID))
+      .flatMap(({ endpoints, inner }) => [...endpoints.map(({ taskID }) => taskID), ...inner])
       .filter((taskID) => (this.#silent.get(taskID) ?? 0) >= SILENT_ROUNDS);
   }
 
   async #round(): Promise<void> {
     const { clock, suspects, onRound } = this.#components;
     const asked = suspects();
-    const rounds = await Promise.all(asked.map(({ endpoints }) => this.#silentOf(endpoints)));
+    const rounds = await Promise.all(asked.map((suspect) => this.#silentOf(suspect)));
     this.#silent = new Map(
       rounds.flat().map((taskID) => [taskID, (this.#silent.get(taskID) ?? 0) + 1]),
     );
@@ -84,11 +88,13 @@ export class DeadEndpoints implements Startable {
     this.#timer = clock.timer("gossip look", LOOK_MS, () => this.#loop.markDirty());
   }
 
-  async #silentOf(endpoints: readonly MeshEndpoint[]): Promise<readonly string[]> {
+  async #silentOf({ endpoints, inner, overlayAddress }: Suspect): Promise<readonly string[]> {
     const { probe = tcpEndpointProbe } = this.#components;
     const asked = endpoints.slice(0, PROBES_PER_ROUND_MAX);
+    const host = inner.length > 0 && probe.answers(overlayAddress);
     const answers = await Promise.all(asked.map(({ address }) => probe.answers(address)));
     const rest = answers.includes(true) ? [] : endpoints.slice(PROBES_PER_ROUND_MAX);
-    return [...asked.filter((_, at) => answers[at] !== true), ...rest].map(({ taskID }) => taskID);
+    const silent = [...asked.filter((_, at) => answers[at] !== true), ...rest];
+    return [...silent.map(({ taskID }) => taskID), ...((await host) ? [] : inner)];
   }
 }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
+import type { OverlayEndpoint, OverlayNetwork } from "../datapath/overlay/view.ts";
+import type { MeshConfig } from "../dispatcher/assignment.ts";
 import { addressOf, makeMesh } from "./fakes.ts";
-import { type MeshFacts, meshPortsOf, meshView } from "./mesh-view.ts";
+import { goneEndpoints, type MeshFacts, meshPortsOf, meshView } from "./mesh-view.ts";
 
 const endpoint = (address: string, state: "created" | "joined") => ({
   networkID: "net",
@@ -58,4 +60,54 @@ it("every node holds the ports of all services", () => {
     meshPortsOf(makeMesh(1, [80, 443])).map(({ publishedPort }) => publishedPort),
     [80, 443],
   );
+});
+
+const overlay = (states: Readonly<Record<string, OverlayEndpoint["state"]>>): OverlayNetwork => ({
+  ...{ networkID: "o1", name: "back", vni: 4_097, subnets: ["10.0.9.0/24"], internal: false },
+  containers: [],
+  services: [
+    {
+      ...{ serviceID: "s1", serviceName: "db", aliases: [], virtualIPs: ["10.0.9.2"] },
+      endpoints: Object.entries(states).map(([taskID, state], index) => ({
+        ...{ taskID, taskName: `db.${index}`, aliases: [], addresses: [`10.0.9.${10 + index}`] },
+        ...{ nodeIndex: 1, state },
+      })),
+    },
+  ],
+});
+
+it("leaves out what nodes say to be gone, and gives nothing new to what they say to drain, in all networks", () => {
+  const mesh: MeshConfig = {
+    ...makeMesh(5, [8080], ["t1", "t3"]),
+    networks: [overlay({ o1: "live", o2: "live", o3: "starting" }), overlay({ o9: "live" })],
+  };
+  const overrides = new Map([
+    ["t1", "draining"],
+    ["o1", "gone"],
+    ["o2", "draining"],
+  ] as const);
+  const view = meshView(facts({ mesh, overrides }));
+  const states = (endpoints: readonly { taskID: string; state: string }[] = []) =>
+    endpoints.map(({ taskID, state }) => `${taskID} ${state}`);
+  assert.ok(states(view?.services[0]?.endpoints).includes("t1 draining"));
+  assert.deepEqual(states(view?.networks[0]?.services[0]?.endpoints), [
+    "o2 draining",
+    "o3 starting",
+  ]);
+  assert.equal(view?.networks[1], mesh.networks[1], "what did not change is the same value");
+  assert.equal(meshView(facts({ mesh }))?.networks[0], mesh.networks[0]);
+});
+
+it("knows which of its own endpoints have no link any more", () => {
+  const mesh: MeshConfig = {
+    ...makeMesh(5, [8080], ["t1", "t2"]),
+    networks: [overlay({ o1: "live", o2: "live", o3: "starting" })],
+  };
+  const endpoints = [
+    endpoint(addressOf("t1"), "joined"),
+    { ...endpoint("10.0.9.10", "joined"), vni: 4_097 },
+    { ...endpoint("10.0.9.11", "joined"), vni: 4_098 },
+  ];
+  assert.deepEqual(goneEndpoints({ mesh, nodeID: "node-1", endpoints }), ["t2", "o2"]);
+  assert.deepEqual(goneEndpoints({ mesh, nodeID: "node-2", endpoints }), []);
 });

@@ -1,5 +1,5 @@
 /** The datapath's input from what the managers told and what the keeper has: pure, the same facts, the same view. */
-import type { OverlayLink } from "../datapath/overlay/view.ts";
+import type { OverlayEndpoint, OverlayLink, OverlayNetwork } from "../datapath/overlay/view.ts";
 import type { HostPort, LocalLink, MeshPort, MeshService, MeshView } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
 import type { KeeperEndpoint } from "../keeper/protocol.ts";
@@ -37,7 +37,7 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
       .filter(({ ports, endpoints }) => ports.length > 0 || endpoints.length > 0)
       .map((service) => withoutGone(service, self.index, linked))
       .map((service) => overridden(service, overrides)),
-    networks: mesh.networks,
+    networks: mesh.networks.map((network) => overriddenNetwork(network, overrides)),
     hostPorts: facts.hostPorts,
     localLinks,
     overlayLinks: overlayLinksOf(facts.endpoints),
@@ -53,10 +53,27 @@ export function goneEndpoints({
 }: Pick<MeshFacts, "mesh" | "nodeID" | "endpoints">): readonly string[] {
   const self = mesh.nodes.find((node) => node.nodeID === nodeID);
   const linked = new Set(localLinksOf(endpoints).map(({ address }) => address));
-  return mesh.services
+  const published = mesh.services
     .flatMap((service) => service.endpoints)
-    .filter(({ nodeIndex, address }) => nodeIndex === self?.index && !linked.has(address))
-    .map(({ taskID }) => taskID);
+    .filter(({ nodeIndex, address }) => nodeIndex === self?.index && !linked.has(address));
+  const attached = mesh.networks.flatMap((network) => {
+    const joined = new Set(
+      endpoints
+        .filter(({ state, vni }) => state === "joined" && vni === network.vni)
+        .map(({ address }) => address),
+    );
+    // One that starts has no link yet.
+    return overlayEndpoints(network).filter(
+      ({ nodeIndex, state, addresses: [address = ""] }) =>
+        nodeIndex === self?.index && state !== "starting" && !joined.has(address),
+    );
+  });
+  return [...new Set([...published, ...attached].map(({ taskID }) => taskID))];
+}
+
+/** All endpoints of an overlay network, of services and containers alike. */
+export function overlayEndpoints({ services, containers }: OverlayNetwork): OverlayEndpoint[] {
+  return [...services.flatMap(({ endpoints }) => endpoints), ...containers];
 }
 
 /** Ports of the mesh that every node is to hold. */
@@ -97,10 +114,33 @@ function overridden(
   overrides: ReadonlyMap<string, EndpointOverride>,
 ): MeshService {
   if (!service.endpoints.some(({ taskID }) => overrides.has(taskID))) return service;
-  const endpoints = service.endpoints
+  return { ...service, endpoints: overriddenEndpoints(service.endpoints, overrides) };
+}
+
+/** The same network where it has no endpoint of which the nodes say something. */
+function overriddenNetwork(
+  network: OverlayNetwork,
+  overrides: ReadonlyMap<string, EndpointOverride>,
+): OverlayNetwork {
+  if (overrides.size === 0) return network;
+  if (!overlayEndpoints(network).some(({ taskID }) => overrides.has(taskID))) return network;
+  return {
+    ...network,
+    services: network.services.map((service) => ({
+      ...service,
+      endpoints: overriddenEndpoints(service.endpoints, overrides),
+    })),
+    containers: overriddenEndpoints(network.containers, overrides),
+  };
+}
+
+function overriddenEndpoints<E extends { readonly taskID: string; readonly state: string }>(
+  endpoints: readonly E[],
+  overrides: ReadonlyMap<string, EndpointOverride>,
+): readonly E[] {
+  return endpoints
     .filter(({ taskID }) => overrides.get(taskID) !== "gone")
     .map((endpoint) =>
-      overrides.has(endpoint.taskID) ? { ...endpoint, state: "draining" as const } : endpoint,
+      overrides.has(endpoint.taskID) ? { ...endpoint, state: "draining" } : endpoint,
     );
-  return { ...service, endpoints };
 }

@@ -115,6 +115,16 @@ test("a dead node's endpoints are hidden when they are silent, and kept while th
   await nodes.hiding(["n1"], ["t2"]);
   nodes.answering.delete("10.255.0.13");
   await nodes.hiding(["n1"], ["t2", "t3"]);
+  // A task that is in an overlay network alone shares its host's fate.
+  const endpoint = { taskID: "o3", taskName: "db.1", aliases: [], addresses: ["10.0.9.3"] };
+  const network = {
+    ...{ networkID: "o", name: "back", vni: 4_097, subnets: [], internal: false, services: [] },
+    containers: [{ ...endpoint, nodeIndex: 3, state: "live" as const }],
+  };
+  nodes.answering.add("10.255.0.3");
+  nodes.of("n1").setMesh({ ...mesh(), networks: [network] });
+  nodes.answering.delete("10.255.0.3");
+  await nodes.hiding(["n1"], ["o3", "t2", "t3"]);
 });
 
 test("a node's own word counts while managers are heard too, and draining is less than gone", async () => {

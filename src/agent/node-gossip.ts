@@ -23,7 +23,7 @@ import { DeadEndpoints, type Suspect } from "./dead-endpoints.ts";
 import { GossipLag } from "./gossip-lag.ts";
 import { GossipMember } from "./gossip-member.ts";
 import { type GossipReport, gossipReport } from "./gossip-report.ts";
-import type { EndpointOverride } from "./mesh-view.ts";
+import { type EndpointOverride, overlayEndpoints } from "./mesh-view.ts";
 
 /** A manager that is back waits this long for its nodes; until it knows itself, what is hidden stays so. */
 const KEEP_MS = 20_000;
@@ -52,7 +52,7 @@ export class NodeGossip implements AgentGossip, Startable {
   readonly #dead: DeadEndpoints;
   readonly #lag = new GossipLag();
   #mesh: MeshConfig | undefined;
-  #endpoints: ReadonlyMap<number, readonly MeshEndpoint[]> = new Map();
+  #endpoints: ReadonlyMap<number, NodeEndpoints> = new Map();
   #managers: readonly string[] = [];
   #own: OwnEndpoints = { gone: [], draining: [] };
   /** A manager is heard and has told the mesh. */
@@ -237,11 +237,11 @@ export class NodeGossip implements AgentGossip, Startable {
   #suspects(): readonly Suspect[] {
     const isActing = this.#isActing();
     if (!isActing && !this.#managersAre(DOUBTED)) return [];
-    return (this.#mesh?.nodes ?? []).flatMap(({ nodeID, index }) => {
+    return (this.#mesh?.nodes ?? []).flatMap(({ nodeID, index, overlayAddress }) => {
       const state = this.#stateOf(nodeID) ?? "alive";
-      const endpoints = this.#endpoints.get(index) ?? [];
-      if (!DOUBTED.has(state) || endpoints.length === 0) return [];
-      return [{ endpoints, isDead: isActing && DEAD.has(state) }];
+      const known = this.#endpoints.get(index);
+      if (!DOUBTED.has(state) || known === undefined) return [];
+      return [{ ...known, overlayAddress, isDead: isActing && DEAD.has(state) }];
     });
   }
 
@@ -258,7 +258,8 @@ export class NodeGossip implements AgentGossip, Startable {
       const gone = isSelf ? [] : this.#book.goneOf(nodeID);
       const draining = isSelf ? this.#own.draining : this.#book.drainingOf(nodeID);
       if (gone.length + draining.length === 0) continue;
-      const own = new Set(this.#endpoints.get(index)?.map(({ taskID }) => taskID));
+      const { endpoints = [], inner = [] } = this.#endpoints.get(index) ?? {};
+      const own = new Set([...endpoints.map(({ taskID }) => taskID), ...inner]);
       for (const taskID of draining) if (own.has(taskID)) overrides.set(taskID, "draining");
       for (const taskID of gone) if (own.has(taskID)) overrides.set(taskID, "gone");
     }
@@ -271,12 +272,28 @@ export class NodeGossip implements AgentGossip, Startable {
   }
 }
 
-function byNode({ services }: MeshConfig): ReadonlyMap<number, readonly MeshEndpoint[]> {
-  const byNode = new Map<number, MeshEndpoint[]>();
+interface NodeEndpoints {
+  readonly endpoints: readonly MeshEndpoint[];
+  /** Tasks that are in overlay networks alone. */
+  readonly inner: readonly string[];
+}
+
+function byNode({ services, networks }: MeshConfig): ReadonlyMap<number, NodeEndpoints> {
+  const byNode = new Map<number, { endpoints: MeshEndpoint[]; inner: string[] }>();
+  const of = (nodeIndex: number) => {
+    const known = byNode.get(nodeIndex) ?? { endpoints: [], inner: [] };
+    byNode.set(nodeIndex, known);
+    return known;
+  };
+  const published = new Set<string>();
   for (const endpoint of services.flatMap(({ endpoints }) => endpoints)) {
-    const others = byNode.get(endpoint.nodeIndex);
-    if (others === undefined) byNode.set(endpoint.nodeIndex, [endpoint]);
-    else others.push(endpoint);
+    of(endpoint.nodeIndex).endpoints.push(endpoint);
+    published.add(endpoint.taskID);
+  }
+  for (const { taskID, nodeIndex } of networks.flatMap(overlayEndpoints)) {
+    if (published.has(taskID)) continue;
+    published.add(taskID);
+    of(nodeIndex).inner.push(taskID);
   }
   return byNode;
 }
