@@ -2,7 +2,13 @@
  * The keys of the gossip: the first seals, all open, so that a key can be changed without a moment
  * in which two nodes don't hear each other: install the new one everywhere, use it, remove the old.
  */
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  type KeyObject,
+  randomBytes,
+} from "node:crypto";
 import { ConflictError, InvalidParameterError, NotFoundError } from "../base/errors.ts";
 import { DecodeError } from "./msgpack.ts";
 
@@ -71,7 +77,8 @@ export class Keyring {
   /** Form, nonce, cipher text, tag. */
   seal(plain: Uint8Array, associated: Uint8Array = NO_DATA): Buffer {
     const nonce = randomBytes(NONCE_BYTES);
-    const cipher = createCipheriv(cipherOf(this.#primary()), this.#primary(), nonce);
+    const key = this.#primary();
+    const cipher = createCipheriv(cipherOf(key), preparedOf(key), nonce);
     cipher.setAAD(associated);
     const body = [cipher.update(plain), cipher.final()];
     return Buffer.concat([Buffer.of(FORM_UNPADDED), nonce, ...body, cipher.getAuthTag()]);
@@ -100,7 +107,9 @@ export class Keyring {
 function openWith(key: Buffer, sealed: Buffer, associated: Uint8Array): Buffer | undefined {
   const nonce = sealed.subarray(1, 1 + NONCE_BYTES);
   const end = sealed.length - TAG_BYTES;
-  const cipher = createDecipheriv(cipherOf(key), key, nonce, { authTagLength: TAG_BYTES });
+  const cipher = createDecipheriv(cipherOf(key), preparedOf(key), nonce, {
+    authTagLength: TAG_BYTES,
+  });
   cipher.setAAD(associated);
   cipher.setAuthTag(sealed.subarray(end));
   const plain = cipher.update(sealed.subarray(1 + NONCE_BYTES, end));
@@ -110,6 +119,15 @@ function openWith(key: Buffer, sealed: Buffer, associated: Uint8Array): Buffer |
   } catch {
     return undefined; // the tag is another key's
   }
+}
+
+/** Preparing a key takes longer than sealing a packet with it. */
+const prepared = new WeakMap<Buffer, KeyObject>();
+
+function preparedOf(key: Buffer): KeyObject {
+  const known = prepared.get(key) ?? createSecretKey(key);
+  prepared.set(key, known);
+  return known;
 }
 
 function cipherOf(key: Buffer): (typeof CIPHERS)[keyof typeof CIPHERS] {

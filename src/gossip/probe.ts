@@ -89,8 +89,9 @@ export function heardNack(draft: Draft, sequence: number): void {
 }
 
 function begin(draft: Draft): void {
-  const { timings, awareness } = draft.state;
-  draft.state.probeAt = draft.now + timings.probeIntervalMs;
+  const { timings, awareness, ring } = draft.state;
+  const isFew = ring.length - 1 <= timings.confirmations;
+  draft.state.probeAt = draft.now + (isFew ? timings.probeIntervalMsFew : timings.probeIntervalMs);
   const target = nextTarget(draft);
   if (target === undefined) return;
   const sequence = draft.nextSequence();

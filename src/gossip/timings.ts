@@ -5,6 +5,8 @@
 export interface Timings {
   /** One member is probed per interval; a probe that has no answer by the interval's end has failed. */
   readonly probeIntervalMs: number;
+  /** The same where a suspicion waits for nobody's confirmation, as nobody else is there: it can begin later. */
+  readonly probeIntervalMsFew: number;
   /** After this long without a direct answer others are asked, and TCP is tried. */
   readonly probeTimeoutMs: number;
   /** How many others are asked to probe a member that does not answer. */
@@ -40,6 +42,7 @@ export const TIMINGS = {
   /** A crashed node is dead within 3 s; one that sleeps for a second is not. */
   lan: {
     probeIntervalMs: 250,
+    probeIntervalMsFew: 500,
     probeTimeoutMs: 100,
     indirectChecks: 3,
     awarenessMax: 4,
@@ -59,6 +62,7 @@ export const TIMINGS = {
   /** Hosts on one machine, for tests: everything faster, nobody may sleep. */
   local: {
     probeIntervalMs: 100,
+    probeIntervalMsFew: 100,
     probeTimeoutMs: 50,
     indirectChecks: 3,
     awarenessMax: 4,
