@@ -53,22 +53,26 @@ export function goneEndpoints({
 }: Pick<MeshFacts, "mesh" | "nodeID" | "endpoints">): readonly string[] {
   const self = mesh.nodes.find((node) => node.nodeID === nodeID);
   const linked = new Set(localLinksOf(endpoints).map(({ address }) => address));
-  const published = mesh.services
-    .flatMap((service) => service.endpoints)
-    .filter(({ nodeIndex, address }) => nodeIndex === self?.index && !linked.has(address));
-  const attached = mesh.networks.flatMap((network) => {
+  const gone = new Set<string>();
+  // One by one, as there may be a hundred thousand and only some are here.
+  for (const service of mesh.services) {
+    for (const { taskID, nodeIndex, address } of service.endpoints) {
+      if (nodeIndex === self?.index && !linked.has(address)) gone.add(taskID);
+    }
+  }
+  for (const network of mesh.networks) {
     const joined = new Set(
       endpoints
         .filter(({ state, vni }) => state === "joined" && vni === network.vni)
         .map(({ address }) => address),
     );
     // One that starts has no link yet.
-    return overlayEndpoints(network).filter(
-      ({ nodeIndex, state, addresses: [address = ""] }) =>
-        nodeIndex === self?.index && state !== "starting" && !joined.has(address),
-    );
-  });
-  return [...new Set([...published, ...attached].map(({ taskID }) => taskID))];
+    for (const { taskID, nodeIndex, state, addresses } of overlayEndpoints(network)) {
+      const isRunning = nodeIndex === self?.index && state !== "starting";
+      if (isRunning && !joined.has(addresses[0] ?? "")) gone.add(taskID);
+    }
+  }
+  return [...gone];
 }
 
 /** All endpoints of an overlay network, of services and containers alike. */
@@ -113,6 +117,7 @@ function overridden(
   service: MeshService,
   overrides: ReadonlyMap<string, EndpointOverride>,
 ): MeshService {
+  if (overrides.size === 0) return service;
   if (!service.endpoints.some(({ taskID }) => overrides.has(taskID))) return service;
   return { ...service, endpoints: overriddenEndpoints(service.endpoints, overrides) };
 }

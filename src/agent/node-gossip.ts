@@ -52,7 +52,8 @@ export class NodeGossip implements AgentGossip, Startable {
   readonly #dead: DeadEndpoints;
   readonly #lag = new GossipLag();
   #mesh: MeshConfig | undefined;
-  #endpoints: ReadonlyMap<number, NodeEndpoints> = new Map();
+  /** Made when it is asked for: most changes of a large mesh concern nobody who is dead. */
+  #endpoints: ReadonlyMap<number, NodeEndpoints> | undefined;
   #managers: readonly string[] = [];
   #own: OwnEndpoints = { gone: [], draining: [] };
   /** A manager is heard and has told the mesh. */
@@ -128,7 +129,7 @@ export class NodeGossip implements AgentGossip, Startable {
 
   setMesh(mesh: MeshConfig): void {
     this.#mesh = mesh;
-    this.#endpoints = byNode(mesh);
+    this.#endpoints = undefined;
     const nodeIDs = new Set(mesh.nodes.map(({ nodeID }) => nodeID));
     this.#book.setNodes(nodeIDs);
     this.#lag.keep(nodeIDs);
@@ -239,10 +240,16 @@ export class NodeGossip implements AgentGossip, Startable {
     if (!isActing && !this.#managersAre(DOUBTED)) return [];
     return (this.#mesh?.nodes ?? []).flatMap(({ nodeID, index, overlayAddress }) => {
       const state = this.#stateOf(nodeID) ?? "alive";
-      const known = this.#endpoints.get(index);
-      if (!DOUBTED.has(state) || known === undefined) return [];
+      const known = DOUBTED.has(state) ? this.#endpointsOf(index) : undefined;
+      if (known === undefined) return [];
       return [{ ...known, overlayAddress, isDead: isActing && DEAD.has(state) }];
     });
+  }
+
+  #endpointsOf(index: number): NodeEndpoints | undefined {
+    if (this.#mesh === undefined) return undefined;
+    this.#endpoints ??= byNode(this.#mesh);
+    return this.#endpoints.get(index);
   }
 
   #stateOf(nodeID: string): MemberState | undefined {
@@ -258,7 +265,7 @@ export class NodeGossip implements AgentGossip, Startable {
       const gone = isSelf ? [] : this.#book.goneOf(nodeID);
       const draining = isSelf ? this.#own.draining : this.#book.drainingOf(nodeID);
       if (gone.length + draining.length === 0) continue;
-      const { endpoints = [], inner = [] } = this.#endpoints.get(index) ?? {};
+      const { endpoints = [], inner = [] } = this.#endpointsOf(index) ?? {};
       const own = new Set([...endpoints.map(({ taskID }) => taskID), ...inner]);
       for (const taskID of draining) if (own.has(taskID)) overrides.set(taskID, "draining");
       for (const taskID of gone) if (own.has(taskID)) overrides.set(taskID, "gone");
