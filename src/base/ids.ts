@@ -2,7 +2,7 @@
  * Identifiers: 25 characters of base36, as SwarmKit makes them (identity/randomid.go), from the
  * system's secure randomness. The brands keep one kind from being passed for another.
  */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 
 export type ClusterID = string & { readonly brand: "ClusterID" };
 export type NodeID = string & { readonly brand: "NodeID" };
@@ -18,6 +18,17 @@ const ID_LENGTH = 25;
 const ID_BASE = 36n;
 
 export function newID<Brand extends string>(): Brand {
-  const value = BigInt(`0x${randomBytes(16).toString("hex")}`) % ID_BASE ** BigInt(ID_LENGTH);
-  return value.toString(36).padStart(ID_LENGTH, "0") as Brand;
+  return idOf(randomBytes(ID_BYTES)) as Brand;
+}
+
+/** The same bytes, the same id; nobody can choose bytes that have another's. */
+export function derivedID<Brand extends string>(bytes: Uint8Array): Brand {
+  return idOf(createHash("sha256").update(bytes).digest().subarray(0, ID_BYTES)) as Brand;
+}
+
+const ID_BYTES = 16;
+
+function idOf(bytes: Buffer): string {
+  const value = BigInt(`0x${bytes.toString("hex")}`) % ID_BASE ** BigInt(ID_LENGTH);
+  return value.toString(36).padStart(ID_LENGTH, "0");
 }

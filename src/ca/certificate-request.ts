@@ -19,6 +19,11 @@ export function newKeyAndRequest(): KeyAndRequest {
   return { key, request: certificateRequest(key) };
 }
 
+/** A request for a key that is there. */
+export function keyAndRequest(key: string): KeyAndRequest {
+  return { key, request: certificateRequest(key) };
+}
+
 /** OID 1.2.840.10045.4.3.2, ecdsa-with-SHA256 (RFC 5758 §3.2), as an AlgorithmIdentifier. */
 const ECDSA_WITH_SHA256 = Buffer.from("300a06082a8648ce3d040302", "hex");
 const VERSION_1 = Buffer.from("020100", "hex");

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -10,8 +10,9 @@ import { createMemoryStore } from "../cluster/open-store.ts";
 import { eventually, LoopbackCluster } from "../dispatcher/loopback-cluster.ts";
 import { CertificateRenewer, renewalTime } from "./certificate-renewer.ts";
 import { createClusterCA, rotateJoinToken } from "./cluster-ca.ts";
-import { joinCluster, withDefaultPort } from "./join.ts";
+import { certificatesDirectory, joinCluster, keepJoinKey, withDefaultPort } from "./join.ts";
 import { newJoinToken, parseJoinToken } from "./join-token.ts";
+import { NodeCertificates } from "./node-certificates.ts";
 
 test("refusals are Docker's, and nothing is left of them", async () => {
   await using cluster = await LoopbackCluster.start();
@@ -93,6 +94,35 @@ test("a host whose own network would be hidden is refused, and both are named", 
   });
   assert.equal(cluster.store.view().list("node").length, before);
   await joinWith(["172.17.0.0/16", "192.168.99.0/24"]);
+});
+
+test("a join that is tried again with the key that was kept is the same member", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const dataDir = join(cluster.directory, "n1");
+  const joining = (availability: "active" | "drain") =>
+    joinCluster({
+      remoteAddrs: [cluster.addr],
+      token: cluster.cluster.joinTokens.worker,
+      availability,
+      advertiseAddr: "",
+      dataDir,
+      clock: systemClock,
+    });
+  const directory = certificatesDirectory(dataDir);
+  const first = await joining("active");
+  const before = cluster.store.view().list("node").length;
+  NodeCertificates.remove(directory);
+  keepJoinKey(directory, first.material.key);
+  assert.equal(statSync(join(directory, "join.key")).mode & 0o777, 0o600);
+  const second = await joining("drain");
+  assert.equal(second.identity.nodeID, first.identity.nodeID);
+  assert.equal(cluster.store.view().list("node").length, before);
+  const node = cluster.store.view().get("node", first.identity.nodeID);
+  assert.equal(node?.spec.availability, "drain");
+  assert.ok(!existsSync(join(directory, "join.key")));
+  NodeCertificates.remove(directory);
+  const third = await joining("active");
+  assert.notEqual(third.identity.nodeID, first.identity.nodeID);
 });
 
 test("a rotated token is worth nothing, the new one is", async () => {

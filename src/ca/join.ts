@@ -1,10 +1,13 @@
 /** `docker swarm join`, seen from the node: from a token and an address to certificates on disk. */
+import { createPrivateKey } from "node:crypto";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import { join } from "node:path";
 import { type Clock, delay } from "../base/clock.ts";
 import { InvalidParameterError, isTemporary, messageOf, UnavailableError } from "../base/errors.ts";
+import { writeFileAtomic } from "../base/files.ts";
 import type { NodeAvailability } from "../cluster/objects.ts";
-import { newKeyAndRequest } from "./certificate-request.ts";
+import { type KeyAndRequest, keyAndRequest, newKeyAndRequest } from "./certificate-request.ts";
 import { fetchRootCertificate, requestMembership } from "./client.ts";
 import { parseJoinToken } from "./join-token.ts";
 import { NodeCertificates } from "./node-certificates.ts";
@@ -35,18 +38,28 @@ export function certificatesDirectory(dataDir: string): string {
   return join(dataDir, "certificates");
 }
 
-/** Becomes a member. Nothing is written to disk unless a manager has issued the certificate. */
+/**
+ * Becomes a member. Nothing is written to disk unless a manager has issued the certificate, or may have: what
+ * was not answered may have made this node a member already, and is asked again with the same key.
+ */
 export async function joinCluster(init: JoinInit): Promise<NodeCertificates> {
   parseJoinToken(init.token);
   const addrs = init.remoteAddrs.map(withDefaultPort);
   if (addrs.length === 0) {
     throw new InvalidParameterError("at least 1 RemoteAddr is required to join");
   }
+  const directory = certificatesDirectory(init.dataDir);
+  const kept = readJoinKey(directory);
+  const asked = kept === undefined ? newKeyAndRequest() : keyAndRequest(kept);
   const until = init.clock.monotonic() + JOIN_TIMEOUT_MS;
   for (;;) {
-    const tried = await tryEach(addrs, init);
-    if ("certificates" in tried) return tried.certificates;
+    const tried = await tryEach(addrs, init, asked);
+    if ("certificates" in tried) {
+      rmSync(join(directory, JOIN_KEY_FILE), { force: true });
+      return tried.certificates;
+    }
     if (init.clock.monotonic() + RETRY_MS > until) {
+      keepJoinKey(directory, asked.key);
       const text = `Timeout was reached before node joined. ${messageOf(tried.cause)}`;
       throw new UnavailableError(text, { cause: tried.cause });
     }
@@ -54,15 +67,36 @@ export async function joinCluster(init: JoinInit): Promise<NodeCertificates> {
   }
 }
 
+/** The key of a join that has come to nothing, for the next try. */
+const JOIN_KEY_FILE = "join.key";
+
+/** The next join from here asks with this key, and is the same member to the managers. */
+export function keepJoinKey(directory: string, key: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  writeFileAtomic(join(directory, JOIN_KEY_FILE), key, 0o600);
+}
+
+function readJoinKey(directory: string): string | undefined {
+  try {
+    return createPrivateKey(readFileSync(join(directory, JOIN_KEY_FILE)))
+      .export({ type: "pkcs8", format: "pem" })
+      .toString();
+  } catch {
+    // None, as nearly always, or a torn one: then this is another member.
+    return undefined;
+  }
+}
+
 /** The certificates, or why the last manager could not be reached. Throws what trying again cannot mend. */
 async function tryEach(
   addrs: readonly string[],
   init: JoinInit,
+  asked: KeyAndRequest,
 ): Promise<{ readonly certificates: NodeCertificates } | { readonly cause: unknown }> {
   let cause: unknown;
   for (const addr of addrs) {
     try {
-      return { certificates: await joinAt(addr, init) };
+      return { certificates: await joinAt(addr, init, asked) };
     } catch (error) {
       init.signal?.throwIfAborted();
       const isLast = addr === addrs.at(-1);
@@ -75,10 +109,13 @@ async function tryEach(
   return { cause };
 }
 
-async function joinAt(addr: string, init: JoinInit): Promise<NodeCertificates> {
+async function joinAt(
+  addr: string,
+  init: JoinInit,
+  { key, request }: KeyAndRequest,
+): Promise<NodeCertificates> {
   const call = { addr, deadlineMs: CALL_TIMEOUT_MS, signal: init.signal, token: init.token };
   const rootCertificate = await fetchRootCertificate(call);
-  const { key, request } = newKeyAndRequest();
   const { availability, advertiseAddr, hostRoutes = [] } = init;
   const certificate = await requestMembership({
     ...call,

@@ -10,7 +10,7 @@ import {
   NotImplementedError,
   UnauthorizedError,
 } from "../base/errors.ts";
-import { type NodeID, newID } from "../base/ids.ts";
+import { derivedID, type NodeID } from "../base/ids.ts";
 import type { Logger } from "../base/logger.ts";
 import { overlaps, parseCidr } from "../cluster/cidr.ts";
 import {
@@ -24,7 +24,7 @@ import type { Snapshot, Store } from "../cluster/store.ts";
 import { nodeValidityMs, theCluster } from "./cluster-ca.ts";
 import type { NodeIdentity } from "./identity.ts";
 import { isSameToken } from "./join-token.ts";
-import type { RootCA } from "./root-ca.ts";
+import { type RootCA, requestedKey } from "./root-ca.ts";
 
 /** As much of what is no address is repeated in its refusal. */
 const ADDRESS_LENGTH_SHOWN = 64;
@@ -83,14 +83,16 @@ export class NodeCA {
     const availability = decodeAvailability(asked.availability);
     refuseOverlap(asked.hostRoutes, this.#store.view());
     const addr = decodeAddress(asked.advertiseAddr) ?? caller.remoteAddress;
-    const nodeID = newID<NodeID>();
+    // From its key, so that a join that is tried again with it is the same member, and leaves no other behind.
+    const nodeID = derivedID<NodeID>(await requestedKey(asked.csr));
     const certificate = await this.#sign(asked.csr, nodeID, role, cluster);
     await this.#store.update((tx) => {
       // Looked at again: the token may have been rotated while the certificate was signed.
       roleOfToken(theCluster(tx), asked.token);
+      const { spec, ...known } = tx.get("node", nodeID) ?? { id: nodeID, spec: { labels: {} } };
       tx.put("node", {
-        id: nodeID,
-        spec: { labels: {}, role, availability },
+        ...known,
+        spec: { ...spec, role, availability },
         status: { state: "unknown", addr },
       });
     });

@@ -124,6 +124,12 @@ export class RootCA {
   }
 }
 
+/** The public key in a request, in DER; its asker has shown that it has the private half. */
+export async function requestedKey(request: string): Promise<Buffer> {
+  const key = await publicKeyOfRequest(request);
+  return Buffer.from(await webcrypto.subtle.exportKey("spki", key));
+}
+
 /** The key of a request whose signature shows that the asker has its private half. */
 async function publicKeyOfRequest(request: string): Promise<webcrypto.CryptoKey> {
   const x509 = await loadX509();

@@ -17,7 +17,7 @@ import type {
 import { messageOf, SystemError, UnavailableError } from "../base/errors.ts";
 import { type Startable, stopAll } from "../base/lifecycle.ts";
 import { gauge, metricsPage } from "../base/metrics.ts";
-import { certificatesDirectory, joinCluster } from "../ca/join.ts";
+import { certificatesDirectory, joinCluster, keepJoinKey } from "../ca/join.ts";
 import { expiredMessage, NodeCertificates } from "../ca/node-certificates.ts";
 import { openStore, storeDirectory } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
@@ -203,11 +203,21 @@ export class WeftNode implements NodeBackend, Startable {
           listenAddr,
           advertiseAddr,
         };
-        await this.#become(state, certificates, undefined);
+        await this.#becomeWorker(state, certificates);
       } finally {
         this.#pending = false;
       }
     });
+  }
+
+  /** The managers know it from here on: what fails is tried again as the same member. */
+  async #becomeWorker(state: NodeState, certificates: NodeCertificates): Promise<void> {
+    try {
+      await this.#become(state, certificates, undefined);
+    } catch (error) {
+      keepJoinKey(certificatesDirectory(this.#dataDir), certificates.material.key);
+      throw error;
+    }
   }
 
   leave(force: boolean): Promise<void> {
