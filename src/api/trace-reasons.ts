@@ -2,6 +2,7 @@
 import { unreachable } from "../base/assert.ts";
 import { contains, parseCidr } from "../cluster/cidr.ts";
 import type { TracedPort, TraceQuestion } from "../datapath/host-trace.ts";
+import type { KnownConnection } from "../datapath/known-connection.ts";
 import type { Outcome } from "../datapath/trace.ts";
 
 /** What the entry node knows of the port, a line for each fact. */
@@ -18,6 +19,14 @@ export function portNotes(port: TracedPort, asked: TraceQuestion, hostname: stri
     ...(allowedSources === undefined ? [] : [`led there: clients in ${allowedSources.join(", ")}`]),
     ...(boundTo === undefined ? [] : [`answered at: addresses in ${boundTo.join(", ")}`]),
   ];
+}
+
+/** What the client's port has already: no rule is asked for its packets any more. */
+export function connectionNotes(known: readonly KnownConnection[], hostname: string): string[] {
+  return known.map(
+    ({ state, to }) =>
+      `${hostname} knows a connection of this client port (${state}): its packets go on to ${to}, whatever is said below`,
+  );
 }
 
 /** Why the packet ends where it does, when that is no task. */

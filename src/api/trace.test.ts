@@ -172,6 +172,23 @@ describe("a packet's trace", () => {
     );
   });
 
+  it("says which connections a client's port has, since no rule is asked for those", async () => {
+    const asked: (number | undefined)[] = [];
+    backend.traces = (nodeID, question) => {
+      asked.push(question.clientPort);
+      const said = traceOn(nodeID, question);
+      const found = said.trace ?? assert.fail();
+      const known = [{ state: "ESTABLISHED", to: "10.255.0.9:80" }];
+      return { ...said, trace: { ...found, known } };
+    };
+    const answer = await trace(`${CLIENT}&clientPort=40712`, "host-n1");
+    assert.match(
+      answer.Notes.at(-1) ?? "",
+      /host-n1 knows .*ESTABLISHED.* go on to 10\.255\.0\.9:80/,
+    );
+    assert.deepEqual(asked, [40_712, undefined], "it is the entry's question alone");
+  });
+
   it("ends where a node does not answer", async () => {
     silent = "n2";
     const [here, there] = endOf(await trace(CLIENT, "host-n1"));
@@ -186,6 +203,7 @@ describe("a packet's trace", () => {
     ["127.0.0.1", "host-n1", "8080", /'127\.0\.0\.1' is neither/],
     ["fd00::1", "host-n1", "8080", /IPv6 is not traced/],
     [CLIENT, "host-n1", "0", /invalid port '0'/],
+    [CLIENT, "host-n1", "80&clientPort=x", /invalid clientPort 'x'/],
   ] as const) {
     it(`is refused for ${client} to ${to}:${port}`, async () => {
       const answer = await ask(host, `/weft/trace?client=${client}&to=${to}&port=${port}`);

@@ -13,7 +13,7 @@ import type { Outcome } from "../datapath/trace.ts";
 import type { NodeTrace } from "../dispatcher/assignment.ts";
 import type { Answer, ApiCall } from "./call.ts";
 import { requireManager } from "./manager.ts";
-import { portNotes, whyNot } from "./trace-reasons.ts";
+import { connectionNotes, portNotes, whyNot } from "./trace-reasons.ts";
 
 /** A packet that meets more nodes than this goes round in circles. */
 const HOPS_MAX = 4;
@@ -71,13 +71,9 @@ interface Asked {
 /** `client` and `to` are a node's name, id or address; `client` may be any address. */
 function readQuestion(snapshot: Snapshot, query: URLSearchParams): Asked {
   const [client, to] = [query.get("client") ?? "", query.get("to") ?? ""];
-  const port = Number(query.get("port") ?? "");
+  const port = portOf(query, "port");
+  const clientPort = query.has("clientPort") ? portOf(query, "clientPort") : undefined;
   const protocol = query.get("protocol") ?? "tcp";
-  if (!Number.isInteger(port) || port < 1 || port > PORT_MAX) {
-    throw new InvalidParameterError(
-      `invalid port '${query.get("port") ?? ""}': must be 1 to 65535`,
-    );
-  }
   if (protocol !== "tcp" && protocol !== "udp") {
     throw new InvalidParameterError(`invalid protocol '${protocol}': must be tcp or udp`);
   }
@@ -97,7 +93,10 @@ function readQuestion(snapshot: Snapshot, query: URLSearchParams): Asked {
     throw new NotFoundError(`no node has the name, id or address '${to}'${cure && `; ${cure}`}`);
   }
   const destination = isIPv4(to) ? to : entry.status.addr;
-  const packet = { destination, protocol, port } as const;
+  const packet: Omit<TraceQuestion, "from" | "source"> = {
+    ...{ destination, protocol, port },
+    ...(clientPort === undefined ? {} : { clientPort }),
+  };
   if (sender?.id === entry.id) {
     const source = isIPv4(client) || isLoopback(to) ? ownSource(client, to) : destination;
     const from = { kind: "process" } as const;
@@ -114,6 +113,13 @@ function readQuestion(snapshot: Snapshot, query: URLSearchParams): Asked {
   }
   const from = { kind: "uplink" } as const;
   return { client, entry, first: entry, question: { ...packet, from, source } };
+}
+
+function portOf(query: URLSearchParams, name: "port" | "clientPort"): number {
+  const text = query.get(name) ?? "";
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 1 && port <= PORT_MAX) return port;
+  throw new InvalidParameterError(`invalid ${name} '${text}': must be 1 to 65535`);
 }
 
 function ownSource(client: string, to: string): string {
@@ -206,7 +212,10 @@ class Tracer {
     }
     if (before.length >= HOPS_MAX) return end("circles", "the packet goes round in circles");
     if (node.id === this.#asked.entry.id && this.#notes.length === 0) {
-      this.#notes = portNotes(trace.port, question, hostnameOf(node));
+      this.#notes = [
+        ...portNotes(trace.port, question, hostnameOf(node)),
+        ...connectionNotes(trace.known ?? [], hostnameOf(node)),
+      ];
     }
     const ways: TraceWayAnswer[] = [];
     for (const [index, way] of trace.ways.entries()) {

@@ -15,6 +15,11 @@ const OPTIONS = {
     help: "the socket of a manager's daemon",
   },
   protocol: { kind: "string", value: "tcp|udp", default: "tcp", help: "of the packet" },
+  "client-port": {
+    kind: "string",
+    value: "PORT",
+    help: "the client's own: connections that it has are told too",
+  },
   format: { kind: "string", value: "text|json", default: "text", help: "how it is printed" },
 } as const satisfies OptionTable;
 
@@ -28,7 +33,7 @@ export const traceCommand: Command = {
 Says what the nodes' kernels, as they are now, do with the first packet of a new connection: who holds the port, which
 service it is, each endpoint that it may be led to and with what chance, through which node, as whom the task sees the
 client, and by which node its answer goes back; or why it is refused. Where a kernel does not do what it should, both
-are shown. What a connection that is there already does is not told: its kernel goes on with it as it began.
+are shown. A connection that is there already goes on as it began, whatever the rules say now: --client-port finds it.
 
 CLIENT is an IPv4 address, a task's address in the mesh, or a node's name, ID or address, for its own processes.
 NODE is a node's name, ID or any of its addresses; 127.0.0.1 where CLIENT is a node. To be asked on a manager.
@@ -42,6 +47,7 @@ Examples:
   weft trace 192.168.99.200 n1:8080
   weft trace n1 127.0.0.1:8080
   weft trace 192.168.99.200 192.168.99.101:53 --protocol udp
+  weft trace 192.168.99.200 n1:8080 --client-port 40712
   weft trace 192.168.99.200 n1:8080 --format json | jq '.Ways[].End'
 `,
   async run(words) {
@@ -50,10 +56,12 @@ Examples:
     if (client === undefined || target === undefined || more.length > 0) {
       throw new UsageError("a client, and a node with a port as n1:8080");
     }
-    const { format, protocol, host } = readOptions(OPTIONS, { words: flags, env: process.env });
+    const options = readOptions(OPTIONS, { words: flags, env: process.env });
+    const { format, protocol, host, "client-port": clientPort } = options;
     if (format !== "text" && format !== "json") throw new UsageError(`no format '${format}'`);
     const { node, port } = targetOf(target);
     const query = new URLSearchParams({ client, to: node, port, protocol });
+    if (clientPort !== undefined) query.set("clientPort", clientPort);
     const answer = (await askDaemon(host, `/weft/trace?${query.toString()}`)) as TraceAnswer;
     const text =
       format === "json" ? JSON.stringify(answer, undefined, 2) : describeTrace(answer).join("\n");

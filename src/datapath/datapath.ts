@@ -25,6 +25,7 @@ import { execute, executeRemovals, writeSysctl } from "./ip/execute.ts";
 import { linkNames } from "./ip/links.ts";
 import type { AddressHolder } from "./ip/read.ts";
 import type { Uplink } from "./kernel-events.ts";
+import { decodeKnownConnections, knownConnectionsArgs } from "./known-connection.ts";
 import { LATE_FLOWS_MAX, lateAnswersTransaction } from "./late-answers.ts";
 import type { MarkLayout } from "./mark.ts";
 import { markLayout } from "./mark.ts";
@@ -255,7 +256,14 @@ export class Datapath {
       readKernel(this.#nft, this.#run),
     );
     const wanted = this.#desired({ view, facts: this.#facts(view, state, links) });
-    return hostTrace({ view, actual: state, wanted, addresses: [...holders.keys()] }, question);
+    const traced = hostTrace(
+      { view, actual: state, wanted, addresses: [...holders.keys()] },
+      question,
+    );
+    const args = knownConnectionsArgs(question);
+    if (args === undefined) return traced;
+    const { stdout } = await this.#run("conntrack", args);
+    return { ...traced, known: decodeKnownConnections(stdout) };
   }
 
   /** Takes every trace of Weft's off the host: tables, links, routes, rules, and settings that it made. */

@@ -4,6 +4,7 @@
  */
 import type { KernelState } from "./desired.ts";
 import { TABLE } from "./desired-ruleset.ts";
+import type { KnownConnection } from "./known-connection.ts";
 import { LINK } from "./names.ts";
 import type { Ruleset, Table } from "./nft/ruleset.ts";
 import { type Outcome, type Probe, type TracedHost, trace } from "./trace.ts";
@@ -21,6 +22,8 @@ export interface TraceQuestion {
   readonly destination: string;
   readonly protocol: MeshProtocol;
   readonly port: number;
+  /** The client's own, where connections that it has are asked for too. */
+  readonly clientPort?: number;
 }
 
 export interface HostTrace {
@@ -34,6 +37,8 @@ export interface HostTrace {
   readonly ways: readonly TracedWay[];
   /** By the kernel as it should be; absent when that is the same. */
   readonly wanted?: readonly TracedWay[];
+  /** Connections that the client's port has already; absent when it was not asked for. */
+  readonly known?: readonly KnownConnection[];
   /** Chains of Weft's with rules that this node's version does not know: what they do is not told. */
   readonly unknown: readonly string[];
 }
@@ -110,7 +115,7 @@ function waysOf(
 }
 
 function probeOf({ self, localLinks }: MeshView, question: TraceQuestion): Probe {
-  const { from, ...packet } = question;
+  const { from, clientPort: _asked, ...packet } = question;
   const host = self.nodeID;
   switch (from.kind) {
     case "process":

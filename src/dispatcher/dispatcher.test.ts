@@ -188,6 +188,7 @@ test("a node is asked what becomes of a packet; one that does not answer, or is 
       { steps: [], outcome: { kind: "process", at: "n1" } },
       { steps: [], outcome: { kind: "refused", at: "n1" } },
     ],
+    known: [{ state: "ESTABLISHED", to: "10.255.0.9:80" }],
     unknown: ["inet weft nat_prerouting"],
   };
   talking.trace = (packet) => {
@@ -198,6 +199,7 @@ test("a node is asked what becomes of a packet; one that does not answer, or is 
   const packet: TraceQuestion = {
     from: { kind: "uplink" },
     ...{ source: "1.1.1.1", destination: "192.168.99.100", protocol: "tcp", port: 8080 },
+    clientPort: 4000,
   };
   const { revision, ...said } = await cluster.dispatcher.traceOn(talking.nodeID, packet);
   assert.deepEqual(said, { trace });

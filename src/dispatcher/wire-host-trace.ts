@@ -1,5 +1,6 @@
 /** A packet that a node is asked about, and what it says becomes of it. Decoding believes nothing on either side. */
 import type { HostTrace, TracedPort, TracedWay, TraceQuestion } from "../datapath/host-trace.ts";
+import type { KnownConnection } from "../datapath/known-connection.ts";
 import type { Outcome, Probe } from "../datapath/trace.ts";
 import {
   flagOf,
@@ -17,18 +18,24 @@ const HOOKS = ["prerouting", "input", "forward", "output", "postrouting", "egres
 /** Throws an InvalidParameterError when it is none. */
 export function decodeTraceQuestion(bytes: Uint8Array): TraceQuestion {
   const value = parseRecord(bytes);
-  return { ...decodePacket(value), from: decodeSender(recordOf(value["from"])) };
+  const { clientPort } = value;
+  return {
+    ...decodePacket(value),
+    from: decodeSender(recordOf(value["from"])),
+    ...(clientPort === undefined ? {} : { clientPort: numberOf(clientPort) }),
+  };
 }
 
 /** Throws an InvalidParameterError when it is none. */
 export function decodeHostTrace(bytes: Uint8Array): HostTrace {
-  const { revision, port, endpoints, ways, wanted, unknown } = parseRecord(bytes);
+  const { revision, port, endpoints, ways, wanted, known, unknown } = parseRecord(bytes);
   return {
     revision: numberOf(revision),
     port: decodePort(recordOf(port)),
     endpoints: numberOf(endpoints),
     ways: listOf(ways).map(decodeWay),
     ...(wanted === undefined ? {} : { wanted: listOf(wanted).map(decodeWay) }),
+    ...(known === undefined ? {} : { known: listOf(known).map(decodeKnown) }),
     unknown: listOf(unknown).map(textOf),
   };
 }
@@ -57,6 +64,11 @@ function decodePort({ held, answered, service, problem }: Record<string, unknown
     ...(service === undefined ? {} : { service: decodeService(recordOf(service)) }),
     ...(problem === undefined ? {} : { problem: textOf(problem) }),
   };
+}
+
+function decodeKnown(value: unknown): KnownConnection {
+  const { state, to } = recordOf(value);
+  return { state: textOf(state), to: textOf(to) };
 }
 
 function decodeService(value: Record<string, unknown>): NonNullable<TracedPort["service"]> {

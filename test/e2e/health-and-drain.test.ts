@@ -94,6 +94,12 @@ describe("health and draining", { skip }, () => {
     await until(async () => (await connections("late")) > 0, { what: "the connection" });
     await manager.dockerOk(["service", "scale", "--detach", "late=0"]);
     await until(draining, { what: "service ps to say what is waited for" });
+    const port = await clientPortOf(lab.host(2));
+    const asked = [WEFT, "trace", lab.client().ip, `n2:${LATE}`, "--client-port", port];
+    const traced = await manager.exec(asked);
+    assert.match(traced.stdout, /a connection of this client port \(\w+\): .* go on to \S+:7,/);
+    assert.match(traced.stdout, /service late has no live endpoint \(1 draining\)/);
+    assert.equal(traced.code, 1, "a new one would be refused");
     const mesh = await manager.execOk([WEFT, "mesh", "late"]);
     assert.match(mesh, /late\.1 +9000->7\/tcp .* draining .*draining, 1 conn/, mesh);
     assert.match(mesh, /^n1: up to date\nn2: up to date$/m, mesh);
@@ -155,6 +161,19 @@ describe("health and draining", { skip }, () => {
       if (container !== undefined) return { host, container };
     }
     throw new Error(`no task of ${service} runs`);
+  }
+
+  /** Of the client that has connected to the late service by this host. */
+  async function clientPortOf(host: Host): Promise<string> {
+    const listing = await host.execOk([
+      "conntrack",
+      "-L",
+      "-p",
+      "tcp",
+      "--orig-port-dst",
+      `${LATE}`,
+    ]);
+    return / sport=(\d+) /.exec(listing)?.[1] ?? assert.fail(listing);
   }
 
   async function connections(service: string): Promise<number> {
