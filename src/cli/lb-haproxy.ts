@@ -41,9 +41,6 @@ function head({ service, way, ports }: BalancerPlan): string[] {
 
 function general({ http }: BalancerPlan): string[] {
   return [
-    "global",
-    "   maxconn 20000",
-    "",
     "defaults",
     `   mode ${http ? "http" : "tcp"}`,
     "   timeout connect 1s",
@@ -110,5 +107,6 @@ function statistics(): string[] {
     "   stats enable",
     "   stats uri /",
     "   stats refresh 5s",
+    "   stats show-legends",
   ];
 }

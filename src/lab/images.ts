@@ -23,7 +23,7 @@ import { REPOSITORY } from "./places.ts";
 import { runOk } from "./process.ts";
 import { traced } from "./trace.ts";
 
-export const IMAGE_NAMES = ["nginx", "busybox", "dns-cache"] as const;
+export const IMAGE_NAMES = ["nginx", "busybox", "dns-cache", "haproxy"] as const;
 export type ImageName = (typeof IMAGE_NAMES)[number];
 
 interface Recipe {
@@ -99,6 +99,17 @@ const RECIPES: Readonly<Record<ImageName, Recipe>> = {
     directories: ["/run", "/tmp", "/var/lib/misc"],
     applets: true,
     config: { Cmd: ["/start"], Env: [PATH], ExposedPorts: { "53/tcp": {}, "53/udp": {} } },
+  },
+  haproxy: {
+    programs: { "/usr/sbin/haproxy": "haproxy" },
+    files: { "/etc/passwd": PASSWD, "/etc/group": GROUP },
+    directories: ["/run", "/tmp", "/var/lib/haproxy"],
+    applets: false,
+    config: {
+      Cmd: ["haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg"],
+      Env: [PATH],
+      StopSignal: "SIGUSR1",
+    },
   },
 };
 
