@@ -29,6 +29,24 @@ export interface SimulationInit {
   readonly delayMs?: readonly [number, number];
   /** All know each other from the start; else each joins through the first. */
   readonly acquainted?: boolean;
+  /** Whose news rides on the gossip of each node; none when absent. */
+  readonly application?: (actions: SimulatedActions) => SimulatedApplication;
+}
+
+/** What an application can have done by its node. */
+export interface SimulatedActions {
+  readonly node: string;
+  now(): number;
+  broadcast(key: string, payload: Buffer): void;
+  setDigest(digest: Buffer): void;
+  exchange(node: string): void;
+}
+
+export interface SimulatedApplication {
+  onNews(payload: Buffer): void;
+  state(): Buffer;
+  onState(state: Buffer): void;
+  onDigest(node: string, digest: Buffer): void;
 }
 
 export interface Observation {
@@ -37,6 +55,9 @@ export interface Observation {
   readonly change: MemberChange;
   readonly node: string;
 }
+
+/** The answer on a connection, and what else it brings. */
+type Served = readonly [event: SwimEvent, also?: () => unknown];
 
 /** IP and UDP headers, and what sealing and the checksum add. */
 const PACKET_OVERHEAD_BYTES = 28 + 29 + 5;
@@ -61,6 +82,7 @@ interface SimulatedNode {
   readonly inbox: SwimEvent[];
   /** Of the timer that is set; an older one that fires is void. */
   timer: number;
+  application: SimulatedApplication | undefined;
 }
 
 export class SimulatedGossip {
@@ -76,6 +98,7 @@ export class SimulatedGossip {
   readonly #events = new EventHeap();
   readonly #byAddress = new Map<string, SimulatedNode>();
   readonly #sizes = new WeakMap<Message, number>();
+  readonly #makeApplication: SimulationInit["application"];
   #group: ((node: string) => number) | undefined;
 
   constructor(init: SimulationInit) {
@@ -83,6 +106,7 @@ export class SimulatedGossip {
     this.loss = init.loss ?? 0;
     this.#delayMs = init.delayMs ?? [0.1, 1];
     this.#timings = init.timings;
+    this.#makeApplication = init.application;
     for (let index = 0; index < init.nodes; index++) this.#add(index);
     if (init.acquainted === true) this.#acquaint();
     else for (const node of this.nodes.slice(1)) this.join(node.name);
@@ -171,10 +195,25 @@ export class SimulatedGossip {
       pausedUntil: 0,
       inbox: [],
       timer: 0,
+      application: undefined,
     };
     node.state = this.#initial(node);
+    node.application = this.#makeApplication?.(this.#actionsOf(node));
     this.nodes.push(node);
     this.#byAddress.set(addressText(address), node);
+  }
+
+  #actionsOf(node: SimulatedNode): SimulatedActions {
+    const act = (event: SwimEvent) => {
+      if (node.running) this.#step(node, event);
+    };
+    return {
+      node: node.name,
+      now: () => this.#localNow(node),
+      broadcast: (key, payload) => act({ kind: "broadcast", key, payload }),
+      setDigest: (digest) => act({ kind: "digest", digest }),
+      exchange: (other) => act({ kind: "exchange", node: other }),
+    };
   }
 
   #initial({ name, address, random, clock }: SimulatedNode): SwimState {
@@ -251,9 +290,11 @@ export class SimulatedGossip {
       case "left":
         node.running = false;
         return;
-      case "reply":
       case "user":
+        return node.application?.onNews(effect.payload);
       case "digest":
+        return node.application?.onDigest(effect.node, effect.digest);
+      case "reply":
       case "conflict":
       case "refused":
         return;
@@ -286,27 +327,33 @@ export class SimulatedGossip {
     to: Address,
     members: readonly Member[] | readonly unknown[],
   ): void {
+    const asked = from.application?.state();
     this.#connect(from, to, (target) => {
+      if (asked !== undefined) target.application?.onState(asked);
       const request = { kind: "pushPull", from: from.address, members, stream: 0 } as SwimEvent;
       const result = step(target.state, request, this.#localNow(target), target.random);
       const reply = result.effects.find(({ kind }) => kind === "reply");
       this.#step(target, request);
       if (reply?.kind !== "reply" || reply.message.kind !== "pushPull") return undefined;
       const answer = reply.message.members;
-      return { kind: "pushPull", from: to, members: answer };
+      const state = target.application?.state();
+      return [
+        { kind: "pushPull", from: to, members: answer },
+        () => state !== undefined && from.application?.onState(state),
+      ];
     });
   }
 
   #streamPing(from: SimulatedNode, to: Address, sequence: number, name: string): void {
     this.#connect(from, to, (target) =>
-      target.name === name ? { kind: "streamAck", sequence } : undefined,
+      target.name === name ? [{ kind: "streamAck", sequence }] : undefined,
     );
   }
 
   #connect(
     from: SimulatedNode,
     to: Address,
-    serve: (target: SimulatedNode) => SwimEvent | undefined,
+    serve: (target: SimulatedNode) => Served | undefined,
   ): void {
     const there = this.#segments(3);
     const back = this.#segments(1);
@@ -316,8 +363,11 @@ export class SimulatedGossip {
       if (target === undefined || this.now < target.pausedUntil) return;
       const answer = serve(target);
       if (answer === undefined) return;
+      const [event, also] = answer;
       this.#events.push(this.now + back, () => {
-        if (this.#reach(from, to) !== undefined) this.#deliver(from, answer);
+        if (this.#reach(from, to) === undefined) return;
+        if (from.running && this.now >= from.pausedUntil) also?.();
+        this.#deliver(from, event);
       });
     });
   }
