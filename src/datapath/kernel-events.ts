@@ -54,6 +54,20 @@ const USUAL_OF_TASK_LINKS: readonly RegExp[] = [
   new RegExp(`^inet ${TASK_LINK} (forwarding |.*rp_filter loose)`),
   new RegExp(`^(Deleted )?\\S+ dev ${TASK_LINK} (lladdr|router|proxy|[A-Z]+)\\b`),
 ];
+/** The same of a container's link that is a port of a bridge, and of the bridge. */
+const PORT = `${PORT_PREFIX}[0-9a-f]{12}`;
+const BRIDGE = `${BRIDGE_PREFIX}[0-9a-f]{6}`;
+const USUAL_OF_OVERLAYS: readonly RegExp[] = [
+  new RegExp(`^\\d+: ${PORT}@\\S+: <(\\S+,)?UP[,>].* master ${BRIDGE} `),
+  new RegExp(`^\\d+: (${PORT}@\\S+|${BRIDGE}): .* qdisc noop `),
+  new RegExp(`^\\d+: ${BRIDGE}: <(\\S+,)?UP[,>]`),
+  new RegExp(`^dev ${PORT} lladdr `),
+  // Of a port itself; a container's begins as Docker's do.
+  new RegExp(`^(Deleted )?dev (${PORT}|${BRIDGE}) lladdr (?!02:42:)`),
+  new RegExp(`^inet (${PORT}|${BRIDGE}) forwarding off `),
+];
+
+const USUAL = [...USUAL_OF_TASK_LINKS, ...USUAL_OF_OVERLAYS];
 
 /** The kernel makes these by itself with each link and address, and what Weft has in IPv6 is not told of in such lines. */
 const BY_THE_KERNEL = /\bproto kernel\b|\bff0[0-9a-f]::|\binet6\b/;
@@ -63,7 +77,7 @@ const FORWARDING = /^inet all forwarding/;
 export function urgencyOfNetwork(line: string, uplink: Uplink | undefined): Urgency | undefined {
   if (FORWARDING.test(line)) return "changed";
   if (BY_THE_KERNEL.test(line)) return undefined;
-  if (USUAL_OF_TASK_LINKS.some((usual) => usual.test(line))) return undefined;
+  if (USUAL.some((usual) => usual.test(line))) return undefined;
   if (OWN_LINKS.test(line) || OWN_NUMBERS.test(line)) return "changed";
   return uplink !== undefined && isOfUplink(line, uplink) ? "changed" : undefined;
 }

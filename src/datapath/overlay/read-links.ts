@@ -14,14 +14,13 @@ import type { RunTool } from "../run.ts";
 import type { BridgePort, OverlayState, TunnelLink } from "./state.ts";
 
 export async function readLinks(run: RunTool): Promise<OverlayState> {
-  const links = await listing(run, "ip", ["-details", "-json", "link", "show"]);
+  const { links, neighbours } = await readTables(run);
   const bridges = links.filter((link) => isNetworkLink(link, BRIDGE_PREFIX));
   const tunnels = links.filter((link) => isNetworkLink(link, TUNNEL_PREFIX));
   const ports = links.filter((link) => nameOf(link).startsWith(PORT_PREFIX));
   const isAny = bridges.length + tunnels.length > 0;
-  const [fdb, neighbours, sysctls] = await Promise.all([
+  const [fdb, sysctls] = await Promise.all([
     isAny ? listing(run, "bridge", ["-json", "fdb", "show"]) : [],
-    tunnels.length > 0 ? readNeighbours(run) : [],
     readSettings(bridges.map(nameOf)),
   ]);
   return {
@@ -47,13 +46,14 @@ export async function readLinks(run: RunTool): Promise<OverlayState> {
   };
 }
 
-async function readNeighbours(run: RunTool): Promise<JsonObject[]> {
-  const families = await Promise.all(
-    ["-4", "-6"].map((family) =>
-      listing(run, "ip", [family, "-json", "neighbour", "show", "nud", "permanent"]),
-    ),
-  );
-  return families.flat().filter((one) => isNetworkName(stringOf(one, "dev"), TUNNEL_PREFIX));
+/** One process for both listings: starting one is most of what a listing costs. A link has an index, a neighbour none. */
+async function readTables(run: RunTool) {
+  const input = "link show\nneighbour show nud permanent\n";
+  const listed = await listing(run, "ip", ["-details", "-json", "-batch", "-"], input);
+  return {
+    links: listed.filter((one) => one["ifindex"] !== undefined),
+    neighbours: listed.filter((one) => isNetworkName(stringOf(one, "dev"), TUNNEL_PREFIX)),
+  };
 }
 
 /** Those that exist: a kernel without IPv6 has none of IPv6. */
@@ -65,11 +65,17 @@ async function readSettings(bridges: readonly string[]): Promise<Map<string, str
   return new Map(read.filter((one): one is [string, string] => one[1] !== undefined));
 }
 
-async function listing(run: RunTool, tool: string, args: readonly string[]): Promise<JsonObject[]> {
-  const { status, stdout, stderr } = await run(tool, args);
+async function listing(
+  run: RunTool,
+  tool: string,
+  args: readonly string[],
+  input = "",
+): Promise<JsonObject[]> {
+  const { status, stdout, stderr } = await run(tool, args, input);
   const what = `${tool} ${args.join(" ")}`;
   if (status !== 0) throw new SystemError(`${what} failed: ${stderr.trim()}`);
-  return stdout.trim() === "" ? [] : objectsOf(JSON.parse(stdout), what);
+  const lines = stdout.split("\n").filter((line) => line.trim() !== "");
+  return lines.flatMap((line) => objectsOf(JSON.parse(line), what));
 }
 
 function nameOf(link: JsonObject): string {
