@@ -261,7 +261,7 @@ export class Sandboxes {
   }
 }
 
-async function commit(nft: Nft, transaction: NftTransaction): Promise<void> {
+async function commit(nft: Pick<Nft, "run">, transaction: NftTransaction): Promise<void> {
   if (transaction.length > 0) await nft.run(renderTransaction(transaction));
 }
 
