@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import type { Host } from "../../src/lab/host.ts";
 import { parseAnswer } from "../../src/lab/images.ts";
 import type { Place } from "../../src/lab/place.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
@@ -14,6 +15,8 @@ import { type RunningTask, Swarm } from "./support/swarm.ts";
 const skip = (await labUnavailable()) ?? false;
 
 const SLEEP = ["busybox", "sleep", "100000"];
+/** A shell's sleep takes no notice of SIGTERM. */
+const SOON = ["--stop-grace-period", "1s"];
 /** Enough that three tasks are all met: the odds against it are below one in a million. */
 const ASKED = 45;
 
@@ -61,6 +64,95 @@ describe("overlay networks", { skip }, () => {
       await until(answered, { what: `the first request of a task on ${host.name}` });
     }
     await swarm.remove("early");
+  });
+
+  test("a task's first instruction finds others by name, and services, tasks and aliases have theirs", async () => {
+    const ask = "wget -q -O - http://web/ && exec sleep 100000";
+    const early = await swarm.create(
+      ...["named", "--network", "name=app,alias=also", "--mode", "global", ...SOON],
+      ...["--restart-condition", "none", "busybox", "sh", "-c", ask],
+    );
+    for (const { host, containerID } of early) {
+      const answered = async () => /^task /m.test(await host.engineOk(["logs", containerID]));
+      await until(answered, { what: `the first request by name on ${host.name}` });
+    }
+    const virtualIP = await virtualIPOf(swarm, "web", "app");
+    const addresses = await Promise.all(web.map(({ id }) => addressOf(swarm, id, "app")));
+    const others = await Promise.all(early.map(({ id }) => addressOf(swarm, id, "app")));
+    const [first] = web;
+    assert.ok(first);
+    const name = `web.${first.json.Slot}.${first.id}`;
+    const own = await addressOf(swarm, first.id, "app");
+    const reverse = own.split(".").toReversed().join(".");
+    const rows: [string, string, readonly string[]][] = [
+      ["web", "A", [virtualIP]],
+      ["web.app", "A", [virtualIP]],
+      ["tasks.web", "A", addresses],
+      ["tasks.also", "A", others],
+      [name, "A", [own]],
+      [`${reverse}.in-addr.arpa`, "PTR", [`${name}.app.`]],
+      ["web", "AAAA", []],
+    ];
+    for (const place of clients) {
+      for (const [asked, type, expected] of rows) {
+        const told = async () => {
+          const answer = (await named(place, asked, type)).toSorted();
+          return answer.join(" ") === expected.toSorted().join(" ");
+        };
+        await until(told, { what: `${place.name} to be told ${expected.join(" ")} for ${asked}` });
+      }
+    }
+    await swarm.remove("named");
+  });
+
+  test("names are told without the daemon, and again after the keeper was killed", async () => {
+    const host = swarm.host(2);
+    const client = clients[await indexOn(swarm, host)];
+    assert.ok(client);
+    const virtualIP = await virtualIPOf(swarm, "web", "app");
+    await host.killDaemon();
+    assert.deepEqual(await named(client, "web", "A"), [virtualIP]);
+    const [keeper] = (await host.execOk(["pgrep", "-f", "main.ts keeper|main.js keeper"])).split(
+      "\n",
+    );
+    await host.execOk(["kill", "-9", keeper ?? ""]);
+    await host.startDaemon();
+    const again = async () => (await named(client, "web", "A")).join() === virtualIP;
+    await until(again, { what: "names after the keeper's death" });
+  });
+
+  test("what is not the cluster's is asked of the servers that the user has named", async () => {
+    const host = swarm.host(3);
+    const where = ["--keep-in-foreground", "--conf-file=/dev/null", `--listen-address=${host.ip}`];
+    const options = [
+      "--no-resolv",
+      "--no-hosts",
+      "--bind-interfaces",
+      "--pid-file=",
+      "--user=root",
+    ];
+    const server = await host.spawn([
+      "dnsmasq",
+      ...where,
+      ...options,
+      "--address=/fixed.test/192.0.2.53",
+    ]);
+    const [task] = await swarm.create(
+      "asking",
+      "--network",
+      "app",
+      "--dns",
+      host.ip,
+      ...SOON,
+      ...SLEEP,
+    );
+    assert.ok(task);
+    const place = await task.host.container(task.containerID);
+    const told = async () => (await named(place, "a.fixed.test", "A")).join() === "192.0.2.53";
+    await until(told, { what: "the user's own server to be asked" });
+    assert.deepEqual(await named(place, "web", "A"), [await virtualIPOf(swarm, "web", "app")]);
+    await server.end("SIGTERM");
+    await swarm.remove("asking");
   });
 
   test("no request is lost by an update", async () => {
@@ -156,6 +248,19 @@ describe("overlay networks", { skip }, () => {
 
 async function placesOf(tasks: readonly RunningTask[]): Promise<readonly Place[]> {
   return await Promise.all(tasks.map(({ host, containerID }) => host.container(containerID)));
+}
+
+/** What a container's resolver says. */
+async function named(place: Place, name: string, type: string): Promise<readonly string[]> {
+  const question = ["+short", "+time=2", "+tries=2", "@127.0.0.11", type, name];
+  const { stdout } = await place.exec(["dig", ...question]);
+  return stdout.split("\n").filter((line) => line !== "");
+}
+
+/** Which of the clients, a global service's tasks, runs on the host. */
+async function indexOn(swarm: Swarm, host: Host): Promise<number> {
+  const tasks = await swarm.running("client");
+  return tasks.findIndex((task) => task.host === host);
 }
 
 async function answerAt(place: Place, address: string) {
