@@ -24,6 +24,18 @@ describe("the mesh as told", () => {
     assert.equal(mesh.nodes[0], GOOD.nodes[0]);
   });
 
+  const goodPorts: readonly Partial<MeshPort>[] = [
+    { allowedSources: ["10.0.0.0/8", "192.168.99.200"] },
+    { boundTo: ["192.168.99.100"] },
+  ];
+  for (const good of goodPorts) {
+    it(`keeps a port with ${JSON.stringify(good)}`, () => {
+      const { mesh, refused } = withService({ ports: [{ ...PORT, ...good }] });
+      assert.deepEqual(mesh.services[0]?.ports, [{ ...PORT, ...good }]);
+      assert.deepEqual(refused, []);
+    });
+  }
+
   const badPorts: readonly Partial<MeshPort>[] = [
     { protocol: "tcp; flush ruleset" as "tcp" },
     { publishedPort: 0 },

@@ -181,10 +181,10 @@ function isAnyNetwork(value: string): boolean {
   return rest.length === 0 && /^\d{1,3}$/.test(length) && Number(length) <= bits;
 }
 
-/** Networks as one set has them: an interval set takes none within another. */
+/** Networks, and addresses alone, as one set has them: an interval set takes none within another. */
 function areNetworks(values: readonly string[]): boolean {
-  if (!values.every(isNetwork)) return false;
-  const networks = values.map(parseCidr);
+  if (!values.every((value) => isIPv4(value) || isNetwork(value))) return false;
+  const networks = values.map((value) => parseCidr(isIPv4(value) ? `${value}/32` : value));
   return networks.every((one, at) =>
     networks.slice(at + 1).every((other) => !overlaps(one, other)),
   );
