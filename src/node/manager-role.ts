@@ -7,7 +7,7 @@ import type { InitRequest, ManagerBackend } from "../api/backend.ts";
 import type { Clock } from "../base/clock.ts";
 import type { ClusterID, NetworkID, NodeID } from "../base/ids.ts";
 import { newID } from "../base/ids.ts";
-import type { Startable } from "../base/lifecycle.ts";
+import { type Startable, stopAll } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import { gauge, type MetricFamily } from "../base/metrics.ts";
 import type { Random } from "../base/random.ts";
@@ -111,11 +111,25 @@ export class ManagerRole implements ManagerBackend, Startable {
   }
 
   async stop(): Promise<void> {
-    await this.#server.stop();
-    await this.#gossipKeys.stop();
-    await this.#dispatcher.stop();
-    await this.#loops?.stop();
-    await this.store.close();
+    await stopAll([
+      () => this.#server.stop(),
+      () => this.#gossipKeys.stop(),
+      () => this.#dispatcher.stop(),
+      () => this.#loops?.stop(),
+      () => this.store.close(),
+    ]);
+  }
+
+  /** Where nodes and managers reach this manager from now on, as "192.168.99.100:2377". */
+  async setAddress(addr: string): Promise<void> {
+    const { nodeID } = this.#certificates.identity;
+    const { host } = parseHostPort(addr, DEFAULT_MANAGER_PORT);
+    await this.store.update((tx) => {
+      const node = tx.get("node", nodeID);
+      if (node?.managerStatus === undefined) return;
+      const managerStatus = { ...node.managerStatus, addr };
+      tx.put("node", { ...node, managerStatus, status: { ...node.status, addr: host } });
+    });
   }
 
   /** What this node's own gossip says of another. */

@@ -79,21 +79,23 @@ export class WeftNode implements NodeBackend, Startable {
 
   /** Goes on as what this node was. */
   start(): Promise<void> {
-    return this.#exclusively(async () => {
-      const state = this.#file.read();
-      if (state === undefined) return;
-      const certificates = NodeCertificates.load(certificatesDirectory(this.#dataDir));
-      if (certificates === undefined) {
-        throw new SystemError(
-          `this node is part of a cluster but its certificates in ${certificatesDirectory(this.#dataDir)} are gone; restore them, or take it out of the cluster with 'weft reset --force'`,
-        );
-      }
-      const store =
-        state.role === "manager"
-          ? await openStore({ ...this.#components, dataDir: this.#dataDir })
-          : undefined;
-      await this.#run(state, certificates, store);
-    });
+    return this.#exclusively(() => this.#goOn());
+  }
+
+  async #goOn(): Promise<void> {
+    const state = this.#file.read();
+    if (state === undefined) return;
+    const certificates = NodeCertificates.load(certificatesDirectory(this.#dataDir));
+    if (certificates === undefined) {
+      throw new SystemError(
+        `this node is part of a cluster but its certificates in ${certificatesDirectory(this.#dataDir)} are gone; restore them, or take it out of the cluster with 'weft reset --force'`,
+      );
+    }
+    const store =
+      state.role === "manager"
+        ? await openStore({ ...this.#components, dataDir: this.#dataDir })
+        : undefined;
+    await this.#run(state, certificates, store);
   }
 
   stop(): Promise<void> {
@@ -155,6 +157,9 @@ export class WeftNode implements NodeBackend, Startable {
 
   init(request: InitRequest): Promise<string> {
     return this.#exclusively(async () => {
+      if (request.forceNewCluster && this.#state?.role === "manager") {
+        return await this.#beginAnew(request, this.#state);
+      }
       await this.#checkFree();
       const interfaces = networkInterfaces();
       const listenAddr = resolveListenAddr(request.listenAddr, interfaces);
@@ -208,6 +213,33 @@ export class WeftNode implements NodeBackend, Startable {
         this.#pending = false;
       }
     });
+  }
+
+  /**
+   * `swarm init --force-new-cluster`: this manager alone, with all that the cluster has. It is alone anyway; what is
+   * new is where it listens and what it advertises, where the request says so.
+   */
+  async #beginAnew(request: InitRequest, before: NodeState): Promise<string> {
+    const interfaces = networkInterfaces();
+    const listenAddr =
+      request.listenAddr === ""
+        ? before.listenAddr
+        : resolveListenAddr(request.listenAddr, interfaces);
+    const advertiseAddr =
+      request.advertiseAddr === ""
+        ? before.advertiseAddr
+        : resolveAdvertiseAddr(request.advertiseAddr, listenAddr, interfaces);
+    const managers = [ownManagerAddr(listenAddr)];
+    this.#file.write({ ...before, managers, listenAddr, advertiseAddr });
+    await this.#halt();
+    try {
+      await this.#goOn();
+      await this.#manager?.setAddress(advertiseAddr);
+    } catch (error) {
+      this.#error = messageOf(error);
+      throw error;
+    }
+    return before.nodeID;
   }
 
   /** The managers know it from here on: what fails is tried again as the same member. */

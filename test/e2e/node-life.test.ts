@@ -37,6 +37,22 @@ test("ports that are taken, a keeper that was killed, an Engine that was stopped
     });
   });
 
+  await t.test("--force-new-cluster keeps what the cluster has, at another address", async () => {
+    await host.dockerOk(["config", "create", "kept", "/etc/hostname"]);
+    const nodeID = (await host.dockerOk(["node", "ls", "-q"])).trim();
+    const again = ["swarm", "init", "--force-new-cluster", "--listen-addr", "0.0.0.0"];
+    const text = await host.dockerOk([...again, "--advertise-addr", host.ip]);
+    assert.match(text, new RegExp(`current node \\(${nodeID}\\) is now a manager`));
+    await until(async () => /Ready/.test(await host.dockerOk(["node", "ls"])), {
+      what: "the manager to be ready again",
+    });
+    assert.match(await host.dockerOk(["config", "ls"]), /kept/);
+    const format = "{{.ManagerStatus.Addr}}";
+    const address = await host.dockerOk(["node", "inspect", "--format", format, "self"]);
+    assert.equal(address.trim(), `${host.ip}:${MANAGER_PORT}`);
+    await host.dockerOk(["config", "rm", "kept"]);
+  });
+
   await t.test("a daemon that cannot go on as a manager ends, and says why", async () => {
     await host.stopDaemon();
     const other = await listener(host);
