@@ -59,6 +59,7 @@ interface FakeTimer {
 /** A clock that moves only when told. Timers due at one instant fire in the order they were set. */
 export class FakeClock implements Clock {
   #now: number;
+  #setBy = 0;
   #sequence = 0;
   readonly #timers = new Set<FakeTimer>();
 
@@ -66,10 +67,14 @@ export class FakeClock implements Clock {
     this.#now = startMs;
   }
   now(): number {
-    return this.#now;
+    return this.#now + this.#setBy;
   }
   monotonic(): number {
     return this.#now;
+  }
+  /** As when somebody sets the host's clock: what is timed goes on, the time of day is another. */
+  set(byMs: number): void {
+    this.#setBy += byMs;
   }
   timer(name: string, delayMs: number, callback: () => void): Timer {
     const entry = { name, at: this.#now + delayMs, sequence: this.#sequence++, callback };

@@ -194,3 +194,35 @@ test("publishing an ingress port restarts nothing, but for tasks that are not in
     "a host-mode port is the container's own",
   );
 });
+
+const YEAR_MS = 365 * 86_400_000;
+
+for (const [how, byMs] of [
+  ["back", -YEAR_MS],
+  ["forward", YEAR_MS],
+] as const) {
+  test(`a clock that is set ${how} neither holds a restart up nor hurries it`, async () => {
+    await using cluster = await SimulatedCluster.of(["n1"]);
+    const restartPolicy = { delay: 10e9 };
+    await cluster.createService({ id: "s", replicas: 1, task: { restartPolicy } });
+    const [first] = cluster.running("s");
+    await cluster.endTask(first?.id ?? "", "failed");
+    assert.equal(cluster.running("s").length, 0);
+    cluster.clock.set(byMs);
+    await cluster.advance(9_000);
+    assert.equal(cluster.running("s").length, 0);
+    await cluster.advance(1_500);
+    assert.equal(cluster.running("s").length, 1);
+  });
+}
+
+test("nor does one that was set back while no manager ran", async () => {
+  await using cluster = await SimulatedCluster.of(["n1"]);
+  await cluster.createService({ id: "s", replicas: 1, task: { restartPolicy: { delay: 10e9 } } });
+  const [first] = cluster.running("s");
+  await cluster.endTask(first?.id ?? "", "failed");
+  cluster.clock.set(-YEAR_MS);
+  await cluster.restart();
+  await cluster.advance(10_001);
+  assert.equal(cluster.running("s").length, 1);
+});

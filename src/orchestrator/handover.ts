@@ -33,7 +33,8 @@ export function handoverOf(
   if (staying.some(({ status }) => status.state === "running")) return "done";
   const coming = staying.filter((other) => !hasEnded(other) && !isRefused(other));
   const begun = coming.map(({ createdAt }) => Date.parse(createdAt));
-  if (coming.length === 0 || deadlines.reached(Math.max(...begun) + HANDOVER_MS_MAX)) return "stop";
+  if (coming.length === 0 || deadlines.reached(task.id, Math.max(...begun), HANDOVER_MS_MAX))
+    return "stop";
   return "wait";
 }
 

@@ -6,6 +6,7 @@ import type { Logger } from "../base/logger.ts";
 import { isTaskStateAtLeast, type Node, type ServiceMode, type Task } from "../cluster/objects.ts";
 import { sameValue } from "../cluster/same-value.ts";
 import type { Change, Snapshot, Store, StoreEvent } from "../cluster/store.ts";
+import { Delays } from "./delays.ts";
 import { isRefused } from "./handover.ts";
 import { planService } from "./plan-service.ts";
 
@@ -25,6 +26,7 @@ export class Orchestrator implements Startable {
   readonly #reconciler: Reconciler;
   readonly #dirty = new Set<string>();
   readonly #deadlines = new Map<string, number>();
+  readonly #delays = new Delays();
   #timer: Timer | undefined;
   #unsubscribe = () => {};
 
@@ -57,6 +59,7 @@ export class Orchestrator implements Startable {
     const snapshot = this.#store.view();
     for (const change of event.changes) {
       for (const serviceID of servicesConcernedBy(change, snapshot)) this.#dirty.add(serviceID);
+      if (change.action === "remove") this.#delays.forget(change.object.id);
     }
     if (this.#dirty.size > 0) this.#reconciler.markDirty();
   }
@@ -69,8 +72,9 @@ export class Orchestrator implements Startable {
         const nodes = new Map<string, Node>(tx.list("node").map((node) => [node.id, node]));
         const { nextRevision: nextVersion } = tx;
         return serviceIDs.map((serviceID) => {
-          const nowMs = this.#clock.now();
-          const plan = planService(tx, { serviceID, nodes, nowMs, nextVersion });
+          const moment = { nowMs: this.#clock.now(), monotonicMs: this.#clock.monotonic() };
+          const delays = this.#delays;
+          const plan = planService(tx, { serviceID, nodes, moment, delays, nextVersion });
           for (const task of plan.tasks) tx.put("task", task);
           if (plan.service !== undefined) tx.put("service", plan.service);
           return { serviceID, nextMs: plan.nextMs };
@@ -96,15 +100,15 @@ export class Orchestrator implements Startable {
     this.#timer = undefined;
     if (this.#deadlines.size === 0) return;
     const nextMs = [...this.#deadlines.values()].reduce((a, b) => Math.min(a, b));
-    const delayMs = Math.max(0, nextMs - this.#clock.now());
+    const delayMs = Math.max(0, nextMs - this.#clock.monotonic());
     this.#timer = this.#clock.timer("orchestrator deadline", delayMs, () => this.#onDeadline());
   }
 
   #onDeadline(): void {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     for (const [serviceID, atMs] of this.#deadlines) if (atMs <= now) this.#dirty.add(serviceID);
     if (this.#dirty.size > 0) this.#reconciler.markDirty();
-    // A timer that fired early, by a clock that was set back, is set again.
+    // A timer that fired early is set again.
     else this.#armTimer();
   }
 }

@@ -3,6 +3,7 @@ import { isJob, type Node, type Service, type Task } from "../cluster/objects.ts
 import type { Snapshot } from "../cluster/store.ts";
 import { isWanted } from "../cluster/task-lifecycle.ts";
 import { annotateStep } from "./annotate.ts";
+import type { Delays, Moment } from "./delays.ts";
 import { coverStep, globalRules, isOpen } from "./global.ts";
 import { jobStep } from "./jobs.ts";
 import { replicatedRules, scaleStep } from "./replicated.ts";
@@ -16,14 +17,15 @@ export interface ServicePlan {
   readonly tasks: readonly Task[];
   /** The service, when its update has moved. */
   readonly service?: Service;
-  /** When to plan again though nothing happens. */
+  /** When to plan again though nothing happens, by the monotonic clock. */
   readonly nextMs?: number;
 }
 
 export interface PlanServiceInit {
   readonly serviceID: string;
   readonly nodes: ReadonlyMap<string, Node>;
-  readonly nowMs: number;
+  readonly moment: Moment;
+  readonly delays: Delays;
   readonly nextVersion: number;
 }
 
@@ -32,7 +34,7 @@ export function planService(snapshot: Snapshot, init: PlanServiceInit): ServiceP
   const service = snapshot.get("service", init.serviceID);
   if (service === undefined) return { tasks: removed(before) };
   const { nodes, nextVersion } = init;
-  const deadlines = new Deadlines(init.nowMs);
+  const deadlines = new Deadlines(init.moment, init.delays);
   const context: ServiceContext = { service, nodes, deadlines, nextVersion };
   if (isJob(service.spec)) {
     const tasks = changesBetween(before, jobStep(context, annotateStep(context, before)));

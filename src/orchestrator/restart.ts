@@ -106,7 +106,9 @@ export const promoteStep: Step = (context, tasks) => {
 
 function isDelayOver({ deadlines }: ServiceContext, task: Task): boolean {
   const notBefore = task.orchestration?.notBefore;
-  return notBefore === undefined || deadlines.reached(Date.parse(notBefore));
+  if (notBefore === undefined) return true;
+  const createdMs = Date.parse(task.createdAt);
+  return deadlines.reached(task.id, createdMs, Date.parse(notBefore) - createdMs);
 }
 
 function isSlotFree({ deadlines, nodes }: ServiceContext, task: Task, slot: Slot): boolean {
@@ -114,7 +116,7 @@ function isSlotFree({ deadlines, nodes }: ServiceContext, task: Task, slot: Slot
   const graceMs = stopping.map(gracePeriodOf).reduce((a, b) => Math.max(a, b), 0);
   return (
     stopping.length === 0 ||
-    deadlines.reached(Date.parse(task.createdAt) + STOP_TIMEOUT_MS + graceMs)
+    deadlines.reached(task.id, Date.parse(task.createdAt), STOP_TIMEOUT_MS + graceMs)
   );
 }
 

@@ -1,6 +1,8 @@
 /** What every step of planning one service knows: the service, the nodes, and the time. */
+
 import { type NodeID, newID } from "../base/ids.ts";
 import type { Node, Orchestration, Service, Task } from "../cluster/objects.ts";
+import type { Delays, Moment } from "./delays.ts";
 
 /** A step takes the service's tasks and answers with them as they should be; it puts nothing anywhere. */
 export type Step = (context: ServiceContext, tasks: readonly Task[]) => readonly Task[];
@@ -16,24 +18,29 @@ export interface ServiceContext {
 /** The moment of planning, and the earliest one at which the plan could be another although nothing happened. */
 export class Deadlines {
   readonly nowMs: number;
+  readonly #moment: Moment;
+  readonly #delays: Delays;
   #nextMs: number | undefined;
 
-  constructor(nowMs: number) {
-    this.nowMs = nowMs;
+  constructor(moment: Moment, delays: Delays) {
+    this.nowMs = moment.nowMs;
+    this.#moment = moment;
+    this.#delays = delays;
   }
 
   get now(): string {
     return new Date(this.nowMs).toISOString();
   }
 
-  /** When to plan again; undefined when only an event can change anything. */
+  /** When to plan again, by the monotonic clock; undefined when only an event can change anything. */
   get nextMs(): number | undefined {
     return this.#nextMs;
   }
 
-  /** Whether `atMs` is past; if not, planning happens again then. */
-  reached(atMs: number): boolean {
-    if (atMs <= this.nowMs) return true;
+  /** Whether so long has passed since this time of the object's; if not, planning happens again then. */
+  reached(id: string, timeMs: number, delayMs: number): boolean {
+    const atMs = this.#delays.since(id, timeMs, this.#moment) + delayMs;
+    if (atMs <= this.#moment.monotonicMs) return true;
     this.#nextMs = Math.min(this.#nextMs ?? atMs, atMs);
     return false;
   }

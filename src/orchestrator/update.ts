@@ -165,7 +165,9 @@ function advance(context: ServiceContext, tasks: readonly Task[], progress: Prog
   );
   if (dirty.length > 0) {
     const delayMs = millisecondsOf(config.delay ?? 0);
-    const resting = made.filter((task) => !deadlines.reached((finishedMs(task) ?? 0) + delayMs));
+    const resting = made.filter(
+      (task) => !deadlines.reached(task.id, finishedMs(task) ?? 0, delayMs),
+    );
     const room = (config.parallelism || dirty.length) - busy.length - resting.length;
     const chosen = [...dirty].sort(brokenFirst).slice(0, Math.max(0, room));
     return { tasks: replaceSlots(context, tasks, chosen, config), service };
@@ -174,7 +176,7 @@ function advance(context: ServiceContext, tasks: readonly Task[], progress: Prog
   if (busy.length > 0 || status === undefined || !isUnderWay(status)) return { tasks, service };
   const monitorMs = config.monitor === undefined ? MONITOR_MS : millisecondsOf(config.monitor);
   const lastMs = made.map((task) => finishedMs(task) ?? 0).reduce((a, b) => Math.max(a, b), 0);
-  if (!deadlines.reached(lastMs + monitorMs)) return { tasks, service };
+  if (!deadlines.reached(service.id, lastMs, monitorMs)) return { tasks, service };
   return { tasks, service: completed(service, status, deadlines.now) };
 }
 

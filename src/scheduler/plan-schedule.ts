@@ -15,6 +15,7 @@ export function planSchedule(
   snapshot: Snapshot,
   failures: RecentFailures,
   nowMs: number,
+  monotonicMs = nowMs,
 ): readonly Task[] {
   const pending = snapshot
     .list("task")
@@ -40,7 +41,9 @@ export function planSchedule(
         : new Pipeline(task);
     previous = { task, pipeline };
     pipeline.reset();
-    const info = choose(task, infos, pipeline, (each) => failures.count(task, each.node.id, nowMs));
+    const info = choose(task, infos, pipeline, (each) =>
+      failures.count(task, each.node.id, monotonicMs),
+    );
     const placed = info === undefined ? refused(task, pipeline, now) : assigned(task, info, now);
     if (info !== undefined) info.add(placed);
     if (placed !== task) changed.push(placed);

@@ -52,15 +52,17 @@ export class Scheduler implements Startable {
     const { object, old } = change;
     if (object.status.state === old.status.state) return;
     if (object.status.state === "failed" || object.status.state === "rejected") {
-      this.#failures.record(object, this.#clock.now());
+      this.#failures.record(object, this.#clock.monotonic());
     }
   }
 
   async #reconcile(): Promise<void> {
     await this.#store.update((tx) => {
-      const now = this.#clock.now();
-      this.#failures.prune(now);
-      for (const task of planSchedule(tx, this.#failures, now)) tx.put("task", task);
+      // Failures are counted by the clock that is never set.
+      const monotonicMs = this.#clock.monotonic();
+      this.#failures.prune(monotonicMs);
+      const plan = planSchedule(tx, this.#failures, this.#clock.now(), monotonicMs);
+      for (const task of plan) tx.put("task", task);
     });
   }
 }
