@@ -7,8 +7,11 @@ import type { Transport, TransportHandlers } from "./transport.ts";
 /** Who is where; tests take nodes off it to cut them off. */
 export class MemoryNetwork {
   readonly #nodes = new Map<string, TransportHandlers>();
-  /** Says which packets arrive; all, unless a test says otherwise. */
+  /** Says between whom anything arrives; all, unless a test says otherwise. */
   passes: (from: Address, to: Address) => boolean = () => true;
+
+  /** The same for packets alone, as where a port is open for connections only. */
+  packetPasses: (from: Address, to: Address) => boolean = () => true;
 
   transport(address: Address): Transport {
     return new MemoryTransport(this, address);
@@ -59,7 +62,10 @@ class MemoryTransport implements Transport {
     if (!this.#running) return;
     const copy = Buffer.from(bytes);
     // Never within the sender's own turn, as on a real network.
-    setImmediate(() => this.#network.at(this.address, to)?.onPacket(this.address, copy));
+    setImmediate(() => {
+      if (!this.#network.packetPasses(this.address, to)) return;
+      this.#network.at(this.address, to)?.onPacket(this.address, copy);
+    });
   }
 
   dial(to: Address, signal: AbortSignal): Promise<Duplex> {
