@@ -46,7 +46,10 @@ export async function connectNetwork(call: ApiCall): Promise<Answer> {
   const body = await bodyOf(call);
   const given: unknown = parseJson(body.toString("utf8"));
   const network = param(call, "id");
-  if (!isRecord(given) || !(await isClusters(call, network))) return await passOn(call, body);
+  if (!isRecord(given) || !(await isClusters(call, network))) {
+    if (await isNobodys(call, network)) throw unknownNetwork(network);
+    return await passOn(call, body);
+  }
   const container = await inspectContainer(call, textOf(given["Container"]));
   const connected = recordOf(recordOf(container["NetworkSettings"])["Networks"]);
   const local = call.context.backend.localNetwork(network);
@@ -57,7 +60,7 @@ export async function connectNetwork(call: ApiCall): Promise<Answer> {
   }
   const name = textOf(container["Name"]).replace(/^\//, "");
   const place = await attach(call, network, name, recordOf(given["EndpointConfig"]));
-  if (place === undefined) return await passOn(call, body);
+  if (place === undefined) throw unknownNetwork(network);
   try {
     const path = `/networks/${encodeURIComponent(place.networkName)}/connect`;
     const EndpointConfig = endpointConfig(recordOf(given["EndpointConfig"]), place);
@@ -65,6 +68,20 @@ export async function connectNetwork(call: ApiCall): Promise<Answer> {
   } finally {
     call.context.backend.settle(place.attachmentID);
   }
+}
+
+/** Whether neither this Engine nor the cluster that it is part of has such a network. */
+async function isNobodys(call: ApiCall, network: string): Promise<boolean> {
+  const { backend, engine } = call.context;
+  if (backend.status().state !== "active") return false;
+  const answer = await engine.get(`/networks/${encodeURIComponent(network)}`, call.signal);
+  return answer.status === 404;
+}
+
+function unknownNetwork(network: string): NotFoundError {
+  return new NotFoundError(
+    `Could not attach to network ${network}: rpc error: code = NotFound desc = network ${network} not found`,
+  );
 }
 
 /** By the Engine's name for it; the place is given back when the container is seen to be gone from it. */

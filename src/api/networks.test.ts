@@ -115,7 +115,10 @@ describe("networks of the cluster", () => {
       [{ Name: "x", Ingress: true }, /^400 Ingress network can only be global scope network$/],
       [{ Name: "x", Driver: "nope", Scope: "swarm" }, /^404 plugin "nope" not found$/],
       [overlay("x", { IPAM: { Driver: "nope" } }), /error during lookup of plugin nope$/],
-      [overlay("x", { IPAM: { Config: [{ Subnet: "10.0.0.0/33" }] } }), /^400 invalid CIDR/],
+      [
+        overlay("x", { IPAM: { Config: [{ Subnet: "10.0.0.0/33" }] } }),
+        /^400 Invalid subnet 10.0.0.0\/33 : invalid CIDR address/,
+      ],
       [overlay("x", { Options: { encrypted: "" } }), /^501 encrypted overlay networks/],
       [overlay("x", { Options: { "com.docker.network.driver.mtu": "abc" } }), /^400 /],
     ];

@@ -2,7 +2,7 @@
  * What makes an overlay network one of its own: its VXLAN number and its subnets, as a user asked for them or from the
  * cluster's pools. Pure; the transaction that puts the network is the one in which they were free.
  */
-import { InvalidParameterError } from "../base/errors.ts";
+import { InvalidParameterError, messageOf } from "../base/errors.ts";
 import {
   addressNumber,
   type Cidr,
@@ -73,7 +73,7 @@ export function subnetsOf(snapshot: Snapshot, request: SubnetsRequest): readonly
 }
 
 function namedIPv4(config: SubnetsRequest["config"][number]): IPAMConfig {
-  const subnet = parseCidr(config.subnet ?? "");
+  const subnet = parseNamed(config.subnet ?? "");
   if (subnet.prefixLength > PREFIX_LENGTH_MAX) {
     throw new InvalidParameterError(
       `subnet ${formatCidr(subnet)} is too small: /${PREFIX_LENGTH_MAX} is the smallest that has room for a service`,
@@ -93,6 +93,16 @@ function namedIPv4(config: SubnetsRequest["config"][number]): IPAMConfig {
     ...(ipRange === undefined ? {} : { ipRange: formatCidr(parseCidr(ipRange)) }),
     gateway: gateway ?? formatAddress(subnet.base + 1),
   };
+}
+
+function parseNamed(text: string): Cidr {
+  try {
+    return parseCidr(text);
+  } catch (error) {
+    throw new InvalidParameterError(`Invalid subnet ${text} : ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
 }
 
 function namedIPv6({ subnet = "", gateway }: SubnetsRequest["config"][number]): IPAMConfig {

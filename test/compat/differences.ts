@@ -15,8 +15,5 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
     "no node of Weft's offers generic resources, so a service that asks for them would wait for ever",
   "docker network inspect ingress":
     "no container and no list of peers stands behind the network: the kernels of all hosts are its sandbox",
-  "docker network rm ingress": "published ports are reached through it, so it stays",
-  "docker network create -d overlay net":
-    "services are reached through their published ports; networks of one's own are not supported",
   "docker swarm ca --rotate --quiet --detach": "the cluster's authority is not rotated",
 };

@@ -276,8 +276,8 @@ describe("Docker's CLI against the API", { skip }, () => {
       );
       assert.match(await refused("service", "inspect", "nope"), /no such service: nope\b/i);
       assert.match(
-        await refused("network", "create", "-d", "overlay", "ov"),
-        /overlay networks are not/,
+        await refused("network", "create", "-d", "overlay", "ingress"),
+        /network with name ingress already exists$/,
       );
       assert.match(
         await refused("swarm", "leave"),
