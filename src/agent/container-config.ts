@@ -75,6 +75,7 @@ export function containerConfigOf(
     ...present("capabilityDrop", spec.capabilityDrop),
     ...present("ulimits", spec.ulimits),
     ...present("privileges", spec.privileges),
+    ...present("oomScoreAdj", spec.oomScoreAdj),
     ...present("limits", task.spec.resources?.limits),
     ...present("logDriver", task.spec.logDriver),
     ...(isOnHostNetwork(task.spec) ? { hostNetwork: true } : {}),

@@ -104,6 +104,24 @@ describe("services", () => {
     assert.deepEqual(read["Endpoint"], { Spec: {} });
   });
 
+  it("is refused where its options are none", async () => {
+    const withOptions = (container: object, template: object = {}) =>
+      ask(host, "/services/create", {
+        method: "POST",
+        body: JSON.stringify({
+          Name: "web",
+          TaskTemplate: { ContainerSpec: { Image: "nginx", ...container }, ...template },
+        }),
+      });
+    const wild = await withOptions({ OomScoreAdj: 1_001 });
+    assert.equal(wild.status, 400);
+    assert.match(wild.text, /Invalid value 1001, range for oom score adj is \[-1000, 1000\]/);
+    const swapping = await withOptions({}, { Resources: { SwapBytes: 1 } });
+    assert.equal(swapping.status, 501);
+    assert.match(swapping.text, /swap space of services is not supported/);
+    assert.equal((await withOptions({ OomScoreAdj: -1_000 })).status, 201);
+  });
+
   it("gets a name where it has none", async () => {
     const { Name: _, ...nameless } = spec;
     await post("/services/create", nameless);

@@ -27,6 +27,7 @@ const NAME = /^[A-Za-z0-9](?:[-_A-Za-z0-9]*[A-Za-z0-9])?$/;
 const MAX_PORT = 65_535;
 
 /** Thousandths of a core, in NanoCPUs. */
+const OOM_SCORE_ADJ_MAX = 1_000;
 const MIN_NANO_CPUS = 1_000_000;
 const MIN_MEMORY_BYTES = 4 * 1024 * 1024;
 const NANOSECONDS_PER_MILLISECOND = 1_000_000;
@@ -99,6 +100,10 @@ function validateContainer(container: ContainerSpec): void {
   if (!isImageReference(container.image)) {
     const image = JSON.stringify(container.image);
     throw invalid(`ContainerSpec: ${image} is not a valid repository/tag`);
+  }
+  const { oomScoreAdj = 0 } = container;
+  if (Math.abs(oomScoreAdj) > OOM_SCORE_ADJ_MAX) {
+    throw invalid(`Invalid value ${oomScoreAdj}, range for oom score adj is [-1000, 1000]`);
   }
   if (container.isolation !== undefined) {
     throw invalid(`invalid isolation '${container.isolation}' on linux`);

@@ -243,6 +243,8 @@ export interface ContainerSpec {
   readonly capabilityDrop?: readonly string[];
   readonly ulimits?: readonly Ulimit[];
   readonly privileges?: Privileges;
+  /** -1000 to 1000; 0 when absent. */
+  readonly oomScoreAdj?: number;
 }
 
 /** Security options of a container; what is absent is as the runtime has it by default. */

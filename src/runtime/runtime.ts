@@ -42,6 +42,7 @@ export interface ContainerConfig {
   readonly capabilityDrop?: readonly string[];
   readonly ulimits?: readonly Ulimit[];
   readonly privileges?: Privileges;
+  readonly oomScoreAdj?: number;
   readonly limits?: Resources;
   readonly logDriver?: { readonly name?: string; readonly options?: Labels };
   /** The host's own network, in place of one of the container's. */

@@ -218,6 +218,7 @@ export const containerSpec: Codec<ContainerSpec> = struct<ContainerSpec>("swarm.
   capabilityDrop: unlessEmpty("CapabilityDrop", texts),
   ulimits: unlessEmpty("Ulimits", list(ulimit)),
   privileges: optional("Privileges", privileges),
+  oomScoreAdj: unlessEmpty("OomScoreAdj", int64),
 });
 
 // ---- Tasks -----------------------------------------------------------------------------------
@@ -243,6 +244,12 @@ const resourceRequirements = struct<NonNullable<TaskSpec["resources"]>>(
   {
     limits: optional("Limits", limits),
     reservations: optional("Reservations", resources),
+  },
+  {
+    refused: {
+      SwapBytes: "swap space of services is not supported by Weft",
+      MemorySwappiness: "swappiness of services is not supported by Weft",
+    },
   },
 );
 

@@ -65,6 +65,13 @@ it("options of mounts are spelled as Docker spells them, users' own keys are not
   ]);
 });
 
+it("the kernel's choice of whom to end is the container's own", () => {
+  const { OomScoreAdj } = createBody({ ...PLAIN, oomScoreAdj: -500 })["HostConfig"] as {
+    OomScoreAdj: unknown;
+  };
+  assert.equal(OomScoreAdj, -500);
+});
+
 it("security options are those that `docker run` would give", () => {
   const optionsOf = (privileges: Privileges) =>
     (createBody({ ...PLAIN, privileges })["HostConfig"] as Record<string, unknown>)["SecurityOpt"];

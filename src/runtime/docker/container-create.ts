@@ -65,6 +65,7 @@ function hostConfigOf(config: ContainerConfig): Json {
       Hard: hard,
     })),
     SecurityOpt: config.privileges && securityOptsOf(config.privileges),
+    OomScoreAdj: config.oomScoreAdj,
     NanoCpus: config.limits?.nanoCPUs,
     Memory: config.limits?.memoryBytes,
     PidsLimit: config.limits?.pids,
