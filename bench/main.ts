@@ -6,6 +6,7 @@ import { benchControl } from "./control/control.ts";
 import { startCPUMeter } from "./cpu.ts";
 import { benchLists } from "./lists/lists.ts";
 import { busyShare, describeMachine } from "./machine.ts";
+import { benchNames } from "./names/names.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { benchPaths } from "./paths/paths.ts";
 import { createProgress } from "./progress.ts";
@@ -41,6 +42,7 @@ async function measure(options: Options): Promise<Report> {
   const scale = has("scale") ? await benchScale(options, progress) : undefined;
   const control = has("control") ? await benchControl(options, progress) : undefined;
   const lists = has("lists") ? await benchLists(options, progress) : undefined;
+  const names = has("names") ? await benchNames(options, progress) : undefined;
   progress.end();
   return {
     startedAt,
@@ -51,5 +53,6 @@ async function measure(options: Options): Promise<Report> {
     ...(scale === undefined ? {} : { scale }),
     ...(control === undefined ? {} : { control }),
     ...(lists === undefined ? {} : { lists }),
+    ...(names === undefined ? {} : { names }),
   };
 }

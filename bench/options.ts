@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import { InvalidParameterError } from "../src/base/errors.ts";
 
-export const PARTS = ["paths", "scale", "control", "lists"] as const;
+export const PARTS = ["paths", "scale", "control", "lists", "names"] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface Options {

@@ -5,6 +5,8 @@ import { renderControl } from "./control/table.ts";
 import type { ListsReport } from "./lists/lists.ts";
 import { renderLists } from "./lists/table.ts";
 import type { MachineReport } from "./machine.ts";
+import type { NamesReport } from "./names/names.ts";
+import { renderNames } from "./names/table.ts";
 import type { PathsReport } from "./paths/paths.ts";
 import { renderPaths } from "./paths/table.ts";
 import type { ScaleReport } from "./scale/scale.ts";
@@ -19,6 +21,7 @@ export interface Report {
   readonly scale?: ScaleReport;
   readonly control?: ControlReport;
   readonly lists?: ListsReport;
+  readonly names?: NamesReport;
 }
 
 /** From this share of the cores on, what runs beside the benchmark is named. */
@@ -31,6 +34,7 @@ export function renderReport(report: Report): string {
     report.scale && renderScale(report.scale),
     report.control && renderControl(report.control),
     report.lists && renderLists(report.lists),
+    report.names && renderNames(report.names),
   ];
   return `${parts.filter((part) => part !== undefined).join("\n\n\n")}\n`;
 }

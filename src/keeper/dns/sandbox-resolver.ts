@@ -9,7 +9,7 @@ import { createServer, Socket } from "node:net";
 import type { Clock } from "../../base/clock.ts";
 import type { Random } from "../../base/random.ts";
 import { ContainerNamespace } from "./container-namespace.ts";
-import { DnsServer } from "./dns-server.ts";
+import { answeringLookup, DnsServer } from "./dns-server.ts";
 import { EngineUpstream } from "./engine-upstream.ts";
 import type { NameIndex } from "./name-index.ts";
 import {
@@ -105,7 +105,7 @@ export function* portsOf(path: string): Generator<number> {
 }
 
 async function adoptDatagrams(fd: number): Promise<DatagramSocket> {
-  const socket = createSocket("udp4");
+  const socket = createSocket({ type: "udp4", lookup: answeringLookup });
   // Of a descriptor it is said at once.
   const listening = once(socket, "listening");
   socket.bind({ fd });

@@ -9,7 +9,7 @@ import { SystemError } from "../../base/errors.ts";
 import { Reconciler, type Startable } from "../../base/lifecycle.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Random } from "../../base/random.ts";
-import { DnsServer } from "./dns-server.ts";
+import { answeringLookup, DnsServer } from "./dns-server.ts";
 import type { NameIndex } from "./name-index.ts";
 import type { NameStore } from "./name-store.ts";
 import { type Listener, parseListener } from "./names.ts";
@@ -110,7 +110,8 @@ export class ZoneServers implements Startable {
 }
 
 async function bindDatagrams({ address, port }: Listener) {
-  const socket = createSocket({ type: address.includes(":") ? "udp6" : "udp4", reusePort: true });
+  const type = address.includes(":") ? "udp6" : "udp4";
+  const socket = createSocket({ type, reusePort: true, lookup: answeringLookup });
   socket.bind({ address, port });
   await once(socket, "listening");
   return socket;
