@@ -131,7 +131,8 @@ describe("the client matrix over IPv4", { skip }, () => {
       const wrong = refusals.filter((result) => !isRefused(result)).map(explain);
       const results = await probe(client, probes);
       wrong.push(...results.filter(({ error }) => error !== undefined).map(explain));
-      const logs = await dnsLogs();
+      const answered = results.filter(({ error }) => error === undefined);
+      const logs = await dnsLogs(answered.map(({ probe: sent }) => sent.name ?? ""));
       const seen = new Set<string>();
       for (const { probe: sent, error } of results) {
         if (error !== undefined) continue;
@@ -199,8 +200,19 @@ describe("the client matrix over IPv4", { skip }, () => {
     await swarm.remove("spread");
   });
 
-  /** What the DNS servers have logged, which is whom they saw ask. */
-  async function dnsLogs(): Promise<Record<string, string>> {
+  /** What the DNS servers have logged, which is whom they saw ask: once they have logged all that was answered. */
+  async function dnsLogs(questions: readonly string[]): Promise<Record<string, string>> {
+    let logs: Record<string, string> = {};
+    const haveAll = async () => {
+      logs = await readDnsLogs();
+      const all = Object.values(logs).join("");
+      return questions.every((name) => all.includes(name));
+    };
+    await until(haveAll, { what: "the DNS servers' logs" });
+    return logs;
+  }
+
+  async function readDnsLogs(): Promise<Record<string, string>> {
     const names = ["dns-n1", "dns-n2"];
     const logs = await Promise.all(
       names.map(async (name) => {
