@@ -80,12 +80,13 @@ function validateOptions(options: NetworkSpec["driverOptions"]): void {
   }
 }
 
-/** Puts a new network; returns its id. */
+/** Puts a new network; returns what it is known by. */
 export function createNetwork(
   tx: Transaction,
   request: NetworkCreateRequest,
   hostRoutes: SubnetsRequest["hostRoutes"],
-): NetworkID {
+  lastVNI?: number,
+): Pick<Network, "id" | "vni"> {
   if (tx.list("network").some(({ spec }) => isNamedLike(spec.name, request.name))) {
     throw nameTaken(request.name);
   }
@@ -95,15 +96,16 @@ export function createNetwork(
   }
   const { [VNI_OPTION]: vni, encrypted: _, ...driverOptions } = request.options;
   const config = [...subnets(tx, request, hostRoutes)];
-  const free = () => (request.ingress ? INGRESS_VNI : freeVNI(tx));
+  const free = () => (request.ingress ? INGRESS_VNI : freeVNI(tx, lastVNI));
   const id = newID<NetworkID>();
+  const number = vni === undefined ? free() : claimVNI(tx, vni);
   tx.put("network", {
     id,
     spec: specOf(request, driverOptions),
     ipam: { driver: "default", config },
-    vni: vni === undefined ? free() : claimVNI(tx, vni),
+    vni: number,
   });
-  return id;
+  return { id, vni: number };
 }
 
 function specOf(request: NetworkCreateRequest, driverOptions: NetworkSpec["driverOptions"]) {

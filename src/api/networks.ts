@@ -7,7 +7,7 @@ import { InvalidParameterError, NotFoundError, SystemError } from "../base/error
 import { findNetwork } from "../cluster/finders.ts";
 import type { Network } from "../cluster/objects.ts";
 import { isPredefined } from "../cluster/predefined-networks.ts";
-import type { Snapshot } from "../cluster/store.ts";
+import type { Snapshot, Store } from "../cluster/store.ts";
 import { type Answer, type ApiCall, bodyOf, boolParam, param } from "./call.ts";
 import { Filters, parseFilters, readFilters } from "./filters.ts";
 import { requireManager } from "./manager.ts";
@@ -221,9 +221,16 @@ export async function postNetwork(call: ApiCall): Promise<Answer> {
   }
   await checkLocalNames(call, request.name);
   validateNetwork(request);
-  const id = await manager.store.update((tx) => createNetwork(tx, request, manager.hostRoutes()));
+  const { store } = manager;
+  const { id, vni } = await store.update((tx) =>
+    createNetwork(tx, request, manager.hostRoutes(), lastVNIs.get(store)),
+  );
+  if (vni > (lastVNIs.get(store) ?? 0)) lastVNIs.set(store, vni);
   return { status: 201, body: { Id: id, Warning: "" } };
 }
+
+/** The highest number that was given since this daemon's start; what ended before it has left no container behind. */
+const lastVNIs = new WeakMap<Store, number>();
 
 const INGRESS_IS_GLOBAL = "Ingress network can only be global scope network";
 

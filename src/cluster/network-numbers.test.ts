@@ -94,6 +94,8 @@ test("a VXLAN number belongs to one network", async () => {
   const store = await storeWith([makeNetwork(), makeOverlay({ name: "lan", vni: 5000 })]);
   assert.equal(freeVNI(store.view()), 5001);
   assert.equal(freeVNI((await storeWith([])).view()), 4097);
+  assert.equal(freeVNI((await storeWith([])).view(), 4099), 4100, "not that of one just removed");
+  assert.equal(freeVNI((await storeWith([])).view(), 16_777_215), 4097);
   assert.equal(claimVNI(store.view(), "4999"), 4999);
   assert.throws(() => claimVNI(store.view(), "5000"), /in use by network lan/);
   for (const text of ["4096", "16777216", "x", "5001,5002"]) {

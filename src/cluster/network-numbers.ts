@@ -37,10 +37,13 @@ export interface SubnetsRequest {
   readonly hostRoutes: readonly string[];
 }
 
-/** One above the highest in use, so that a number is not given again while some node still takes it down; 4097 and up. */
-export function freeVNI(snapshot: Snapshot): number {
+/**
+ * One above the highest in use, 4097 and up. `last` is the last one that was given: of a network that is gone, containers
+ * may still be ending on some node, and must not find themselves in another one.
+ */
+export function freeVNI(snapshot: Snapshot, last: number = INGRESS_VNI): number {
   const used = new Set(snapshot.list("network").map(({ vni }) => vni));
-  const highest = Math.max(INGRESS_VNI, ...used);
+  const highest = Math.max(INGRESS_VNI, last, ...used);
   if (highest < VNI_MAX) return highest + 1;
   for (let vni = INGRESS_VNI + 1; vni <= VNI_MAX; vni++) if (!used.has(vni)) return vni;
   throw new InvalidParameterError("all VXLAN network identifiers are in use");

@@ -15,5 +15,7 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
     "no node of Weft's offers generic resources, so a service that asks for them would wait for ever",
   "docker network inspect ingress":
     "no container and no list of peers stands behind the network: the kernels of all hosts are its sandbox",
+  "docker network create -d overlay --opt encrypted --label gone hidden":
+    "packets between nodes are not encrypted, and nobody is to believe that they are",
   "docker swarm ca --rotate --quiet --detach": "the cluster's authority is not rotated",
 };

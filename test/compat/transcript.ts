@@ -1,7 +1,11 @@
 /** Types the steps at whoever answers, and brings the answers into a form that two programs can agree in. */
+import { fileURLToPath } from "node:url";
 import type { RunOptions, RunResult } from "../../src/lab/process.ts";
 import { until } from "../../src/lab/until.ts";
 import { STEPS, type Step } from "./steps.ts";
+
+/** Compose files with what they refer to. */
+const STACK = fileURLToPath(new URL("stack", import.meta.url));
 
 /** Longer than any step takes on a machine that does other things as well. */
 const STEP_MS = 60_000;
@@ -22,7 +26,7 @@ export async function playSteps(docker: Docker, ip: string): Promise<readonly An
 }
 
 async function play(docker: Docker, step: Step, ip: string): Promise<Answer> {
-  const args = step.args.map((word) => word.replace("{ip}", ip));
+  const args = step.args.map((word) => word.replace("{ip}", ip).replace("{stack}", STACK));
   const options = step.stdin === undefined ? {} : { stdin: step.stdin };
   const command = `docker ${step.args.map(quoted).join(" ")}`;
   let last: RunResult | undefined;
@@ -46,6 +50,7 @@ function normalised(text: string, ip: string): string {
     .replaceAll(/SWMTKN-1-[0-9a-z]{50}-[0-9a-z]{25}/g, "<token>")
     .replaceAll(/-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g, "<certificate>")
     .replaceAll(ip, "<ip>")
+    .replaceAll(STACK, "<stack>")
     .replaceAll(/\b[0-9a-z]{25}\b/g, "<id>")
     .replaceAll(/\b(?=[0-9a-z]*\d)[0-9a-z]{12}\b/g, "<id>")
     .replaceAll(/\b(?:\d+|About an?|Less than a|less than a) (?:second|minute)s? ago/g, "<when>")
