@@ -91,7 +91,8 @@ describe("users' networks", { skip }, () => {
     });
   });
 
-  for (const cli of DOCKER_CLIS) {
+  // The newest one's stacks are in the transcript that is compared with a real Engine's.
+  for (const cli of DOCKER_CLIS.slice(-1)) {
     test(`a stack comes, changes and goes, typed at ${cli}`, async () => {
       const stack = async (...args: readonly string[]) => {
         const { code, stdout, stderr } = await manager.docker(["stack", ...args], { cli });
