@@ -31,7 +31,7 @@ import { DEFAULT_STOP_GRACE_MS, stopGraceMsOf } from "./container-config.ts";
 import { decodeLinkCounters, type MeteredTask, meshFamilies } from "./endpoint-metrics.ts";
 import { NetworkSweeper, runtimeNetworkOf } from "./engine-networks.ts";
 import { KeeperLink } from "./keeper-link.ts";
-import { LinkWatch } from "./link-watch.ts";
+import { LinkWatch, placesOf } from "./link-watch.ts";
 import { type AgentMemory, MemoryFile } from "./memory.ts";
 import { MeshApplier, type MeshDatapath } from "./mesh-applier.ts";
 import type { EndpointOverride } from "./mesh-view.ts";
@@ -384,7 +384,8 @@ export class Agent implements Startable, SessionHandler {
       node: () => this.#templateNode(),
       network: (network) => runtimeNetworkOf(this.#applier.mesh, network),
       isReachable: (address) => this.#applier.isReachable(address),
-      isCutOff: (address) => this.#links.isCutOff(address),
+      isCutOff: (task) =>
+        placesOf(task, this.#applier.mesh).some((place) => this.#links.isCutOff(place)),
       isLive: (address) => this.#applier.isLive(address),
       claimPorts: async (task, previous) => {
         const ports = await this.#ports.claim(task, previous);

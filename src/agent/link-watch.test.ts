@@ -3,8 +3,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { it } from "node:test";
+import type { NetworkID } from "../base/ids.ts";
 import { FakeNode } from "./fake-node.ts";
 import { addressOf, makeMesh, makeTask } from "./fakes.ts";
+import { placesOf } from "./link-watch.ts";
 import { CUT_OFF } from "./task-step.ts";
 
 async function withNode(use: (node: FakeNode) => Promise<void>): Promise<void> {
@@ -57,4 +59,19 @@ it("a task that ended by itself is told as such, though its link went first", as
     await look(node);
     assert.equal(node.reporter.statesOf("t1").at(-1), "complete");
   });
+});
+
+it("a task has a place in each of its networks, and an address alone is none in an overlay network", () => {
+  const task = makeTask("t1");
+  const overlay = { id: "net1" as NetworkID, name: "app", overlay: true as const };
+  const networksAttachments = [
+    ...task.networksAttachments,
+    { network: overlay, addresses: ["10.0.1.5/24", "fd00:1::5/64"] },
+  ];
+  const mesh = makeMesh(1, [8080], ["t1"]);
+  const network = { networkID: "net1", name: "app", vni: 4097, subnets: [], internal: false };
+  const told = { ...mesh, networks: [{ ...network, services: [], containers: [] }] };
+  const both = { ...task, networksAttachments };
+  assert.deepEqual(placesOf(both, told), [addressOf("t1"), "4097/10.0.1.5"]);
+  assert.deepEqual(placesOf(both, mesh), [addressOf("t1")]);
 });

@@ -5,12 +5,15 @@
  */
 import type { Clock, Timer } from "../base/clock.ts";
 import type { Startable } from "../base/lifecycle.ts";
+import type { Task } from "../cluster/objects.ts";
+import { placeInOverlay } from "../datapath/overlay/view.ts";
+import type { MeshConfig } from "../dispatcher/assignment.ts";
 
 /** Between two looks: a link that is away at both is gone. */
 const LOOK_MS = 500;
 
 export interface LinkWatchComponents {
-  /** Addresses of local tasks whose link is not there, of those that the kernel was told of last. */
+  /** Addresses of local tasks whose link is not there, of those that the kernel was told of last; as `placesOf` has them. */
   readonly lostAddresses: () => Promise<readonly string[]>;
   readonly clock: Clock;
   /** One more task is cut off. */
@@ -29,9 +32,9 @@ export class LinkWatch implements Startable {
     this.#components = components;
   }
 
-  /** Whether the task with this address has lost its link for good. */
-  isCutOff(address: string): boolean {
-    return this.#cutOff.has(address);
+  /** Whether the task with this address, one of its `placesOf`, has lost its link for good. */
+  isCutOff(place: string): boolean {
+    return this.#cutOff.has(place);
   }
 
   start(): void {
@@ -59,4 +62,14 @@ export class LinkWatch implements Startable {
     this.#cutOff = cutOff;
     if (isNews) this.#components.onCutOff();
   }
+}
+
+/** Where a task is, one for each of its links: as the datapath names the addresses whose link it misses. */
+export function placesOf(task: Task, mesh: MeshConfig | undefined): readonly string[] {
+  return task.networksAttachments.flatMap(({ network, addresses }) => {
+    const address = addresses[0]?.split("/")[0];
+    if (address === undefined || network.overlay !== true) return address ?? [];
+    const vni = mesh?.networks.find(({ networkID }) => networkID === network.id)?.vni;
+    return vni === undefined ? [] : placeInOverlay(vni, address);
+  });
 }

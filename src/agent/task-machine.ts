@@ -44,8 +44,8 @@ export interface TaskSurroundings {
   network(network: NetworkAttachment["network"]): RuntimeNetwork | undefined;
   /** Whether the kernel routes to this address of a local task. */
   isReachable(address: string): boolean;
-  /** Whether the link of the local task with this address was deleted under it. */
-  isCutOff(address: string): boolean;
+  /** Whether a link of this local task was deleted under it. */
+  isCutOff(task: Task): boolean;
   /** Whether the kernel leads new connections to this address. */
   isLive(address: string): boolean;
   /** Takes host-mode ports for a task, all or none; throws what the task fails with. */
@@ -334,8 +334,7 @@ export class TaskMachine {
   }
 
   #isCutOff(): boolean {
-    const address = taskAddress(this.task);
-    return address !== undefined && this.#surroundings.isCutOff(address);
+    return this.#surroundings.isCutOff(this.task);
   }
 
   #isReachable(): boolean {

@@ -36,6 +36,7 @@ import { renderTransaction } from "./nft/transaction.ts";
 import { OverlayDatapath } from "./overlay/overlay-datapath.ts";
 import { sandboxEntrance } from "./overlay/sandbox-entrance.ts";
 import { Sandboxes } from "./overlay/sandboxes.ts";
+import { placeInOverlay } from "./overlay/view.ts";
 import type { Plan } from "./plan.ts";
 import { isEmpty, plan, sizeOf } from "./plan.ts";
 import type { KernelReading } from "./read-back.ts";
@@ -165,12 +166,19 @@ export class Datapath {
     return address === undefined ? undefined : { address, link: this.#holders.get(address)?.link };
   }
 
-  /** Addresses of the view's local tasks whose link is not there. Cheap, for it is asked often. */
+  /**
+   * Addresses of the view's local tasks whose link is not there, in an overlay network as `placeInOverlay` has them.
+   * Cheap, for it is asked often.
+   */
   async lostAddresses(): Promise<readonly string[]> {
-    const local = this.#view?.localLinks ?? [];
-    if (local.length === 0) return [];
+    const { localLinks = [], overlayLinks = [] } = this.#view ?? {};
+    if (localLinks.length + overlayLinks.length === 0) return [];
     const links = await linkNames();
-    return local.filter(({ link }) => !links.has(link)).map(({ address }) => address);
+    const isLost = ({ link }: { readonly link: string }) => !links.has(link);
+    return [
+      ...localLinks.filter(isLost).map(({ address }) => address),
+      ...overlayLinks.filter(isLost).map(({ vni, address }) => placeInOverlay(vni, address)),
+    ];
   }
 
   /** Whether a setting is no longer as applied. Reads a file for each, and nothing while a change is under way. */

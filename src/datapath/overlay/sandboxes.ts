@@ -15,6 +15,7 @@ import { planTransaction } from "../nft/plan.ts";
 import type { Ruleset } from "../nft/ruleset.ts";
 import type { NftTransaction } from "../nft/transaction.ts";
 import { renderTransaction } from "../nft/transaction.ts";
+import { isIPv6 } from "./desired-links.ts";
 import type { SandboxEntrance } from "./sandbox-entrance.ts";
 import { knownOf, reachedOf, SANDBOX_TABLE, sandboxRules, withNewChains } from "./sandbox-rules.ts";
 import type { VirtualIP } from "./virtual-ips.ts";
@@ -288,7 +289,12 @@ function forgetsOf(before: Held, after: Omit<Held, "virtualIPs">): readonly Forg
   for (const address of knownOf(after.rules)) {
     if (!known.has(address)) forget.push({ kind: "unled-to", address });
   }
-  return forget;
+  // IPv4 first: where the kernel refuses one of IPv6, the others are forgotten.
+  return [...forget.filter((one) => !isOfIPv6(one)), ...forget.filter(isOfIPv6)];
+}
+
+function isOfIPv6(forget: Forget): boolean {
+  return "address" in forget && isIPv6(forget.address);
 }
 
 function driftsIn(path: string, transaction: NftTransaction): readonly Drift[] {

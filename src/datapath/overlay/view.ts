@@ -59,3 +59,8 @@ export interface OverlayLink {
   /** The file of the container's network namespace, which the Engine makes while it starts the container. */
   readonly sandbox: string;
 }
+
+/** An address in one of several networks that may all have it. */
+export function placeInOverlay(vni: number, address: string): string {
+  return `${vni}/${address}`;
+}
