@@ -65,12 +65,16 @@ export async function resetHost(options: ResetOptions): Promise<readonly string[
 }
 
 /** What Weft keeps below its data directory; the directory itself may be the user's. */
-const STATE = ["store", "certificates", "agent", "keeper", "node.json", "daemon.lock"];
+const STATE = [
+  ...["store", "certificates", "agent", "keeper", "node.json"],
+  ...["daemon.lock", "daemon.lock-journal"],
+];
 
 /** With the keeper up, as each removal asks its plugin, and without an answer the Engine waits for long. */
 async function removeFromEngine(options: ResetOptions): Promise<void> {
   const { engineSocket, dataDir, executable, log } = options;
-  if (!existsSync(engineSocket)) {
+  // The file outlives an Engine that was killed.
+  if (!(await answers(engineSocket))) {
     if (!existsSync(join(dataDir, "node.json"))) return;
     throw new UnavailableError(
       "the Docker Engine does not run: start it and run 'weft reset --force' again for the containers and networks that it has of Weft's",
