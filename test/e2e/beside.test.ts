@@ -55,7 +55,7 @@ describe("beside firewalld", { skip: unless("/usr/sbin/firewalld", "firewalld") 
     await startFirewalld(second);
     await assertServed(swarm);
     for (const host of lab.hosts) {
-      await until(async () => (await trusted(host, "--permanent")) === "weft0 wv+", {
+      await until(async () => (await trusted(host, "--permanent")) === "wb+ weft0 wv+", {
         what: `weft's links in firewalld's permanent zone on ${host.name}`,
       });
       // The Engine hears of reloads by D-Bus, had it been there at its start; here it is told by a restart.
@@ -99,7 +99,7 @@ describe("beside legacy iptables, and a user's own rules", { skip: noLab ?? fals
       await host.restartEngine();
       await swarm.converged("web");
       const chain = await host.execOk(["iptables-legacy", "-S", "DOCKER-USER"]);
-      assert.equal(chain.split("--comment weft").length - 1, 4);
+      assert.equal(chain.split("--comment weft").length - 1, 5);
     }
     await assertServed(swarm);
     await assertReset(swarm, before);
