@@ -56,7 +56,7 @@ describe("overlay networks", { skip }, () => {
     const request = 'printf "GET / HTTP/1.0\\r\\n\\r\\n"';
     const ask = `until ${request} | nc -w 5 ${virtualIP} 80; do echo late; done; exec sleep 100000`;
     const tasks = await swarm.create(
-      ...["early", "--network", "app", "--mode", "global", "--restart-condition", "none"],
+      ...["early", "--network", "app", "--mode", "global", ...SOON, "--restart-condition", "none"],
       ...["busybox", "sh", "-c", ask],
     );
     for (const { host, containerID } of tasks) {

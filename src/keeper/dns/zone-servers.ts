@@ -112,8 +112,10 @@ export class ZoneServers implements Startable {
 async function bindDatagrams({ address, port }: Listener) {
   const type = address.includes(":") ? "udp6" : "udp4";
   const socket = createSocket({ type, reusePort: true, lookup: answeringLookup });
+  // With this lookup it is said at once.
+  const listening = once(socket, "listening");
   socket.bind({ address, port });
-  await once(socket, "listening");
+  await listening;
   return socket;
 }
 
