@@ -47,8 +47,8 @@ class Rig implements AsyncDisposable {
       await this.gate;
       return ports.map((port) => ({ ...port, state: "held" }));
     },
-    changeNames: (change) => void this.names.push(change),
-    keepNames: (sets) => void this.kept.push(sets),
+    changeNames: async (change) => void this.names.push(change),
+    keepNames: async (sets) => void this.kept.push(sets),
     handOver: async (command) => void this.commands.push(command),
     stop: () => {
       this.stopped++;

@@ -16,8 +16,9 @@ export interface ControlServerComponents {
   readonly log: Logger;
   readonly status: () => KeeperStatus;
   readonly holdPorts: (ports: readonly PortRequest[]) => Promise<readonly PortHold[]>;
-  readonly changeNames: (change: NameSetChange) => void;
-  readonly keepNames: (sets: readonly string[]) => void;
+  /** Both resolve when whoever is to be answered is, and nobody else. */
+  readonly changeNames: (change: NameSetChange) => Promise<void>;
+  readonly keepNames: (sets: readonly string[]) => Promise<void>;
   /** Resolves when another keeper, started with the command, has taken over. */
   readonly handOver: (command: readonly string[]) => Promise<void>;
   /** Answers first, then ends the keeper. */
@@ -35,12 +36,12 @@ export class ControlServer {
     "PUT /ports": async (body, response) => {
       sendJSON(response, 200, { ports: await this.#components.holdPorts(decodePorts(body)) });
     },
-    "PUT /names": (body, response) => {
-      this.#components.changeNames(decodeNameSetChange(body));
+    "PUT /names": async (body, response) => {
+      await this.#components.changeNames(decodeNameSetChange(body));
       sendJSON(response, 200, {});
     },
-    "PUT /name-sets": (body, response) => {
-      this.#components.keepNames(textsOf(body["sets"], "sets").map(nameSetID));
+    "PUT /name-sets": async (body, response) => {
+      await this.#components.keepNames(textsOf(body["sets"], "sets").map(nameSetID));
       sendJSON(response, 200, {});
     },
     "GET /events": (_body, response) => this.#startEvents(response),

@@ -95,13 +95,15 @@ export class Keeper implements Startable {
       log,
       status: () => this.#status(),
       holdPorts: (ports) => this.#holdPorts(ports),
-      changeNames: (change) => {
+      changeNames: async (change) => {
         this.#names.change(change);
         this.#zones.refresh();
+        await this.#zones.idle();
       },
-      keepNames: (sets) => {
+      keepNames: async (sets) => {
         this.#names.keep(sets);
         this.#zones.refresh();
+        await this.#zones.idle();
       },
       handOver: (command) => this.#handOver(command),
       stop: resolve,
