@@ -125,7 +125,7 @@ export class Datapath {
     this.#firewalls = new HostFirewalls({ nft, run });
     this.#mayForward = init.mayForward ?? (() => true);
     this.#sandboxes = new Sandboxes({
-      entrance: sandboxEntrance(run, nft),
+      entrance: sandboxEntrance(run),
       clock: this.#clock,
       log: this.#log,
       ...(init.onSandboxes === undefined ? {} : { onReady: init.onSandboxes }),

@@ -5,7 +5,7 @@
 import koffi from "koffi";
 import { assert } from "../../base/assert.ts";
 import { SystemError } from "../../base/errors.ts";
-import type { Enter, Nft } from "./nft.ts";
+import type { Nft } from "./nft.ts";
 import { isAbsent, NftError } from "./nft.ts";
 
 const LIBRARY = "libnftables.so.1";
@@ -13,10 +13,7 @@ const LIBRARY = "libnftables.so.1";
 const OUTPUT_JSON = 1 << 4;
 
 type Context = object;
-interface RunCommand {
-  (context: Context, text: string): number;
-  async(...args: unknown[]): void;
-}
+type RunCommand = { async(...args: unknown[]): void };
 
 interface Library {
   readonly create: (flags: number) => Context | null;
@@ -69,22 +66,13 @@ class Libnftables implements Nft {
   }
 
   async list(what: string): Promise<unknown> {
-    return await listed(() => this.#exclusively(() => this.#command(`list ${what}`, OUTPUT_JSON)));
-  }
-
-  /**
-   * A context of its own for each call, made, used and let go of while in that namespace: when a listing was disturbed
-   * the library opens its socket anew, and must not do so in the host's namespace with another's rules in hand. So
-   * the event loop waits for the call, which is for transactions of a few elements. Never while another call runs: the
-   * library does not say that two contexts have nothing in common.
-   */
-  within(enter: Enter): Pick<Nft, "run" | "list"> {
-    const command = (text: string, outputFlags: number) =>
-      this.#exclusively(async () => enter(() => runOnce(this.#library, text, outputFlags)));
-    return {
-      run: async (transaction) => void (await command(transaction, 0)),
-      list: async (what) => listed(() => command(`list ${what}`, OUTPUT_JSON)),
-    };
+    try {
+      const output = await this.#exclusively(() => this.#command(`list ${what}`, OUTPUT_JSON));
+      return JSON.parse(output);
+    } catch (error) {
+      if (error instanceof NftError && isAbsent(error.stderr)) return undefined;
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
@@ -114,32 +102,6 @@ class Libnftables implements Nft {
     const stderr = errorOf(this.#context);
     if (status !== 0) throw new NftError(text, stderr);
     return output;
-  }
-}
-
-async function listed(list: () => Promise<string>): Promise<unknown> {
-  try {
-    return JSON.parse(await list());
-  } catch (error) {
-    if (error instanceof NftError && isAbsent(error.stderr)) return undefined;
-    throw error;
-  }
-}
-
-/** Blocks the thread until the kernel has answered. */
-function runOnce(library: Library, text: string, outputFlags: number): string {
-  const context = library.create(0);
-  if (context === null) throw new SystemError("nft_ctx_new failed");
-  try {
-    library.bufferOutput(context);
-    library.bufferError(context);
-    library.setOutputFlags(context, outputFlags);
-    const status = library.run(context, text);
-    const output = library.outputOf(context);
-    if (status !== 0) throw new NftError(text, library.errorOf(context));
-    return output;
-  } finally {
-    library.free(context);
   }
 }
 

@@ -8,13 +8,8 @@ export interface Nft {
   run(transaction: string): Promise<void>;
   /** What a `list` command prints, as JSON; undefined when the thing does not exist. */
   list(what: string): Promise<unknown>;
-  /** The same in another network namespace, which `enter` runs its work in; absent where each call is a process. */
-  within?(enter: Enter): Pick<Nft, "run" | "list">;
   close(): Promise<void>;
 }
-
-/** Runs work in another network namespace; the work must not wait. */
-export type Enter = <T>(work: () => T) => T;
 
 /** nft refused a transaction; nothing of it was taken. */
 export class NftError extends SystemError {

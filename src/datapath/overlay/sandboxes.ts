@@ -26,7 +26,7 @@ const LOOK_MS_MAX = 500;
 /** After this many looks of one length each, the pause is doubled. */
 const LOOKS_OF_A_LENGTH = 500;
 /** Namespaces in which something is changed at the same time; others wait. */
-const AT_ONCE_MAX = 4;
+const AT_ONCE_MAX = 8;
 /** An audit reads so many namespaces back, those that waited longest: each costs a process. */
 const AUDITED_AT_ONCE_MAX = 4;
 /** A namespace that was read back so lately is believed. */
