@@ -66,6 +66,9 @@ function interoperate(key: Buffer | undefined): void {
     await second.sees("ours", "alive");
     await second.sees("sa", "alive");
     await sa.sees("second", "alive");
+    // Who never heard of a member is told nothing by its leaving.
+    await ours.sees("second", "alive");
+    await sb.sees("second", "alive");
     second.announceSerfLeave();
     await second.node.leave();
     await sa.sees("second", "left");
