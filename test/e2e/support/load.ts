@@ -5,6 +5,8 @@ import type { Place } from "../../../src/lab/place.ts";
 
 /** Requests that each load makes before, and after, what is done under it. */
 const FLOWING = 150;
+/** A delay is not a failure here: firewalld drops what is new while it reloads, for seconds on a busy machine. */
+const PATIENCE_MS = 15_000;
 
 /**
  * Runs `action` while requests flow from these places to these URLs; none may fail, and no kept
@@ -17,7 +19,15 @@ export async function unharmed(
 ): Promise<LoadCounts[]> {
   await using loads = new AsyncDisposableStack();
   const start = async (place: Place, keepAlive: boolean): Promise<Load> =>
-    loads.use(await startLoad(place, { urls, keepAlive, connections: 3, pauseMs: 10 }));
+    loads.use(
+      await startLoad(place, {
+        urls,
+        keepAlive,
+        connections: 3,
+        pauseMs: 10,
+        timeoutMs: PATIENCE_MS,
+      }),
+    );
   const running = await Promise.all(
     places.flatMap((place) => [start(place, false), start(place, true)]),
   );
