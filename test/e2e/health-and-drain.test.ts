@@ -88,7 +88,7 @@ describe("health and draining", { skip }, () => {
     await running("late", 1);
     // Sends, closes its side, and waits for the answer.
     const argv = ["busybox", "nc", lab.host(2).ip, `${LATE}`];
-    const asking = lab.client().exec(argv, { stdin: "what?\n", timeoutMs: 20_000 });
+    const asking = lab.client().exec(argv, { stdin: "what?\n", timeoutMs: 60_000 });
     const draining = async () =>
       (await states("late")).some((line) => line.includes("draining, 1 connection"));
     await until(async () => (await connections("late")) > 0, { what: "the connection" });
