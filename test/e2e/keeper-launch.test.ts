@@ -156,7 +156,7 @@ function pidIn({ stdout, stderr }: Pick<RunResult, "stdout" | "stderr">): number
 }
 
 async function keeperOf(daemon: Service): Promise<number> {
-  await until(() => daemon.output().includes("keeper "), { what: "the keeper's start" });
+  await until(() => /^keeper \d+$/m.test(daemon.output()), { what: "the keeper's start" });
   return pidIn({ stdout: daemon.output(), stderr: daemon.output() });
 }
 
