@@ -445,9 +445,12 @@ describe("the node", () => {
     const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));
     await node.assign(makeTask("t1"), makeTask("t2"));
+    assert.deepEqual(node.keeper.nameSets, ["outside"]);
     await node.agent.clear();
+    await node.settle();
     assert.equal(node.runtime.containers.size, 0);
     assert.equal(node.runtime.networks.size, 0);
+    assert.deepEqual(node.keeper.nameSets, []);
     assert.throws(() => statSync(join(directory, "agent", "memory.json")));
   });
 });

@@ -278,6 +278,8 @@ export class Agent implements Startable, SessionHandler {
     const removed = this.#removeAll();
     const inTime = await within(this.#clock, waitMs, removed);
     if (!inTime) this.#log.warn("the node leaves and its containers are not all removed");
+    // What the last removals changed would tell the keeper the names once more.
+    await this.#applier.stop();
     await this.#link
       .tellNames(() => [])
       .catch((error: unknown) => {
