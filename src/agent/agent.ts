@@ -388,7 +388,7 @@ export class Agent implements Startable, SessionHandler {
       isReachable: (address) => this.#applier.isReachable(address),
       isCutOff: (task) =>
         placesOf(task, this.#applier.mesh).some((place) => this.#links.isCutOff(place)),
-      isLive: (address) => this.#applier.isLive(address),
+      isLive: (taskID) => this.#applier.isLive(taskID),
       claimPorts: async (task, previous) => {
         const ports = await this.#ports.claim(task, previous);
         if (ports.length > 0) this.#applier.markDirty();

@@ -51,7 +51,7 @@ export class MeshApplier implements Startable {
   readonly #loop: Reconciler;
   #mesh: MeshConfig | undefined;
   #reachable: ReadonlySet<string> = new Set();
-  /** Of local tasks. */
+  /** Local tasks. */
   #live: ReadonlySet<string> = new Set();
   #appliedRevision: number | undefined;
   /** A mesh came that was not confirmed yet, be it the one that the kernel has: each session asks anew. */
@@ -103,9 +103,9 @@ export class MeshApplier implements Startable {
     return this.#reachable.has(address);
   }
 
-  /** Whether the kernel leads new connections to this address. */
-  isLive(address: string): boolean {
-    return this.#live.has(address);
+  /** Whether the kernel leads new connections to this local task. */
+  isLive(taskID: string): boolean {
+    return this.#live.has(taskID);
   }
 
   idle(): Promise<void> {
@@ -144,7 +144,7 @@ export class MeshApplier implements Startable {
     // After the rules, so that no name leads where there is no way; before it is confirmed that nothing leads to a task that drains.
     const [named] = await Promise.allSettled([link.tellNames(() => this.#names(mesh, view, said))]);
     this.#reachable = new Set(view.localLinks.map(({ address }) => address));
-    this.#live = liveAddresses(view);
+    this.#live = liveTasks(view);
     this.#components.onReachable();
     this.#appliedRevision = view.revision;
     // One that came meanwhile is confirmed by the next pass; what waits for this one need not wait for that.
@@ -172,11 +172,13 @@ export class MeshApplier implements Startable {
   }
 }
 
-function liveAddresses(view: MeshView): ReadonlySet<string> {
+/** Of published ports and of overlay networks alike. */
+function liveTasks({ self, services, networks }: MeshView): ReadonlySet<string> {
   const live = new Set<string>();
-  for (const { endpoints } of view.services) {
-    for (const { address, nodeIndex, state } of endpoints) {
-      if (nodeIndex === view.self.index && state === "live") live.add(address);
+  const parts = [services, ...networks.map((network) => network.services)];
+  for (const { endpoints } of parts.flat()) {
+    for (const { taskID, nodeIndex, state } of endpoints) {
+      if (nodeIndex === self.index && state === "live") live.add(taskID);
     }
   }
   return live;

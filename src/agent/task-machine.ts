@@ -46,8 +46,8 @@ export interface TaskSurroundings {
   isReachable(address: string): boolean;
   /** Whether a link of this local task was deleted under it. */
   isCutOff(task: Task): boolean;
-  /** Whether the kernel leads new connections to this address. */
-  isLive(address: string): boolean;
+  /** Whether the kernel leads new connections to this local task. */
+  isLive(taskID: string): boolean;
   /** Takes host-mode ports for a task, all or none; throws what the task fails with. */
   claimPorts(task: Task, previous: readonly PortConfig[]): Promise<readonly PortConfig[]>;
   releasePorts(taskID: string): void;
@@ -346,9 +346,16 @@ export class TaskMachine {
   #isServing(container: ContainerState | undefined): boolean {
     const ports = this.task.endpoint?.ports ?? [];
     const pid = container?.pid;
-    if (this.#status.state !== "starting" || ports.length === 0) return true;
+    if (this.#status.state !== "starting") return true;
     if (pid === undefined || container?.health !== "none") return true;
-    this.#serving ??= this.#waitFor((signal) => this.#traffic.untilServed(pid, ports, signal));
+    // Where nothing is published, in a user's network alone, its image is all that says where it might listen.
+    const { exposedPorts = [] } = isOnOverlay(this.task) ? container : {};
+    if (ports.length + exposedPorts.length === 0) return true;
+    this.#serving ??= this.#waitFor((signal) =>
+      ports.length > 0
+        ? this.#traffic.untilServed(pid, ports, signal)
+        : this.#traffic.untilOneServed(pid, exposedPorts, signal),
+    );
     return this.#serving.isOver;
   }
 
@@ -372,8 +379,7 @@ export class TaskMachine {
   /** Managers take an unhealthy task out of the mesh. With none in reach it is stopped all the same. */
   #isLive(): boolean {
     if (this.#status.unhealthy !== true) return false;
-    const address = taskAddress(this.task);
-    if (address === undefined || !this.#surroundings.isLive(address)) return false;
+    if (!this.#surroundings.isLive(this.task.id)) return false;
     this.#hiding ??= this.#waitFor((signal) =>
       delay(this.#clock, "hiding", HIDING_MS_MAX, signal).catch(() => {}),
     );

@@ -39,19 +39,33 @@ export class TrafficWatch {
 
   /** Resolves when the ports are served, at once where nobody can tell. */
   async untilServed(pid: number, ports: readonly PortConfig[], signal: AbortSignal): Promise<void> {
+    await this.#untilServing(pid, signal, (served) =>
+      ports.every(
+        ({ protocol, targetPort }) =>
+          protocol === "sctp" || served.has(`${protocol}/${targetPort}`),
+      ),
+    );
+  }
+
+  /** The same for one of these, as "tcp/80": a program need not listen wherever its image says it might. */
+  async untilOneServed(pid: number, ports: readonly string[], signal: AbortSignal): Promise<void> {
+    await this.#untilServing(pid, signal, (served) => ports.some((port) => served.has(port)));
+  }
+
+  async #untilServing(
+    pid: number,
+    signal: AbortSignal,
+    isServing: (served: ReadonlySet<string>) => boolean,
+  ): Promise<void> {
     await this.#look(SERVING_MS_MAX, signal, async () => {
       const sockets = await this.#readSockets(pid);
-      if (sockets === undefined) return true;
-      return ports.every(
-        ({ protocol, targetPort }) =>
-          protocol === "sctp" || sockets.served.has(`${protocol}/${targetPort}`),
-      );
+      return sockets === undefined || isServing(sockets.served);
     });
   }
 
   /**
    * Resolves when there are no connections to the ports, and no datagrams unread, or after `timeoutMs`. `served`: to
-   * any port that the task listens on for TCP, as in a network where nothing is published.
+   * any port that the task listens on, as in a network where nothing is published.
    */
   async untilDrained(
     pid: number,
@@ -60,28 +74,27 @@ export class TrafficWatch {
     onConnections: (count: number) => void,
     signal: AbortSignal,
   ): Promise<void> {
-    const portsOf = (wanted: string) =>
-      new Set(
-        ports === "served"
-          ? []
-          : ports.flatMap((port) => (port.protocol === wanted ? [port.targetPort] : [])),
-      );
-    const [published, udp] = [portsOf("tcp"), portsOf("udp")];
+    const portsOf = (protocol: "tcp" | "udp", sockets: TaskSockets | undefined) =>
+      ports === "served"
+        ? servedPorts(protocol, sockets)
+        : ports.flatMap((port) => (port.protocol === protocol ? [port.targetPort] : []));
     let told = { count: 0, at: 0 };
     let silentSince = this.#clock.monotonic();
     await this.#look(timeoutMs, signal, async () => {
       const sockets = await this.#readSockets(pid);
       let count = 0;
-      const tcp = ports === "served" ? servedTCP(sockets) : published;
-      for (const target of tcp) count += sockets?.connections.get(target) ?? 0;
+      for (const target of new Set(portsOf("tcp", sockets))) {
+        count += sockets?.connections.get(target) ?? 0;
+      }
       const now = this.#clock.monotonic();
       const isNews = told.count === 0 || (count !== told.count && now - told.at >= TELL_MS);
       if (count > 0 && isNews) {
         onConnections(count);
         told = { count, at: now };
       }
-      if ([...udp].some((target) => sockets?.unread.has(target))) silentSince = now;
-      const isSilent = udp.size === 0 || now - silentSince >= ANSWER_MS;
+      const udp = portsOf("udp", sockets);
+      if (udp.some((target) => sockets?.unread.has(target))) silentSince = now;
+      const isSilent = udp.length === 0 || now - silentSince >= ANSWER_MS;
       return count === 0 && isSilent;
     });
   }
@@ -105,8 +118,9 @@ export class TrafficWatch {
   }
 }
 
-function servedTCP(sockets: TaskSockets | undefined): readonly number[] {
+function servedPorts(protocol: "tcp" | "udp", sockets: TaskSockets | undefined): readonly number[] {
+  const prefix = `${protocol}/`;
   return [...(sockets?.served ?? [])].flatMap((key) =>
-    key.startsWith("tcp/") ? [Number(key.slice("tcp/".length))] : [],
+    key.startsWith(prefix) ? [Number(key.slice(prefix.length))] : [],
   );
 }

@@ -120,6 +120,101 @@ describe("a task that publishes a port", () => {
   });
 });
 
+describe("a task in users' networks alone", () => {
+  const LAN = { networkID: "lan-id", name: "lan", vni: 4097, subnets: ["10.0.1.0/24"] };
+  const inner = (overrides: Partial<Task> = {}): Task =>
+    makeTask("t1", {
+      networksAttachments: [
+        { network: { id: "lan-id", name: "lan", overlay: true }, addresses: ["10.0.1.5/24"] },
+      ] as unknown as Task["networksAttachments"],
+      ...overrides,
+    });
+  const lan = (revision: number, state: "starting" | "live" | "draining") => ({
+    ...makeMesh(revision),
+    networks: [
+      {
+        ...{ ...LAN, internal: false, containers: [] },
+        services: [
+          {
+            ...{ serviceID: "service-1", serviceName: "web", aliases: [], virtualIPs: [] },
+            endpoints: [
+              {
+                ...{ taskID: "t1", taskName: "web.1.t1", aliases: [], addresses: ["10.0.1.5"] },
+                ...{ nodeIndex: 1, state },
+              },
+            ],
+          },
+        ],
+      },
+    ],
+  });
+  beforeEach(() => node.agent.onMesh(lan(2, "starting")));
+
+  it("runs at once where its image names no port", async () => {
+    node.sockets = sockets([]);
+    await node.assign(inner());
+    assert.equal(stateNow()?.state, "running");
+  });
+
+  it("runs as soon as it listens on one of the ports that its image names", async () => {
+    node.programs.set("t1", { exposedPorts: ["tcp/80", "tcp/443"] });
+    node.sockets = sockets(["udp/33333"]);
+    await node.assign(inner());
+    assert.equal(stateNow()?.state, "starting");
+    node.sockets = sockets(["tcp/443"]);
+    await pass(60);
+    assert.equal(stateNow()?.state, "running");
+  });
+
+  it("runs all the same when it listens on none of them for five seconds", async () => {
+    node.programs.set("t1", { exposedPorts: ["tcp/80"] });
+    node.sockets = sockets([]);
+    await node.assign(inner());
+    for (let ms = 0; ms < SERVING_MS_MAX - 500; ms += 500) await pass(500);
+    assert.equal(stateNow()?.state, "starting");
+    await pass(500);
+    assert.equal(stateNow()?.state, "running");
+  });
+
+  it("is asked for its health alone where it has a check", async () => {
+    node.programs.set("t1", { exposedPorts: ["tcp/80"], health: "starting" });
+    node.sockets = sockets(["tcp/80"]);
+    await node.assign(inner());
+    assert.equal(stateNow()?.state, "starting");
+    node.sockets = sockets([]);
+    node.runtime.setHealth("t1", "healthy");
+    await node.settle();
+    assert.equal(stateNow()?.state, "running");
+  });
+
+  it("keeps its connections, and reads its datagrams, at whichever port it listens on", async () => {
+    node.sockets = sockets(["tcp/80"], 1);
+    await node.assign(inner());
+    await node.assign({ ...inner(), desiredState: "shutdown" });
+    assert.equal(stateNow()?.err, "draining, 1 connection");
+    node.sockets = sockets(["udp/80"], 0, true);
+    await pass(ANSWER_MS);
+    assert.equal(node.phaseOf("t1"), "running", "a datagram is not read yet");
+    node.sockets = sockets(["udp/80"]);
+    await pass(ANSWER_MS - 60);
+    assert.equal(node.phaseOf("t1"), "running", "it may still work on an answer");
+    await pass(60);
+    assert.equal(stateNow()?.state, "shutdown");
+  });
+
+  it("is stopped, once it is unhealthy, when no virtual IP leads to it any more", async () => {
+    await node.assign(inner());
+    node.agent.onMesh(lan(3, "live"));
+    await node.settle();
+    node.runtime.setHealth("t1", "unhealthy");
+    await node.settle();
+    assert.deepEqual([stateNow()?.state, node.phaseOf("t1")], ["running", "running"]);
+    node.agent.onMesh(lan(4, "draining"));
+    await node.settle();
+    assert.equal(stateNow()?.state, "failed");
+  });
+});
+
 describe("a task that turns unhealthy", () => {
   const live = (revision: number, state: "live" | "draining") => {
     const mesh = makeMesh(revision, [8080], ["t1"]);

@@ -1,5 +1,5 @@
 /** Whether new connections are led to a running task: alike for published ports and for overlay networks. Pure. */
-import type { TaskID } from "../base/ids.ts";
+import type { AttachmentID, TaskID } from "../base/ids.ts";
 import { isTaskStateAtLeast, type Node, type Task } from "../cluster/objects.ts";
 
 /** What is known of endpoints on nodes whose daemon cannot be reached, from asking the endpoints themselves. */
@@ -26,4 +26,9 @@ export function endpointState(
   }
   if (task.status.unhealthy === true) return "draining";
   return isTaskStateAtLeast(task.desiredState, "complete") ? "draining" : "live";
+}
+
+/** A user's container in an overlay network has a place, not a task: as an endpoint it goes by the place. */
+export function asEndpoint(attachmentID: AttachmentID): TaskID {
+  return attachmentID as string as TaskID;
 }

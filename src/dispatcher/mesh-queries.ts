@@ -4,6 +4,7 @@ import type { Snapshot } from "../cluster/store.ts";
 import type { OverlayService } from "../datapath/overlay/view.ts";
 import type { MeshService } from "../datapath/view.ts";
 import { mustStop } from "./assignment.ts";
+import { asEndpoint } from "./endpoint-state.ts";
 import { ingressAddressOf, type MeshTable } from "./mesh.ts";
 import type { ProbeTarget } from "./node-liveness.ts";
 
@@ -26,11 +27,23 @@ function* servicesOf(mesh: MeshTable): Iterable<MeshService | OverlayService> {
   for (const { services } of mesh.overlays.tables.values()) yield* services.values();
 }
 
-/** Where a node's running tasks can be asked whether they are there. */
+/**
+ * Where a node's running tasks, and users' containers in overlay networks, can be asked whether they are there. Nobody
+ * outside of its networks reaches what is in overlay networks alone: the host answers for it, by its own address.
+ */
 export function runningEndpoints(snapshot: Snapshot, nodeID: string): readonly ProbeTarget[] {
-  return snapshot.tasksOfNode(nodeID).flatMap((task) => {
-    const address = ingressAddressOf(snapshot, task);
-    if (task.status.state !== "running" || address === undefined) return [];
-    return [{ taskID: task.id, address }];
-  });
+  const host = snapshot.get("node", nodeID)?.ingressAddress;
+  const target = (taskID: TaskID, address: string | undefined): readonly ProbeTarget[] =>
+    address === undefined ? [] : [{ taskID, address }];
+  const tasks = snapshot
+    .tasksOfNode(nodeID)
+    .filter(({ status, networksAttachments }) => {
+      return status.state === "running" && networksAttachments.length > 0;
+    })
+    .flatMap((task) => target(task.id, ingressAddressOf(snapshot, task) ?? host));
+  const containers = snapshot
+    .list("attachment")
+    .filter((attachment) => attachment.nodeID === nodeID)
+    .flatMap(({ id }) => target(asEndpoint(id), host));
+  return [...tasks, ...containers];
 }

@@ -16,6 +16,9 @@ function setUp() {
   const verdicts: string[] = [];
   const world = {
     endpoints: [] as string[],
+    /** Where one is asked, if not at its own address. */
+    addresses: {} as Record<string, string>,
+    probed: [] as string[],
     answering: new Set<string>(),
     evidence: 0,
     asked: 0,
@@ -25,8 +28,14 @@ function setUp() {
   const liveness = new NodeLiveness({
     clock,
     timing: () => TIMING,
-    probe: { answers: async (address) => world.answering.has(address) },
-    endpoints: () => world.endpoints.map((id) => ({ taskID: id as TaskID, address: id })),
+    probe: {
+      answers: async (address) => {
+        world.probed.push(address);
+        return world.answering.has(address);
+      },
+    },
+    endpoints: () =>
+      world.endpoints.map((id) => ({ taskID: id as TaskID, address: world.addresses[id] ?? id })),
     onVerdict: (_nodeID, verdict) => verdicts.push(verdict.kind),
     onEvidence: () => (world.evidence += 1),
     askForBeat: (nodeID) => {
@@ -209,4 +218,22 @@ test("a node whose daemon alone is away is in doubt when the gossip gives it up"
   assert.deepEqual(verdicts, ["doubtful"]);
   await pass(15_500);
   assert.equal(verdicts.at(-1), "down");
+});
+
+test("a host answers once for all of its tasks that nobody else reaches, and they share its fate", async () => {
+  const { liveness, verdicts, world, pass } = setUp();
+  world.endpoints = [T1, T2];
+  world.addresses = { [T1]: "host", [T2]: "host" };
+  world.answering = new Set(["host"]);
+  liveness.connected("n1");
+  liveness.closed("n1");
+  await pass(200);
+  assert.deepEqual(world.probed, ["host"]);
+  await pass(2_500);
+  assert.deepEqual(new Set(verdicts), new Set(["doubtful"]));
+  assert.deepEqual(liveness.evidence().answering, new Set([T1, T2]));
+  world.answering = new Set();
+  await pass(1_500);
+  assert.equal(verdicts.at(-1), "down");
+  assert.deepEqual(liveness.evidence().lost, new Set([T1, T2]));
 });

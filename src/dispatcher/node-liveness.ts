@@ -15,7 +15,7 @@ import type { EndpointEvidence } from "./endpoint-state.ts";
 import type { HeartbeatTiming } from "./heartbeat.ts";
 import { StallMeter } from "./stall-meter.ts";
 
-/** Endpoints of one node that are asked in a round; a node's further ones share its first ones' fate. */
+/** Addresses of one node's endpoints that are asked in a round; a node's further ones share its first ones' fate. */
 const PROBES_PER_ROUND_MAX = 64;
 /** A node that lives and is asked for a beat is heard within this; one lost segment is sent again in less. */
 const BEAT_ANSWER_MS = 500;
@@ -211,15 +211,21 @@ export class NodeLiveness {
     node.asking = true;
     const { probe, endpoints } = this.#components;
     const all = endpoints(nodeID);
-    const asked = all.slice(0, PROBES_PER_ROUND_MAX);
-    const answers = await Promise.all(asked.map(({ address }) => probe.answers(address)));
+    // Several may be at one: those that the host answers for.
+    const addresses = [...new Set(all.map(({ address }) => address))];
+    const asked = addresses.slice(0, PROBES_PER_ROUND_MAX);
+    const answers = await Promise.all(asked.map((address) => probe.answers(address)));
     node.asking = false;
     if (this.#nodes.get(nodeID) !== node) return;
 
-    const answering = new Set(asked.filter((_, at) => answers[at]).map(({ taskID }) => taskID));
-    if (answering.size > 0) {
-      for (const { taskID } of all.slice(PROBES_PER_ROUND_MAX)) answering.add(taskID);
+    const found = new Set(asked.filter((_, at) => answers[at]));
+    const isRestThere = found.size > 0;
+    for (const address of addresses.slice(PROBES_PER_ROUND_MAX)) {
+      if (isRestThere) found.add(address);
     }
+    const answering = new Set(
+      all.filter(({ address }) => found.has(address)).map(({ taskID }) => taskID),
+    );
     const lost = new Set(all.map(({ taskID }) => taskID).filter((id) => !answering.has(id)));
     this.#setEvidence(nodeID, node, lost, answering);
 

@@ -5,9 +5,16 @@ import { create, fromBinary } from "@bufbuild/protobuf";
 import { MeshInbox } from "../agent/session-inbox.ts";
 import { Allocator } from "../allocator/allocator.ts";
 import { systemClock } from "../base/clock.ts";
-import type { NetworkID } from "../base/ids.ts";
+import type { NetworkID, TaskID } from "../base/ids.ts";
 import { silentLogger } from "../base/logger.ts";
-import { makeNetwork, makeOverlay, makeService, makeTask } from "../cluster/factories.ts";
+import {
+  makeAttachment,
+  makeNetwork,
+  makeNode,
+  makeOverlay,
+  makeService,
+  makeTask,
+} from "../cluster/factories.ts";
 import type { Task } from "../cluster/objects.ts";
 import { createMemoryStore } from "../cluster/open-store.ts";
 import type { OverlayNetwork } from "../datapath/overlay/view.ts";
@@ -268,4 +275,25 @@ test("a place for a container of a user's own is given over the session, told to
   await eventually("given back", () => open() === undefined);
   assert.deepEqual(cluster.store.view().list("attachment"), []);
   await allocator.stop();
+});
+
+test("a user's container is there for as long as its host answers, whatever became of its daemon", async () => {
+  const store = createMemoryStore();
+  await store.update((tx) => {
+    tx.put("network", makeOverlay({ id: LAN, name: "lan" }));
+    tx.put("node", makeNode({ id: "n1", index: 1, state: "down" }));
+    const addresses = ["10.0.1.9/24"];
+    tx.put("attachment", makeAttachment({ id: "mine", networkID: LAN, addresses }));
+  });
+  const isThere = (lost: readonly string[], answering: readonly string[]) => {
+    const [gone, there] = [lost, answering].map((ids) => new Set(ids as readonly TaskID[]));
+    const evidence = { lost: gone ?? new Set(), answering: there ?? new Set() };
+    const { overlays } = updateMesh(EMPTY_MESH, store.view(), evidence, "all");
+    return overlays.tables.get(LAN)?.containers.has("mine");
+  };
+  assert.equal(isThere([], []), false);
+  assert.equal(isThere([], ["mine"]), true);
+  await store.update((tx) => tx.put("node", makeNode({ id: "n1", index: 1 })));
+  assert.equal(isThere([], []), true);
+  assert.equal(isThere(["mine"], []), false);
 });

@@ -9,7 +9,7 @@ import { isTaskStateAtLeast, type Network, type Service, type Task } from "../cl
 import type { Snapshot } from "../cluster/store.ts";
 import { isOver } from "../cluster/task-lifecycle.ts";
 import type { OverlayEndpoint, OverlayNetwork, OverlayService } from "../datapath/overlay/view.ts";
-import { type EndpointEvidence, endpointState } from "./endpoint-state.ts";
+import { asEndpoint, type EndpointEvidence, endpointState } from "./endpoint-state.ts";
 import { diffKeyed, isEmptyDelta, type KeyedDelta } from "./keyed-delta.ts";
 
 /** What of a network is not its members. */
@@ -50,7 +50,7 @@ export function updateOverlays(
   const draft = new Draft(before);
   for (const id of dirt.networkIDs) {
     draft.setHead(id, headOf(snapshot.get("network", id)));
-    draft.setContainers(id, containersOf(snapshot, id));
+    draft.setContainers(id, containersOf(snapshot, id, evidence));
   }
   for (const id of dirt.serviceIDs) draft.setService(id, partsOfService(snapshot, id, evidence));
   return draft.overlays;
@@ -259,14 +259,23 @@ function endpointOf(
   };
 }
 
-/** By attachment. Whether such a container runs nobody says: its node knows. */
-function containersOf(snapshot: Snapshot, networkID: string): ReadonlyMap<string, OverlayEndpoint> {
+/**
+ * By attachment. Whether such a container runs nobody says: its node knows. Nothing takes its place elsewhere, so it is
+ * there for as long as its host answers.
+ */
+function containersOf(
+  snapshot: Snapshot,
+  networkID: string,
+  evidence: EndpointEvidence,
+): ReadonlyMap<string, OverlayEndpoint> {
   const containers = new Map<string, OverlayEndpoint>();
   for (const attachment of snapshot.list("attachment")) {
     const { id, nodeID, containerName, aliases, addresses } = attachment;
     const node = snapshot.get("node", nodeID);
     if (attachment.networkID !== networkID || addresses.length === 0) continue;
-    if (node?.index === undefined || node.status.state === "down") continue;
+    const endpoint = asEndpoint(id);
+    const isAway = node?.status.state === "down" && !evidence.answering.has(endpoint);
+    if (node?.index === undefined || isAway || evidence.lost.has(endpoint)) continue;
     containers.set(id, {
       taskID: id,
       taskName: containerName,

@@ -82,6 +82,8 @@ export interface ContainerState {
   readonly phase: ContainerPhase;
   readonly health: ContainerHealth;
   readonly pid?: number;
+  /** Ports that its image says it may listen on, as "tcp/80"; absent when it says nothing. */
+  readonly exposedPorts?: readonly string[];
   readonly exitCode?: number;
   /** Why the last start failed, in the runtime's own words. */
   readonly error?: string;

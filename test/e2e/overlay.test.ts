@@ -19,6 +19,8 @@ const SLEEP = ["busybox", "sleep", "100000"];
 const SOON = ["--stop-grace-period", "1s"];
 /** Enough that three tasks are all met: the odds against it are below one in a million. */
 const ASKED = 45;
+/** Docker's Swarm needs 14 s for it. */
+const NOTICED_MS = 10_000;
 
 describe("overlay networks", { skip }, () => {
   let swarm: Swarm;
@@ -176,6 +178,27 @@ describe("overlay networks", { skip }, () => {
     web = await swarm.converged("web");
   });
 
+  test("a killed daemon costs no task in an overlay network, and none of its connections", async () => {
+    const client = clients[await indexOn(swarm, swarm.manager)];
+    const task = web.find(({ host }) => host !== swarm.manager);
+    assert.ok(client !== undefined && task !== undefined);
+    const { host } = task;
+    // Some five seconds: longer than a silent node is waited for.
+    const slow = ["-r", "0-299999", "-o", "/dev/null", "-w", "%{size_download}"];
+    const address = await addressOf(swarm, task.id, "app");
+    const fetched = client.exec(["curl", "-sS", "-m", "60", ...slow, `http://${address}/slow`]);
+    await host.killDaemon("SIGKILL");
+    const state = () => swarm.docker("node", "inspect", "-f", "{{.Status.State}}", host.name);
+    await until(async () => (await state()) === "unknown", { what: `${host.name} to be doubted` });
+    const { code, stdout, stderr } = await fetched;
+    assert.deepEqual([code, stdout, stderr], [0, "300000", ""]);
+    assert.equal(await state(), "unknown", "its host answers for its tasks");
+    await host.startDaemon();
+    await until(async () => (await state()) === "ready", { what: `${host.name} to be ready` });
+    const ids = (tasks: readonly RunningTask[]) => tasks.map(({ id }) => id).toSorted();
+    assert.deepEqual(ids(await swarm.converged("web")), ids(web));
+  });
+
   test("a service without tasks refuses at once", async () => {
     await swarm.docker(
       "service",
@@ -248,6 +271,31 @@ describe("overlay networks", { skip }, () => {
         what: `the networks' bridges to be gone from ${host.name}`,
       });
     }
+  });
+
+  test("virtual IPs lead to no task of a host that died, and its tasks run elsewhere", async (t) => {
+    const virtualIP = await virtualIPOf(swarm, "web", "app");
+    const client = clients[await indexOn(swarm, swarm.manager)];
+    const task = web.find(({ host }) => host !== swarm.manager);
+    assert.ok(client !== undefined && task !== undefined);
+    const dead = task.host;
+    const lost = await addressOf(swarm, task.id, "app");
+    const crashedAt = performance.now();
+    const since = () => Math.round(performance.now() - crashedAt);
+    await dead.crash();
+    const isNamed = async () => (await named(client, "tasks.web", "A")).includes(lost);
+    await until(async () => !(await isNamed()), { what: "the name of the dead host's task to go" });
+    const unnamed = since();
+    const met = await until(() => allServed(client, virtualIP), { what: "only living tasks" });
+    assert.ok(!met.has(lost));
+    const forgotten = since();
+    const moved = async () => {
+      const tasks = await swarm.running("web");
+      return tasks.length === 3 && tasks.every(({ host }) => host !== dead);
+    };
+    await until(moved, { what: "three tasks on two hosts", timeoutMs: 60_000 });
+    t.diagnostic(`unnamed after ${unnamed} ms, forgotten ${forgotten}, elsewhere ${since()}`);
+    assert.ok(forgotten <= NOTICED_MS);
   });
 });
 

@@ -40,3 +40,10 @@ it("a container that is not Weft's is none", () => {
   assert.equal(containerStateOf({ ...inspected({}), Config: { Labels: null } }), undefined);
   assert.equal(containerStateOf(undefined), undefined);
 });
+
+it("what an image may listen on is read with the container", () => {
+  const ExposedPorts = { "80/tcp": {}, "53/udp": {}, "9/sctp": {}, "x/tcp": {} };
+  const Config = { Labels: { "weft.task.id": "t1" }, ExposedPorts };
+  const state = containerStateOf({ ...inspected({ Status: "running", Pid: 7 }), Config });
+  assert.deepEqual(state?.exposedPorts, ["tcp/80", "udp/53"]);
+});

@@ -19,11 +19,21 @@ export function containerStateOf(inspected: unknown): ContainerState | undefined
     health: phase === "running" ? healthOf(state["Health"]) : "none",
     ...definedOf({
       pid: phase === "running" ? numberOf(state["Pid"]) : undefined,
+      exposedPorts: exposedOf(recordOf(container["Config"])["ExposedPorts"]),
       exitCode: phase === "exited" ? numberOf(state["ExitCode"]) : undefined,
       error: error === "" ? undefined : error,
       oomKilled: state["OOMKilled"] === true ? true : undefined,
     }),
   };
+}
+
+/** From "80/tcp", the image's and the user's alike. */
+function exposedOf(ports: unknown): readonly string[] | undefined {
+  const keys = Object.keys(recordOf(ports)).flatMap((key) => {
+    const [, port, protocol] = /^(\d+)\/(tcp|udp)$/.exec(key) ?? [];
+    return port === undefined ? [] : `${protocol}/${port}`;
+  });
+  return keys.length === 0 ? undefined : keys;
 }
 
 function phaseOf(status: string | undefined): ContainerPhase {

@@ -31,6 +31,8 @@ export interface FakeProgram {
   readonly output?: readonly { readonly stream: "stdout" | "stderr"; readonly text: string }[];
   /** Health right after the start; "none" when absent. */
   readonly health?: ContainerHealth;
+  /** Of its image, as "tcp/80". */
+  readonly exposedPorts?: readonly string[];
 }
 
 export type FakeOperation =
@@ -143,7 +145,11 @@ export class FakeRuntime implements Runtime {
       throw new SystemError(program.startError);
     }
     const { exitCode: _exitCode, error: _error, ...rest } = container.state;
-    container.state = { ...rest, phase: "running", health: program.health ?? "none", pid: 4_242 };
+    const { health = "none", exposedPorts } = program;
+    container.state = {
+      ...{ ...rest, phase: "running", health, pid: 4_242 },
+      ...(exposedPorts === undefined ? {} : { exposedPorts }),
+    };
     for (const { stream, text } of program.output ?? []) {
       container.log.push({ stream, data: Buffer.from(text) });
     }
