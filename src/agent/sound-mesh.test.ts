@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import type { OverlayEndpoint, OverlayNetwork, OverlayService } from "../datapath/overlay/view.ts";
 import type { MeshNode, MeshPort, MeshService, MeshView } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
 import { makeMesh } from "./fakes.ts";
@@ -82,6 +83,58 @@ describe("the mesh as told", () => {
     const { mesh, refused } = sift({ network });
     assert.equal(mesh.network, undefined);
     assert.deepEqual(refused, ['network "ingress": subnet "10.255.0.0/33"']);
+  });
+
+  const task = { taskID: "t1", taskName: "web.1.t1", aliases: [], addresses: ["10.0.1.5"] };
+  const endpoint: OverlayEndpoint = { ...task, nodeIndex: 1, state: "live" };
+  const inLan: OverlayService = {
+    ...{ serviceID: "s1", serviceName: "web", aliases: [] },
+    ...{ virtualIPs: ["10.0.1.2"], endpoints: [endpoint] },
+  };
+  const LAN: OverlayNetwork = {
+    ...{ networkID: "lan-id", name: "lan", vni: 4097, subnets: ["10.0.1.0/24", "fd00:1::/64"] },
+    ...{ internal: false, services: [inLan], containers: [{ ...endpoint, taskID: "c1" }] },
+  };
+  const badNetworks: readonly Partial<OverlayNetwork>[] = [
+    { vni: 4096 },
+    { vni: 16_777_216 },
+    { mtu: 67 },
+    { mtu: 65_536 },
+    { subnets: ["10.0.1.0"] },
+    { subnets: ["10.0.1.0/24", "fd00::/129"] },
+  ];
+  for (const bad of badNetworks) {
+    it(`loses a user's network with ${JSON.stringify(bad)}, and nothing else`, () => {
+      const { mesh, refused } = sift({ networks: [{ ...LAN, ...bad }, LAN] });
+      assert.deepEqual([mesh.networks, mesh.services], [[LAN], GOOD.services]);
+      assert.equal(refused.length, 1);
+    });
+  }
+
+  it("loses a place in a user's network that is none, and nothing else", () => {
+    const bad: readonly Partial<OverlayEndpoint>[] = [
+      { addresses: ["10.0.1.5/24"] },
+      { addresses: ["10.0.1.5", "x"] },
+      { addresses: ["fd00:1::5"] },
+      { addresses: [] },
+      { state: "odd" as "live" },
+      { nodeIndex: 0 },
+    ];
+    const endpoints = [...bad.map((each) => ({ ...endpoint, ...each })), endpoint];
+    const virtualIPs = ["10.0.1.2; drop", "10.0.1.2"];
+    const services = [{ ...inLan, virtualIPs, endpoints }];
+    const { mesh, refused } = sift({ networks: [{ ...LAN, services, containers: endpoints }] });
+    assert.deepEqual(mesh.networks, [{ ...LAN, containers: [endpoint] }]);
+    assert.equal(refused.length, 1 + bad.length, "each once");
+  });
+
+  it("tells of what is bad in a network once, whatever else changes in it", () => {
+    const sieve = new MeshSieve();
+    const bad = { ...inLan, endpoints: [{ ...endpoint, addresses: ["x"] }] };
+    const told = (name: string) => ({ ...GOOD, networks: [{ ...LAN, name, services: [bad] }] });
+    assert.equal(sieve.sift(told("lan")).refused.length, 1);
+    assert.deepEqual(sieve.sift(told("lan")).refused, []);
+    assert.equal(sieve.sift(told("other")).refused.length, 1);
   });
 
   it("tells of what is bad once, however often it is told", () => {

@@ -21,6 +21,17 @@ const PORT_MAX = 65_535;
 /** A conntrack zone, and fourteen bits of a mark. */
 const NODE_INDEX_MAX = 16_383;
 const VNI_MAX = 16_777_215;
+/** 4096 is the ingress network's. */
+const OVERLAY_VNI_MIN = 4_097;
+const MTU_MIN = 68;
+const MTU_MAX = 65_535;
+const STATES: ReadonlySet<string> = new Set<OverlayEndpoint["state"]>([
+  "starting",
+  "live",
+  "draining",
+]);
+/** So many things that are wrong are remembered as told; when there are more, all are told anew. */
+const TOLD_MAX = 1_000;
 /** A word of a manager's is repeated to this length. */
 const TEXT_LENGTH_MAX = 64;
 
@@ -30,6 +41,8 @@ export class MeshSieve {
   #services = new WeakMap<MeshService, MeshService>();
   #nodes = new WeakMap<MeshNode, MeshNode | "bad">();
   #networks = new WeakMap<OverlayNetwork, OverlayNetwork | "bad">();
+  /** Of networks, which are other objects whenever something in them changes. */
+  #told = new Set<string>();
 
   sift(mesh: MeshConfig): SiftedMesh {
     const refused: string[] = [];
@@ -37,16 +50,26 @@ export class MeshSieve {
     if (network?.subnet !== this.#subnet) this.#services = new WeakMap();
     this.#subnet = network?.subnet;
     const { network: _told, ...rest } = mesh;
+    const inNetworks: string[] = [];
     return {
       mesh: {
         ...rest,
         ...(network === undefined ? {} : { network }),
         nodes: mesh.nodes.flatMap((node) => known(this.#nodes, node, siftNode, refused)),
         services: mesh.services.map((service) => this.#sifted(service, network, refused)),
-        networks: mesh.networks.flatMap((one) => known(this.#networks, one, siftOverlay, refused)),
+        networks: mesh.networks.flatMap((one) =>
+          known(this.#networks, one, siftOverlay, inNetworks),
+        ),
       },
-      refused,
+      refused: [...refused, ...this.#untold(inNetworks)],
     };
+  }
+
+  #untold(refused: readonly string[]): readonly string[] {
+    const untold = [...new Set(refused)].filter((one) => !this.#told.has(one));
+    if (this.#told.size + untold.length > TOLD_MAX) this.#told.clear();
+    for (const one of untold.slice(0, TOLD_MAX)) this.#told.add(one);
+    return untold;
   }
 
   #sifted(service: MeshService, network: Network | undefined, refused: string[]): MeshService {
@@ -134,12 +157,17 @@ function siftOverlay(network: OverlayNetwork, refused: string[]): OverlayNetwork
     all(isAnyNetwork(one), refused, `${what}: subnet`, one),
   );
   if (subnets.length < network.subnets.length) return undefined;
-  if (!all(isWithin(network.vni, VNI_MAX), refused, `${what}: VNI`, network.vni)) return undefined;
+  const { vni, mtu } = network;
+  const isVNI = isWithin(vni, VNI_MAX) && vni >= OVERLAY_VNI_MIN;
+  const isMTU = mtu === undefined || (isWithin(mtu, MTU_MAX) && mtu >= MTU_MIN);
+  if (!all(isVNI, refused, `${what}: VNI`, vni)) return undefined;
+  if (!all(isMTU, refused, `${what}: MTU`, mtu)) return undefined;
   const areSound = (endpoints: readonly OverlayEndpoint[]) =>
-    endpoints.filter(({ taskID, addresses, nodeIndex }) => {
+    endpoints.filter(({ taskID, addresses, nodeIndex, state }) => {
       const of = `endpoint ${text(taskID)} of ${what}`;
       return (
-        all(addresses.every(isAddress), refused, `${of}: addresses`, addresses.join(" ")) &&
+        all(areAddresses(addresses), refused, `${of}: addresses`, addresses.join(" ")) &&
+        all(STATES.has(state), refused, `${of}: state`, state) &&
         all(isWithin(nodeIndex, NODE_INDEX_MAX), refused, `${of}: node`, nodeIndex)
       );
     });
@@ -163,6 +191,11 @@ function isWithin(value: number, max: number): boolean {
 
 function isAddress(value: string): boolean {
   return isIP(value) !== 0;
+}
+
+/** IPv4 first: the MAC address is made of it. */
+function areAddresses(values: readonly string[]): boolean {
+  return isIPv4(values[0] ?? "") && values.every(isAddress);
 }
 
 /** Written as `ip` and `nft` want it, without bits of a host. */

@@ -1,8 +1,7 @@
 /**
- * Overlay networks on the wire: each value of datapath/overlay/view.ts as its message, and back. Names and addresses
- * become parts of rules, of links and of answers about names, so nothing but what they claim to be comes through here.
+ * Overlay networks on the wire: each value of datapath/overlay/view.ts as its message, and back. Values are believed
+ * here; the node looks at them with all else before they become parts of rules, of links and of names.
  */
-import { isIP } from "node:net";
 import { create } from "@bufbuild/protobuf";
 import { SystemError } from "../base/errors.ts";
 import type { OverlayEndpoint, OverlayService } from "../datapath/overlay/view.ts";
@@ -18,14 +17,6 @@ import {
 } from "./gen/weft_pb.ts";
 import { applyDelta } from "./keyed-delta.ts";
 import type { OverlayDelta, OverlayHead, OverlayTable } from "./overlays.ts";
-
-/** 4096 is the ingress network's; VXLAN has 24 bits. */
-const VNI_MIN = 4_097;
-const VNI_MAX = 16_777_215;
-const MTU_MIN = 68;
-const MTU_MAX = 65_535;
-
-const STATES = ["starting", "live", "draining"] as const;
 
 export function encodeOverlay(delta: OverlayDelta): Overlay {
   return create(OverlaySchema, {
@@ -78,9 +69,6 @@ function encodeHead({ name, vni, subnets, mtu, internal }: OverlayHead): Overlay
 
 function decodeHead(networkID: string, message: OverlayNetworkMessage): OverlayHead {
   const { name, vni, subnets, mtu, internal } = message;
-  if (vni < VNI_MIN || vni > VNI_MAX) throw malformed("VNI", vni);
-  if (mtu !== undefined && (mtu < MTU_MIN || mtu > MTU_MAX)) throw malformed("MTU", mtu);
-  for (const subnet of subnets) checkSubnet(subnet);
   return { networkID, name, vni, subnets, internal, ...(mtu === undefined ? {} : { mtu }) };
 }
 
@@ -95,8 +83,7 @@ function encodeService(service: OverlayService): OverlayServiceMessage {
 }
 
 function decodeService(message: OverlayServiceMessage): OverlayService {
-  const { serviceId: serviceID, serviceName, aliases } = message;
-  const virtualIPs = message.virtualIps.map(checkedAddress);
+  const { serviceId: serviceID, serviceName, aliases, virtualIps: virtualIPs } = message;
   return {
     serviceID,
     serviceName,
@@ -116,32 +103,7 @@ function encodeEndpoint(endpoint: OverlayEndpoint): OverlayEndpointMessage {
 }
 
 function decodeEndpoint(message: OverlayEndpointMessage): OverlayEndpoint {
-  const { taskId: taskID, taskName, aliases, nodeIndex } = message;
-  const state = STATES.find((each) => each === message.state);
-  if (state === undefined) throw malformed("state", message.state);
-  return {
-    taskID,
-    taskName,
-    aliases,
-    addresses: message.addresses.map(checkedAddress),
-    nodeIndex,
-    state,
-  };
-}
-
-function checkSubnet(text: string): void {
-  const [address = "", length = "", ...rest] = text.split("/");
-  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
-  if (rest.length > 0 || !/^\d{1,3}$/.test(length) || Number(length) > bits) {
-    throw malformed("subnet", text);
-  }
-}
-
-function checkedAddress(text: string): string {
-  if (isIP(text) === 0) throw malformed("address", text);
-  return text;
-}
-
-function malformed(what: string, value: string | number): SystemError {
-  return new SystemError(`the manager sent an overlay network's ${what} "${value}"`);
+  const { taskId: taskID, taskName, aliases, addresses, nodeIndex } = message;
+  const state = message.state as OverlayEndpoint["state"];
+  return { taskID, taskName, aliases, addresses, nodeIndex, state };
 }
