@@ -94,6 +94,8 @@ export interface AgentInit {
   readonly secretsDir: string;
   /** Where this node answers to balancers outside of containers, and as what. */
   readonly zone?: ZoneInit;
+  /** Networks of this host's addresses at which ports are answered whose service does not say; all when absent. */
+  readonly publishDefault?: readonly string[];
   /** The cluster no longer knows this node. */
   readonly onRemoved: (reason: string) => void;
   readonly onRole: (role: NodeRole) => void;
@@ -168,6 +170,7 @@ export class Agent implements Startable, SessionHandler {
       onApplied: (revision) => this.#reporter?.reportApplied(revision),
       onPortProblems: (problems) => this.#reporter?.reportPortProblems(problems),
       onReachable: () => this.#worker.markWaiting(),
+      publishDefault: init.publishDefault ?? [],
       ...(gossip === undefined
         ? {}
         : { overrides: () => gossip.overrides(), onGone: (taskIDs) => this.#onGone(taskIDs) }),
@@ -336,8 +339,10 @@ export class Agent implements Startable, SessionHandler {
     return this.#logs.read(subscription, signal);
   }
 
-  onInspect(): Promise<KernelMesh> {
-    return this.#datapath.inspect();
+  async onInspect(): Promise<KernelMesh> {
+    const { publishDefault = [] } = this.#init;
+    const kernel = await this.#datapath.inspect();
+    return publishDefault.length === 0 ? kernel : { ...kernel, publishDefault };
   }
 
   async onTrace(packet: TraceQuestion): Promise<HostTrace> {

@@ -38,6 +38,8 @@ export interface MeshApplierComponents {
   readonly log: Logger;
   readonly onApplied: (revision: number) => void;
   readonly onPortProblems: (problems: readonly PortProblem[]) => void;
+  /** Networks of this host's addresses at which ports are answered whose service does not say; all when empty. */
+  readonly publishDefault: readonly string[];
   /** Local addresses that the kernel routes to have changed. */
   readonly onReachable: () => void;
   /** What the nodes themselves say of tasks, whatever managers have told. */
@@ -137,6 +139,7 @@ export class MeshApplier implements Startable {
       endpoints,
       heldPorts: link.heldKeys(),
       overrides: said,
+      publishDefault: this.#components.publishDefault,
     });
     if (view === undefined) return false;
     onGone?.(goneEndpoints({ nodeID, mesh, endpoints }));

@@ -62,6 +62,30 @@ it("every node holds the ports of all services", () => {
   );
 });
 
+it("answers ports where their service says, or else where the node does by default", () => {
+  const label = (published: number, boundTo?: readonly string[]) => ({
+    ...({ protocol: "tcp", publishedPort: published, targetPort: 80 } as const),
+    ...(boundTo === undefined ? {} : { boundTo }),
+  });
+  const mesh = makeMesh(5, [8080], ["t1"]);
+  const [service] = mesh.services;
+  assert.ok(service);
+  const ports = [label(1), label(2, ["10.0.0.0/8"]), label(3, ["0.0.0.0/0"])];
+  const hostPorts = [{ ...label(4), taskID: "t1", address: addressOf("t1") }];
+  const boundTo = (publishDefault: readonly string[]) => {
+    const services = [{ ...service, ports }];
+    const view = meshView(facts({ mesh: { ...mesh, services }, hostPorts, publishDefault }));
+    return [...(view?.services[0]?.ports ?? []), ...(view?.hostPorts ?? [])].map(
+      (port) => port.boundTo,
+    );
+  };
+  const lan = ["192.168.99.0/24"];
+  assert.deepEqual(boundTo(lan), [lan, ["10.0.0.0/8"], undefined, lan]);
+  for (const all of [[], ["0.0.0.0/0"]]) {
+    assert.deepEqual(boundTo(all), [undefined, ["10.0.0.0/8"], undefined, undefined]);
+  }
+});
+
 const overlay = (states: Readonly<Record<string, OverlayEndpoint["state"]>>): OverlayNetwork => ({
   ...{ networkID: "o1", name: "back", vni: 4_097, subnets: ["10.0.9.0/24"], internal: false },
   containers: [],

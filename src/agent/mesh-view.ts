@@ -1,4 +1,5 @@
 /** The datapath's input from what the managers told and what the keeper has: pure, the same facts, the same view. */
+import { EVERY_ADDRESS } from "../cluster/publish-labels.ts";
 import type { OverlayEndpoint, OverlayLink, OverlayNetwork } from "../datapath/overlay/view.ts";
 import type { HostPort, LocalLink, MeshPort, MeshService, MeshView } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
@@ -12,6 +13,8 @@ export interface MeshFacts {
   readonly heldPorts: ReadonlySet<string>;
   /** What the nodes themselves say of tasks, whatever managers have told. */
   readonly overrides?: ReadonlyMap<string, EndpointOverride>;
+  /** Networks of this host's addresses at which ports are answered whose service does not say; all when absent or empty. */
+  readonly publishDefault?: readonly string[];
 }
 
 /** An endpoint that is none any more, or is given nothing new. */
@@ -21,7 +24,7 @@ const NOTHING: ReadonlyMap<string, EndpointOverride> = new Map();
 
 /** Undefined while the mesh has no network, or this node no place in it. */
 export function meshView(facts: MeshFacts): MeshView | undefined {
-  const { mesh, nodeID, overrides = NOTHING } = facts;
+  const { mesh, nodeID, overrides = NOTHING, publishDefault = [] } = facts;
   const self = mesh.nodes.find((node) => node.nodeID === nodeID);
   if (mesh.network === undefined || self === undefined) return undefined;
   const localLinks = localLinksOf(facts.endpoints);
@@ -36,9 +39,10 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
     services: mesh.services
       .filter(({ ports, endpoints }) => ports.length > 0 || endpoints.length > 0)
       .map((service) => withoutGone(service, self.index, linked))
-      .map((service) => overridden(service, overrides)),
+      .map((service) => overridden(service, overrides))
+      .map((service) => boundService(service, publishDefault)),
     networks: mesh.networks.map((network) => overriddenNetwork(network, overrides)),
-    hostPorts: facts.hostPorts,
+    hostPorts: boundPorts(facts.hostPorts, publishDefault),
     localLinks,
     overlayLinks: overlayLinksOf(facts.endpoints),
     heldPorts: facts.heldPorts,
@@ -83,6 +87,32 @@ export function overlayEndpoints({ services, containers }: OverlayNetwork): Over
 /** Ports of the mesh that every node is to hold. */
 export function meshPortsOf(mesh: MeshConfig): readonly MeshPort[] {
   return mesh.services.flatMap(({ ports }) => ports);
+}
+
+function boundService(service: MeshService, publishDefault: readonly string[]): MeshService {
+  const ports = boundPorts(service.ports, publishDefault);
+  return ports === service.ports ? service : { ...service, ports };
+}
+
+/** Where its service says that a port is answered, or this node by default. The same list where that changes nothing. */
+function boundPorts<Port extends MeshPort>(
+  ports: readonly Port[],
+  publishDefault: readonly string[],
+): readonly Port[] {
+  const standard = limitOf(publishDefault);
+  const isAsMeant = ({ boundTo }: Port) =>
+    boundTo === undefined ? standard === undefined : limitOf(boundTo) !== undefined;
+  if (ports.every(isAsMeant)) return ports;
+  return ports.map((port) => {
+    const { boundTo: told, ...unbound } = port;
+    const boundTo = told === undefined ? standard : limitOf(told);
+    return { ...unbound, ...(boundTo === undefined ? {} : { boundTo }) } as Port;
+  });
+}
+
+/** Undefined where every address is meant. */
+function limitOf(networks: readonly string[]): readonly string[] | undefined {
+  return networks.length === 0 || networks.includes(EVERY_ADDRESS) ? undefined : networks;
 }
 
 /** Those that are routed to: containers of overlay networks are on bridges. */

@@ -27,6 +27,8 @@ export interface MeshNodeAnswer {
   readonly Answered: boolean;
   /** The endpoint revision that its kernel has. */
   readonly Revision: number;
+  /** Networks of its addresses at which it answers ports whose service does not say; all when absent. */
+  readonly PublishDefault?: readonly string[];
 }
 
 export interface MeshServiceAnswer {
@@ -78,6 +80,7 @@ export function meshAnswer(
       Hostname: snapshot.get("node", nodeID)?.description?.hostname ?? nodeID,
       Answered: kernel !== undefined,
       Revision: kernel?.revision ?? 0,
+      ...(kernel?.publishDefault === undefined ? {} : { PublishDefault: kernel.publishDefault }),
     };
   });
   const nodeIDs = new Map(mesh.nodes.map(({ index, nodeID }) => [index, nodeID]));

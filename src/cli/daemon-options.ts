@@ -51,6 +51,12 @@ export const DAEMON_OPTIONS = {
     value: "ADDRESS:PORT",
     help: "where Prometheus reads /metrics, as 127.0.0.1:9480; without it on the API's socket alone",
   },
+  "publish-default-address": {
+    kind: "strings",
+    env: "WEFT_PUBLISH_DEFAULT_ADDRESS",
+    value: "NETWORK",
+    help: "answer published ports at this host's addresses in it alone, unless the service says; more than once; default all",
+  },
   tlscacert: {
     kind: "string",
     value: "FILE",

@@ -1,6 +1,7 @@
 /** `weft daemon` */
 import { messageOf } from "../base/errors.ts";
 import { createLogger } from "../base/logger.ts";
+import { parseNetworks } from "../cluster/publish-labels.ts";
 import { isDomainName, parseListener } from "../keeper/dns/names.ts";
 import type { Command } from "./command.ts";
 import { UsageError } from "./command.ts";
@@ -27,6 +28,7 @@ Examples:
   weft daemon --host unix:///run/weft.sock --host tcp://192.168.99.100:2376 \\
     --tlscacert ca.pem --tlscert server.pem --tlskey server-key.pem
   weft daemon --metrics-addr 127.0.0.1:9480
+  weft daemon --publish-default-address 192.168.99.0/24 --publish-default-address 127.0.0.0/8
 `,
   async run(words) {
     const options = readOptions(DAEMON_OPTIONS, {
@@ -50,6 +52,7 @@ Examples:
       dockerHost: options["docker-host"],
       logLevel,
       zone: zoneOf(options),
+      publishDefault: publishDefaultOf(options),
       executable: [EXECUTABLE],
       ...(metricsAddr === undefined ? {} : { metricsAddr }),
       log: createLogger({ level: logLevel }),
@@ -82,6 +85,14 @@ function tlsOf(options: Readonly<Record<"tlscacert" | "tlscert" | "tlskey", stri
   if (tlscacert === undefined || tlscert === undefined || tlskey === undefined)
     throw new UsageError("--tlscacert, --tlscert and --tlskey go together");
   return { tlscacert, tlscert, tlskey };
+}
+
+function publishDefaultOf(
+  options: Readonly<Record<"publish-default-address", readonly string[]>>,
+): readonly string[] {
+  const { "publish-default-address": networks } = options;
+  if (networks.length === 0) return [];
+  return asUsage(() => parseNetworks("--publish-default-address", networks.join(",")));
 }
 
 function zoneOf(

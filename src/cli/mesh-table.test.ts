@@ -41,6 +41,17 @@ test("each port on each node, and which kernel lags", () => {
   ]);
 });
 
+test("which nodes answer at some of their addresses alone", () => {
+  const [first, ...others] = ANSWER.Nodes;
+  assert.ok(first);
+  const PublishDefault = ["192.168.99.0/24", "127.0.0.0/8"];
+  const answer = { ...ANSWER, Nodes: [{ ...first, PublishDefault }, ...others] };
+  assert.deepEqual(describeMesh(answer).slice(4), [
+    "",
+    "n1 answers at its addresses in 192.168.99.0/24, 127.0.0.0/8 alone, unless a service says otherwise",
+  ]);
+});
+
 test("each endpoint of a service", () => {
   assert.deepEqual(describeService(ANSWER).slice(0, 2), [
     "TASK    PORT           ADDRESS      RUNS ON   WANTED     KERNEL OF n1       KERNEL OF n2   KERNEL OF n3",

@@ -13,7 +13,17 @@ export function describeMesh(answer: MeshAnswer): string[] {
   const rows = answer.Services.flatMap(({ Name, Ports }) =>
     Ports.flatMap((port) => answer.Nodes.map((node) => portRow(Name, port, node, answer.Revision))),
   );
-  return align([head, ...rows]);
+  return [...align([head, ...rows]), ...describeDefaults(answer.Nodes)];
+}
+
+/** A line for each node that answers not at all its addresses by default. */
+function describeDefaults(nodes: readonly MeshNodeAnswer[]): string[] {
+  const lines = nodes.flatMap(({ Hostname, PublishDefault }) =>
+    PublishDefault === undefined
+      ? []
+      : `${Hostname} answers at its addresses in ${PublishDefault.join(", ")} alone, unless a service says otherwise`,
+  );
+  return lines.length === 0 ? [] : ["", ...lines];
 }
 
 /** A line for each endpoint, with each node's kernel as a column. */

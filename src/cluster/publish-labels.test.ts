@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { publishAccess, validatePublishLabels } from "./publish-labels.ts";
+import { parseNetworks, publishAccess, validatePublishLabels } from "./publish-labels.ts";
 
 describe("labels that say who may reach a port", () => {
   it("are of one port, or of all that have none of their own", () => {
@@ -24,6 +24,11 @@ describe("labels that say who may reach a port", () => {
       "weft.publish.allow": "10.1.2.3,10.0.0.7/8,10.9.0.0/16,10.0.0.0/8,1.1.1.1/32",
     };
     assert.deepEqual(publishAccess(labels, 1), { allowedSources: ["10.0.0.0/8", "1.1.1.1"] });
+  });
+
+  it("are written as a node's own default is, which is refused by its option's name", () => {
+    assert.deepEqual(parseNetworks("--x", "10.0.0.1,10.0.0.0/8"), ["10.0.0.0/8"]);
+    assert.throws(() => parseNetworks("--x", "eth0"), { message: /^--x: "eth0" is neither/ });
   });
 
   for (const [key, value, said] of [

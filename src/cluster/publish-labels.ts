@@ -5,6 +5,7 @@
  *     weft.publish.allow=192.168.99.0/24,10.1.2.3      of every port of the service
  *     weft.publish.allow.8080=10.0.0.0/8               of this port, instead
  *     weft.publish.address.8080=192.168.99.0/24        answered at addresses in it alone
+ *     weft.publish.address.8080=0.0.0.0/0              at all, whatever a node's own default is
  */
 import { InvalidParameterError } from "../base/errors.ts";
 import { type Cidr, contains, formatAddress, formatCidr, parseCidr } from "./cidr.ts";
@@ -16,7 +17,10 @@ const PORT_MAX = 65_535;
 const NETWORKS_MAX = 256;
 const FULL_LENGTH = 32;
 
-/** IPv4 networks, none within another, an address as itself. Absent: no limit. */
+/** Written where a port is answered at every address. */
+export const EVERY_ADDRESS = "0.0.0.0/0";
+
+/** IPv4 networks, none within another, an address as itself. Absent: no limit, or for `boundTo` the node's default. */
 export interface PublishAccess {
   readonly allowedSources?: readonly string[];
   readonly boundTo?: readonly string[];
@@ -38,7 +42,7 @@ export function validatePublishLabels(labels: Readonly<Record<string, string>>):
         `unknown label ${key}: expected weft.publish.allow or weft.publish.address, with .PORT behind it for one port`,
       );
     }
-    networksOf(key, value);
+    parseNetworks(`label ${key}`, value);
   }
 }
 
@@ -50,7 +54,7 @@ export function publishAccess(
   const networks = (what: string) => {
     const keys = [`${PREFIX}${what}.${publishedPort}`, `${PREFIX}${what}`];
     const key = keys.find((one) => labels[one] !== undefined);
-    return key === undefined ? undefined : networksOf(key, labels[key] ?? "");
+    return key === undefined ? undefined : parseNetworks(`label ${key}`, labels[key] ?? "");
   };
   const allowedSources = networks("allow");
   const boundTo = networks("address");
@@ -60,12 +64,13 @@ export function publishAccess(
   };
 }
 
-function networksOf(key: string, value: string): readonly string[] {
+/** Networks and addresses between commas, none within another; throws what is wrong with them. `what` says whose they are. */
+export function parseNetworks(what: string, value: string): readonly string[] {
   const words = value.split(",").map((word) => word.trim());
   if (words.length > NETWORKS_MAX) {
-    throw new InvalidParameterError(`label ${key} has more than ${NETWORKS_MAX} networks`);
+    throw new InvalidParameterError(`${what} has more than ${NETWORKS_MAX} networks`);
   }
-  const cidrs = words.map((word) => cidrOf(key, word));
+  const cidrs = words.map((word) => cidrOf(what, word));
   const outermost = cidrs.filter(
     (one, index) =>
       !cidrs.some(
@@ -75,12 +80,12 @@ function networksOf(key: string, value: string): readonly string[] {
   return outermost.map(spell);
 }
 
-function cidrOf(key: string, word: string): Cidr {
+function cidrOf(what: string, word: string): Cidr {
   try {
     return parseCidr(word.includes("/") ? word : `${word}/${FULL_LENGTH}`);
   } catch (cause) {
     throw new InvalidParameterError(
-      `label ${key}: "${word}" is neither an IPv4 address nor a network such as 192.168.99.0/24`,
+      `${what}: "${word}" is neither an IPv4 address nor a network such as 192.168.99.0/24`,
       { cause },
     );
   }

@@ -18,6 +18,8 @@ export interface KernelMesh {
   readonly routed: readonly string[];
   /** TCP connections that this node's kernel knows, by the endpoint's address. */
   readonly connections: Readonly<Record<string, number>>;
+  /** Networks of the node's addresses at which ports are answered whose service does not say; all when absent. */
+  readonly publishDefault?: readonly string[];
 }
 
 /** `flows` is what `conntrack -L -p tcp` prints. */

@@ -145,6 +145,7 @@ test("nodes are asked what their kernels hold, and one that does not answer is m
     ports: [{ protocol: "tcp", publishedPort: 8080, live }],
     routed: live,
     connections: { "10.255.0.9": 2 },
+    publishDefault: ["192.168.99.0/24"],
   };
   await eventually("both ready", () => talking.roles.length > 0 && silent.roles.length > 0);
   const { kernels } = await cluster.dispatcher.surveyMesh();

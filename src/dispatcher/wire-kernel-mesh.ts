@@ -5,6 +5,7 @@ import { listOf, numberOf, parseRecord, protocolOf, recordOf, textOf } from "./w
 /** Throws an InvalidParameterError when it is none. */
 export function decodeKernelMesh(bytes: Uint8Array): KernelMesh {
   const value = parseRecord(bytes);
+  const { publishDefault } = value;
   return {
     revision: numberOf(value["revision"]),
     ports: listOf(value["ports"]).map(decodePort),
@@ -12,6 +13,7 @@ export function decodeKernelMesh(bytes: Uint8Array): KernelMesh {
     connections: Object.fromEntries(
       Object.entries(recordOf(value["connections"])).map(([address, n]) => [address, numberOf(n)]),
     ),
+    ...(publishDefault === undefined ? {} : { publishDefault: listOf(publishDefault).map(textOf) }),
   };
 }
 

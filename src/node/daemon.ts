@@ -28,6 +28,8 @@ export interface DaemonOptions {
     readonly tlskey: string;
   };
   readonly zone: ZoneInit;
+  /** Networks of this host's addresses at which ports are answered whose service does not say; all when empty. */
+  readonly publishDefault: readonly string[];
   /** Where the metrics page is answered beside the API's socket. */
   readonly metricsAddr?: MetricsAddress;
   /** What runs `weft`, for the keeper. */
@@ -87,7 +89,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       log,
       meters,
     },
-    { dataDir, zone: options.zone },
+    { dataDir, zone: options.zone, publishDefault: options.publishDefault },
   );
   const api = new ApiServer({
     hosts: options.hosts,

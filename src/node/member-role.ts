@@ -46,6 +46,8 @@ export interface MemberInit {
   readonly onManagers: (managers: readonly { nodeID: string; addr: string }[]) => void;
   /** Where this node answers to balancers outside of containers, and as what. */
   readonly zone?: ZoneInit;
+  /** Networks of this host's addresses at which ports are answered whose service does not say. */
+  readonly publishDefault: readonly string[];
   /** The cluster no longer knows this node. */
   readonly onRemoved: (reason: string) => void;
   /** What this node's gossip says of another. */
@@ -93,6 +95,7 @@ export class MemberRole implements Startable {
         dataDir: init.dataDir,
         secretsDir: SECRETS_DIRECTORY,
         ...(init.zone === undefined ? {} : { zone: init.zone }),
+        publishDefault: init.publishDefault,
         onRemoved: init.onRemoved,
         onRole: (role) => {
           if (role === init.certificates.identity.role) return;

@@ -45,6 +45,8 @@ export interface NodeInit {
   readonly dataDir: string;
   /** Where this node answers to balancers outside of containers, and as what. */
   readonly zone?: ZoneInit;
+  /** Networks of this host's addresses at which ports are answered whose service does not say; all when absent. */
+  readonly publishDefault?: readonly string[];
 }
 
 const ALREADY_MEMBER =
@@ -58,6 +60,7 @@ export class WeftNode implements NodeBackend, Startable {
   readonly #components: NodeComponents;
   readonly #dataDir: string;
   readonly #zone: ZoneInit | undefined;
+  readonly #publishDefault: readonly string[];
   readonly #file: NodeStateFile;
   #state: NodeState | undefined;
   #manager: ManagerRole | undefined;
@@ -74,6 +77,7 @@ export class WeftNode implements NodeBackend, Startable {
     this.#components = components;
     this.#dataDir = init.dataDir;
     this.#zone = init.zone;
+    this.#publishDefault = init.publishDefault ?? [];
     this.#file = new NodeStateFile(init.dataDir);
   }
 
@@ -311,6 +315,7 @@ export class WeftNode implements NodeBackend, Startable {
       managers: state.managers,
       advertiseAddr: parseHostPort(state.advertiseAddr, DEFAULT_MANAGER_PORT).host,
       ...(this.#zone === undefined ? {} : { zone: this.#zone }),
+      publishDefault: this.#publishDefault,
       onManagers: (managers) => this.#onManagers(managers),
       onRemoved: (reason) => void this.#onRemoved(reason),
       onMembership: (nodeID, word) => this.#manager?.onMembership(nodeID, word),

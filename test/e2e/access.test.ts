@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { until } from "../../src/lab/until.ts";
 import { probe } from "./support/probing.ts";
-import { Swarm } from "./support/swarm.ts";
+import { Swarm, weft } from "./support/swarm.ts";
 
 const OPEN = 8080;
 const DIRECT = 8081;
@@ -68,6 +68,30 @@ describe("a port with limits", { skip: (await labUnavailable()) ?? false }, () =
       await swarm.refused(...create, "weft.publish.alow=10.0.0.0/8", "nginx"),
       /unknown label weft\.publish\.alow/,
     );
+  });
+
+  it("is answered at a node's own default addresses, where its service does not say", async () => {
+    const PLAIN = 8082;
+    const [client, bound] = [swarm.client(), swarm.host(2)];
+    const chosen = "192.168.99.150";
+    await bound.execOk(["ip", "addr", "add", `${chosen}/24`, "dev", "eth0"]);
+    await swarm.create("plain", "--mode", "global", "--publish", `${PLAIN}:80`, "nginx");
+    await swarm.answering(PLAIN);
+    await bound.stopDaemon();
+    await bound.startDaemon({ flags: ["--publish-default-address", chosen] });
+    const becomes = (address: string, wanted: string, from = client) =>
+      until(async () => (await answer(from, address, PLAIN)) === wanted, {
+        what: `${address}:${PLAIN} to be ${wanted}`,
+      });
+    await becomes(bound.ip, "ECONNREFUSED");
+    await becomes("127.0.0.1", "ECONNREFUSED", bound);
+    await becomes(chosen, client.ip);
+    await becomes(swarm.host(1).ip, client.ip);
+    const { stdout } = await weft(swarm.manager, "mesh");
+    assert.match(stdout, /^n2 answers at its addresses in 192\.168\.99\.150 alone/m);
+    const everywhere = `weft.publish.address.${PLAIN}=0.0.0.0/0`;
+    await swarm.docker("service", "update", "--detach", "--label-add", everywhere, "plain");
+    await becomes(bound.ip, client.ip);
   });
 
   /** The client's address as the task saw it, or why there was no answer. */
