@@ -38,9 +38,9 @@ export interface AuditorInit {
   readonly networkMonitor?: readonly string[];
 }
 
-/** What no event tells of (the Engine's chain with legacy iptables) is found within this time. */
+/** What no event and no cheap look tells of is found within this time. */
 const DEFAULT_INTERVAL_MS = 30_000;
-/** route_localnet is told of by nobody: its files are read so often. */
+/** route_localnet and legacy iptables are told of by nobody: they are looked at so often. */
 const SETTINGS_INTERVAL_MS = 800;
 /** News that comes while Weft changes the kernel, or so soon after, is likely its own. */
 const OWN_NEWS_MS = 150;

@@ -185,6 +185,7 @@ export class Datapath {
   async haveSettingsDrifted(): Promise<boolean> {
     const wanted = this.#actual?.state.network.sysctls;
     if (wanted === undefined || this.#view === undefined) return false;
+    if (await this.#firewalls.mayHaveDrifted()) return true;
     const found = await readSysctls(wanted.keys());
     return (
       this.#actual?.state.network.sysctls === wanted &&

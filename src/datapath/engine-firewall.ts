@@ -30,7 +30,7 @@ export const FIREWALL_TOOLS = ["iptables", "ip6tables"] as const;
 export type FirewallTool = (typeof FIREWALL_TOOLS)[number];
 
 /** Which tables the legacy tools have made. */
-const LEGACY_TABLES: Readonly<Record<FirewallTool, string>> = {
+export const LEGACY_TABLES: Readonly<Record<FirewallTool, string>> = {
   iptables: "/proc/net/ip_tables_names",
   ip6tables: "/proc/net/ip6_tables_names",
 };

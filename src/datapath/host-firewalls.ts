@@ -11,6 +11,7 @@ import {
 } from "./engine-firewall.ts";
 import type { Firewalld } from "./firewalld.ts";
 import { distrustLinks, readFirewalld, trustLinks } from "./firewalld.ts";
+import { LegacyTables } from "./legacy-tables.ts";
 import type { Nft } from "./nft/nft.ts";
 import type { RunTool } from "./run.ts";
 
@@ -24,10 +25,21 @@ export class HostFirewalls {
   #engine: ReadonlyMap<FirewallTool, EngineFirewall> = new Map();
   #firewalld: Firewalld;
   #isMended = false;
+  readonly #legacy: LegacyTables;
 
-  constructor(components: { readonly nft: Nft; readonly run: RunTool }) {
+  constructor(components: {
+    readonly nft: Nft;
+    readonly run: RunTool;
+    readonly legacy?: LegacyTables;
+  }) {
     this.#nft = components.nft;
     this.#run = components.run;
+    this.#legacy = components.legacy ?? new LegacyTables();
+  }
+
+  /** Whether legacy iptables, of which no event tells, may be otherwise than at the last look; cheap. */
+  async mayHaveDrifted(): Promise<boolean> {
+    return await this.#legacy.haveChanged();
   }
 
   /** Whether nothing was found missing since the last look, or it was put there. */
@@ -37,6 +49,8 @@ export class HostFirewalls {
 
   async read(): Promise<void> {
     this.#isMended = false;
+    // First, so that what changes while it is read is looked at once more.
+    await this.#legacy.note();
     const [engine, firewalld] = await Promise.all([
       Promise.all(
         FIREWALL_TOOLS.map(
@@ -55,6 +69,8 @@ export class HostFirewalls {
     for (const [tool, engine] of this.#engine) {
       const missing = missingRules(engine);
       await acceptLinks(this.#run, engine, missing);
+      // Flushed once more before the next look, it would be as it was noted.
+      if (missing.length > 0) this.#legacy.distrust();
       drifts.push(
         ...missing.map((rule) => ({
           text: `DOCKER-USER${tool === "ip6tables" ? " of IPv6" : ""} lacked ${rule}`,

@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import type { FirewallTool } from "./engine-firewall.ts";
+import { LegacyTables } from "./legacy-tables.ts";
+
+it("notices when a table of either family is another, comes or goes, since it was noted", async () => {
+  const outlines: Partial<Record<FirewallTool, string>> = {};
+  const tables = new LegacyTables(async (tool) => outlines[tool]);
+  await tables.note();
+  assert.equal(await tables.haveChanged(), false, "a host without legacy iptables");
+  for (const change of [
+    () => (outlines.iptables = "9 rules"),
+    () => (outlines.iptables = "4 rules"),
+    () => (outlines.ip6tables = "4 rules"),
+    () => delete outlines.iptables,
+  ]) {
+    change();
+    assert.equal(await tables.haveChanged(), true);
+    await tables.note();
+    assert.equal(await tables.haveChanged(), false);
+  }
+  tables.distrust();
+  assert.equal(await tables.haveChanged(), true, "what Weft changed itself is looked at");
+  await tables.note();
+  assert.equal(await tables.haveChanged(), false);
+});
