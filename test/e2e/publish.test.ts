@@ -145,6 +145,47 @@ describe("publishing", { skip }, () => {
     }
   });
 
+  test("ranges in the short form are ports one by one, listed as Docker lists them, and go as they came", async () => {
+    // Tasks listen on the one in the middle alone: each port leads to its own.
+    await Promise.all([
+      swarm.create("tcp-range", "-p", "8086-8088:79-81", "nginx"),
+      swarm.create("udp-range", "-p", "5309-5311:52-54/udp", "dns-cache"),
+      swarm.create("one-target", "-p", "8083-8085:80", "nginx"),
+    ]);
+    const listing = await swarm.docker("service", "ls", "--format", "{{.Name}} {{.Ports}}");
+    for (const line of [
+      "tcp-range *:8086-8088->79-81/tcp",
+      "udp-range *:5309-5311->52-54/udp",
+      "one-target *:8083-8085->80/tcp",
+    ]) {
+      assert.ok(listing.split("\n").includes(line), `${line} in\n${listing}`);
+    }
+    const answers: Form["answers"] = [
+      ...[8083, 8084, 8085, 8087].map((each) => ["http", each] as const),
+      ["dns", 5310],
+    ];
+    await until(async () => (await failures(answers)).length === 0, {
+      what: "the ports of the ranges to be answered on every node",
+    });
+    const others: Form["answers"] = [
+      ["http", 8086],
+      ["http", 8088],
+      ["dns", 5309],
+      ["dns", 5311],
+    ];
+    const refused = await failures(others);
+    assert.equal(refused.length, others.length * swarm.hosts.length);
+    assert.deepEqual([...new Set(refused.map(({ error }) => error))], ["ECONNREFUSED"]);
+    const update = ["service", "update", "--detach"];
+    await swarm.docker(...update, "--publish-rm", "79-81", "tcp-range");
+    await swarm.docker(...update, "--publish-rm", "80", "one-target");
+    await swarm.refusing(8087);
+    await swarm.refusing(8084);
+    assert.equal(await swarm.ports("tcp-range"), "null");
+    await swarm.docker(...update, "--publish-add", "8086-8088:79-81", "tcp-range");
+    await swarm.answering(8087);
+  });
+
   test("without a published port, a high one is assigned and read off the service", async () => {
     await Promise.all([
       swarm.create("auto-a", "--publish", "target=80", "nginx"),
