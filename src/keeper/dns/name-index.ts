@@ -16,6 +16,7 @@ export type NameSetFrame = Pick<NameSetChange, "suffix" | "subnets" | "listen">;
 
 export class NameIndex {
   readonly frame: NameSetFrame;
+  #revision = 0;
   readonly #area = new BlockList();
   readonly #groups = new Map<string, NameGroup>();
   readonly #entries = new Map<string, readonly NameEntry[]>();
@@ -33,11 +34,17 @@ export class NameIndex {
     return this.frame.suffix;
   }
 
+  /** Another one after each change. */
+  get revision(): number {
+    return this.#revision;
+  }
+
   get groups(): readonly NameGroup[] {
     return [...this.#groups.values()];
   }
 
   change({ put, remove }: Pick<NameSetChange, "put" | "remove">): void {
+    this.#revision += 1;
     for (const id of remove) this.#remove(id);
     for (const group of put) {
       this.#remove(group.id);

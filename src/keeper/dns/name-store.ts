@@ -4,6 +4,7 @@
  */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import type { Clock, Timer } from "../../base/clock.ts";
 import { ConflictError } from "../../base/errors.ts";
 import type { Logger } from "../../base/logger.ts";
@@ -16,6 +17,8 @@ import { decodeNameSetChange, type NameSetChange, nameSetID } from "./names.ts";
 const SETS_MAX = 4_096;
 /** A set that changes often is written once in so long. */
 const WRITE_DELAY_MS = 2_000;
+/** Groups that are made text before whoever asks is answered: less than a millisecond of them. */
+const GROUPS_AT_ONCE = 200;
 /** The revision of a set that was read from disk: no change is based on it. */
 const REMEMBERED = "remembered";
 
@@ -136,15 +139,23 @@ export class NameStore {
     const index = this.get(set);
     try {
       if (index === undefined) return await rm(path, { force: true });
-      const { frame, groups } = index;
-      const whole: NameSetChange = {
-        ...frame,
-        ...{ set, revision: REMEMBERED, put: groups, remove: [] },
-      };
-      await writeFile(`${path}.new`, JSON.stringify(whole), { mode: 0o600 });
+      await writeFile(`${path}.new`, textOf(set, index), { mode: 0o600 });
       await rename(`${path}.new`, path);
     } catch (error) {
       this.#log.error("names are not written", { path, error });
     }
   }
+}
+
+/** The whole set as a change, in parts: who asks meanwhile waits for one of them at most. */
+async function* textOf(set: string, { frame, groups }: NameIndex): AsyncGenerator<string> {
+  const whole: NameSetChange = { ...frame, set, revision: REMEMBERED, put: [], remove: [] };
+  const { put: _none, ...rest } = whole;
+  yield `${JSON.stringify(rest).slice(0, -1)},"put":[`;
+  for (let from = 0; from < groups.length; from += GROUPS_AT_ONCE) {
+    const part = groups.slice(from, from + GROUPS_AT_ONCE).map((group) => JSON.stringify(group));
+    yield `${from === 0 ? "" : ","}${part.join(",")}`;
+    await setImmediate();
+  }
+  yield "]}";
 }

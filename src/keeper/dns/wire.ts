@@ -10,6 +10,7 @@ import {
   RECURSION_DESIRED,
   TRUNCATED_RESPONSE,
 } from "dns-packet";
+import type { OrderedAnswer } from "./answer-memo.ts";
 import type { AnswerRecord, Lookup, Question } from "./lookup.ts";
 import { isDomainName } from "./names.ts";
 
@@ -88,14 +89,37 @@ function questionOf({ questions = [] }: Packet): Partial<Query> {
   return { question: { name, type } };
 }
 
+/** An answer, and whether something that belongs to it was left out. */
+export interface EncodedLookup extends OrderedAnswer {
+  readonly isCut: boolean;
+}
+
 /** The answer to the query in at most so many bytes: what does not fit is left out, and said to be. */
-export function encodeLookup(query: Query, lookup: Lookup, bytesMax: number): Buffer {
-  if (lookup.kind === "foreign") return encodeRefusal(query, "REFUSED");
-  if (lookup.kind === "nothing") return encodeRefusal(query, "NXDOMAIN");
-  const { answers, additionals } = lookup;
-  const whole = packetOf(query, "NOERROR", answers.map(recordOf), additionals.map(recordOf));
-  if (encodingLength(whole) <= bytesMax) return encode(whole);
-  return encode(truncated(query, answers.map(recordOf), bytesMax));
+export function encodeLookup(query: Query, lookup: Lookup, bytesMax: number): EncodedLookup {
+  if (lookup.kind === "foreign") return plain(encodeRefusal(query, "REFUSED"));
+  if (lookup.kind === "nothing") return plain(encodeRefusal(query, "NXDOMAIN"));
+  const answers = lookup.answers.map(recordOf);
+  const whole = packetOf(query, "NOERROR", answers, lookup.additionals.map(recordOf));
+  if (encodingLength(whole) > bytesMax) {
+    return { ...plain(encode(truncated(query, answers, bytesMax))), isCut: true };
+  }
+  return { ...plain(encode(whole)), bounds: boundsOf(query, answers) };
+}
+
+function plain(bytes: Buffer): EncodedLookup {
+  return { bytes, bounds: [], isCut: false };
+}
+
+/** Names are written out each time, so a record's length does not depend on what is before it. */
+function boundsOf({ question }: Query, answers: readonly Answer[]): readonly number[] {
+  if (answers.length < 2) return [];
+  let end = encodingLength({ questions: question === undefined ? [] : [questionRecord(question)] });
+  const bounds = [end];
+  for (const answer of answers) {
+    end += encodingLength({ answers: [answer] }) - QUERY_BYTES_MIN;
+    bounds.push(end);
+  }
+  return bounds;
 }
 
 export function encodeRefusal(query: Query, code: ResponseCode): Buffer {

@@ -17,6 +17,8 @@ import { Responder } from "./responder.ts";
 
 /** An address that the host does not have, or a port that is taken, is tried again so often. */
 const RETRY_MS = 2_000;
+/** Balancers and people ask for all services there are; some megabytes. */
+const ANSWERS_MAX = 16_384;
 
 export interface ZoneServersComponents {
   readonly names: NameStore;
@@ -36,7 +38,7 @@ export class ZoneServers implements Startable {
     this.#components = components;
     const { random } = components;
     const sight = () => ({ sets: this.#zones, zone: true });
-    this.#responder = new Responder({ sight, random });
+    this.#responder = new Responder({ sight, random, answersMax: ANSWERS_MAX });
     this.#loop = new Reconciler({
       pass: () => this.#pass(),
       onError: (error) => this.#complain(error),
