@@ -17,6 +17,8 @@ const skip = (await labUnavailable()) ?? false;
 const SLEEP = ["busybox", "sleep", "100000"];
 /** A shell's sleep takes no notice of SIGTERM. */
 const SOON = ["--stop-grace-period", "1s"];
+/** A kept connection is cut when it is over: it must outlast an update under load on a busy machine. */
+const LONG = ["--stop-grace-period", "3m"];
 /** Enough that three tasks are all met: the odds against it are below one in a million. */
 const ASKED = 45;
 /** Docker's Swarm needs 14 s for it. */
@@ -30,7 +32,7 @@ describe("overlay networks", { skip }, () => {
   before(async () => {
     swarm = await Swarm.create({ images: ["nginx", "busybox"] });
     await swarm.docker("network", "create", "-d", "overlay", "app");
-    web = await swarm.create("web", "--network", "app", "--replicas", "3", "nginx");
+    web = await swarm.create("web", "--network", "app", "--replicas", "3", ...LONG, "nginx");
     const tasks = await swarm.create("client", "--network", "app", "--mode", "global", ...SLEEP);
     clients = await containersOf(tasks);
   });
