@@ -14,6 +14,7 @@ import type { NodeDescription, NodeRole, TaskStatus } from "../cluster/objects.t
 import type { TemplateNode } from "../cluster/template.ts";
 import type { HostTrace, TraceQuestion } from "../datapath/host-trace.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
+import { hostHasIPv6 } from "../datapath/ipv6-host.ts";
 import type {
   LogSubscription,
   MeshConfig,
@@ -166,6 +167,8 @@ export class Agent implements Startable, SessionHandler {
       link: this.#link,
       ports: this.#ports,
       zone: init.zone ?? DEFAULT_ZONE,
+      serves6: (taskID, key) =>
+        this.#worker.machines.get(taskID)?.status.ipv6Ports?.includes(key) === true,
       log,
       onApplied: (revision) => this.#reporter?.reportApplied(revision),
       onPortProblems: (problems) => this.#reporter?.reportPortProblems(problems),
@@ -389,7 +392,8 @@ export class Agent implements Startable, SessionHandler {
   #surroundings(): TaskSurroundings {
     return {
       node: () => this.#templateNode(),
-      network: (network) => runtimeNetworkOf(this.#applier.mesh, network),
+      network: (network) =>
+        runtimeNetworkOf(this.#applier.mesh, network, this.#applier.ipv6 ?? hostHasIPv6()),
       isReachable: (address) => this.#applier.isReachable(address),
       isCutOff: (task) =>
         placesOf(task, this.#applier.mesh).some((place) => this.#links.isCutOff(place)),
@@ -450,6 +454,9 @@ export class Agent implements Startable, SessionHandler {
   }
 
   #onStatus(taskID: string, status: TaskStatus): void {
+    // Its host-mode ports may lead IPv6 clients to it from now on.
+    if (status.ipv6Ports !== undefined && status.portStatus !== undefined)
+      this.#applier.markDirty();
     this.#tellOwn();
     this.#memory.markDirty();
     this.#reporter?.reportStatus({ taskID, status });

@@ -81,7 +81,9 @@ export class NodeAttachments implements Startable {
     if (this.#desk === undefined) throw new UnavailableError("no manager is in reach");
     const place = await this.#ask(this.#desk, request);
     const id = place.networkID as NetworkID;
-    const network = runtimeNetworkOf(mesh(), { id, name: place.networkName, overlay: true });
+    const attachment = { id, name: place.networkName, overlay: true } as const;
+    // Overlay networks have the families that they were made with, whatever the mesh's own has here.
+    const network = runtimeNetworkOf(mesh(), attachment, false);
     try {
       if (network === undefined) {
         throw new UnavailableError(`network ${place.networkName} is not known here yet`);

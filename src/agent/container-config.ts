@@ -27,6 +27,12 @@ export function taskAddress(task: Task): string | undefined {
   return ingress?.addresses[0]?.split("/")[0];
 }
 
+/** Its IPv6 address there; undefined where the mesh has none. */
+export function taskAddress6(task: Task): string | undefined {
+  const ingress = task.networksAttachments.find(({ network }) => network.overlay !== true);
+  return ingress?.addresses.find((address) => address.includes(":"))?.split("/")[0];
+}
+
 /** Whether it can be reached in a user's network, at whichever ports it listens on. */
 export function isOnOverlay(task: Task): boolean {
   return task.networksAttachments.some(({ network }) => network.overlay === true);

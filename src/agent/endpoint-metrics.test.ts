@@ -26,6 +26,8 @@ function metered(id: string, address: string, connections: number): MeteredTask 
   });
   const sockets = {
     served: new Set<string>(),
+    served6: new Set<string>(),
+    addresses6: new Set<string>(),
     connections: new Map([[80, connections]]),
     unread: new Set<number>(),
   };

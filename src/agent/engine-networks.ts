@@ -8,15 +8,22 @@ import type { Runtime, RuntimeNetwork } from "../runtime/runtime.ts";
 /** A network that cannot go, because a container is still on it, is looked at again so often. */
 const RETRY_MS = 10_000;
 
-/** The network of an attachment as the runtime must have it; undefined until the managers have told it. */
+/**
+ * The network of an attachment as the runtime must have it; undefined until the managers have told it. `ipv6`: whether
+ * the mesh has it on this host.
+ */
 export function runtimeNetworkOf(
   mesh: MeshConfig | undefined,
   wanted: NetworkAttachment["network"],
+  ipv6: boolean,
 ): RuntimeNetwork | undefined {
   if (wanted.overlay !== true) {
     const network = mesh?.network;
     return network?.name === wanted.name
-      ? { name: network.name, subnets: [network.subnet] }
+      ? {
+          name: network.name,
+          subnets: [network.subnet, ...(ipv6 && network.subnet6 ? [network.subnet6] : [])],
+        }
       : undefined;
   }
   const network = mesh?.networks.find(({ networkID }) => networkID === wanted.id);

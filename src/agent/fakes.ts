@@ -14,7 +14,7 @@ import type {
   PortHold,
   PortRequest,
 } from "../keeper/protocol.ts";
-import type { MeshDatapath } from "./mesh-applier.ts";
+import type { MeshApplied, MeshDatapath } from "./mesh-applier.ts";
 
 /** Holds ports and endpoints as the keeper does: busy ones are told, and told again when they are free. */
 export class FakeKeeper implements KeeperClient {
@@ -148,10 +148,11 @@ export class FakeDatapath implements MeshDatapath {
     return { revision, port, endpoints: 1, ways: [], unknown: [] };
   }
 
-  async apply(view: MeshView): Promise<void> {
+  async apply(view: MeshView): Promise<MeshApplied> {
     await this.gate;
     if (this.broken) throw new UnavailableError("nft is busy");
     this.views.push(view);
+    return { ipv6: true };
   }
 
   async audit(): Promise<void> {

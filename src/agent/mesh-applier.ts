@@ -17,10 +17,16 @@ import type { NodePorts } from "./node-ports.ts";
 /** A pass that failed is tried again so soon: the keeper, or a table that somebody holds, is away for moments. */
 const RETRY_MS = 500;
 
+/** What the datapath says of the host when it has applied a view. */
+export interface MeshApplied {
+  /** Whether the mesh has IPv6 here. */
+  readonly ipv6: boolean;
+}
+
 /** The kernel of this node. */
 export interface MeshDatapath {
   /** Resolves when the kernel has all of the view. */
-  apply(view: MeshView): Promise<unknown>;
+  apply(view: MeshView): Promise<MeshApplied>;
   inspect(): Promise<KernelMesh>;
   trace(packet: TraceQuestion): Promise<HostTrace>;
   /** Looks whether the kernel still has the view applied last, and mends what differs. */
@@ -35,6 +41,8 @@ export interface MeshApplierComponents {
   readonly link: KeeperLink;
   readonly ports: NodePorts;
   readonly zone: ZoneInit;
+  /** Whether a local task serves this target port, as "tcp/80", over IPv6 too. */
+  readonly serves6: (taskID: string, key: string) => boolean;
   readonly log: Logger;
   readonly onApplied: (revision: number) => void;
   readonly onPortProblems: (problems: readonly PortProblem[]) => void;
@@ -56,6 +64,7 @@ export class MeshApplier implements Startable {
   /** Local tasks. */
   #live: ReadonlySet<string> = new Set();
   #appliedRevision: number | undefined;
+  #ipv6: boolean | undefined;
   /** A mesh came that was not confirmed yet, be it the one that the kernel has: each session asks anew. */
   #owesConfirmation = false;
   #problems: readonly PortProblem[] = [];
@@ -100,6 +109,11 @@ export class MeshApplier implements Startable {
     this.markDirty();
   }
 
+  /** Whether tasks can have IPv6 here; undefined until a view was applied. */
+  get ipv6(): boolean | undefined {
+    return this.#ipv6;
+  }
+
   /** Whether the kernel routes to this address of a local task. */
   isReachable(address: string): boolean {
     return this.#reachable.has(address);
@@ -135,7 +149,7 @@ export class MeshApplier implements Startable {
     const view = meshView({
       nodeID,
       mesh,
-      hostPorts: ports.hostPorts(),
+      hostPorts: ports.hostPorts(this.#components.serves6),
       endpoints,
       heldPorts: link.heldKeys(),
       overrides: said,
@@ -143,7 +157,7 @@ export class MeshApplier implements Startable {
     });
     if (view === undefined) return false;
     onGone?.(goneEndpoints({ nodeID, mesh, endpoints }));
-    await datapath.apply(view);
+    this.#ipv6 = (await datapath.apply(view)).ipv6;
     // After the rules, so that no name leads where there is no way; before it is confirmed that nothing leads to a task that drains.
     const [named] = await Promise.allSettled([link.tellNames(() => this.#names(mesh, view, said))]);
     this.#reachable = new Set(view.localLinks.map(({ address }) => address));

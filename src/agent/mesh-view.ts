@@ -34,6 +34,7 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
     self,
     peers: mesh.nodes.filter((node) => node.nodeID !== nodeID),
     subnet: mesh.network.subnet,
+    ...(mesh.network.subnet6 === undefined ? {} : { subnet6: mesh.network.subnet6 }),
     vni: mesh.network.vni,
     dataPathPort: mesh.network.dataPathPort,
     services: mesh.services
@@ -119,7 +120,10 @@ function limitOf(networks: readonly string[]): readonly string[] | undefined {
 function localLinksOf(endpoints: readonly KeeperEndpoint[]): readonly LocalLink[] {
   return endpoints
     .filter(({ state, vni }) => state === "joined" && vni === undefined)
-    .map(({ address, link }) => ({ address, link }));
+    .map(({ address, addressIPv6, link }) => ({
+      ...{ address, link },
+      ...(addressIPv6 === undefined ? {} : { address6: addressIPv6 }),
+    }));
 }
 
 /** Without a sandbox nobody knows where the container is: an older keeper does not say it. */

@@ -72,12 +72,12 @@ export class NodeDescriber implements Startable {
   }
 }
 
-/** Every IPv4 address that the host may be a client with, Docker's bridges' too; sorted, so that order is no change. */
+/** Every address that the host may be a client with, Docker's bridges' too; sorted, so that order is no change. */
 export function hostAddresses(interfaces: Interfaces): readonly string[] {
   return Object.entries(interfaces)
     .filter(([name]) => !OWN_LINK.test(name))
     .flatMap(([, infos]) => infos ?? [])
-    .filter(({ family, internal }) => family === "IPv4" && !internal)
+    .filter(({ address, internal }) => !internal && !address.startsWith("fe80:"))
     .map(({ address }) => address)
     .sort();
 }

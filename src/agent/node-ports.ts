@@ -112,7 +112,7 @@ export class NodePorts {
   }
 
   /** What the kernel is to lead to local tasks. */
-  hostPorts(): readonly HostPort[] {
+  hostPorts(serves6: (taskID: string, key: string) => boolean): readonly HostPort[] {
     return [...this.#claims].flatMap(([taskID, { address, ports, labels, granted }]) =>
       granted
         ? ports.map((port) => ({
@@ -121,6 +121,7 @@ export class NodePorts {
             protocol: protocolOf(port),
             publishedPort: port.publishedPort ?? 0,
             targetPort: port.targetPort,
+            ...(serves6(taskID, portKey(port.protocol, port.targetPort)) ? { ipv6: true } : {}),
             ...publishAccess(labels, port.publishedPort ?? 0),
           }))
         : [],

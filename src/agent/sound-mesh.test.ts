@@ -71,10 +71,16 @@ describe("the mesh as told", () => {
       { ...NODE, nodeID: "a", index: 16_384 },
       { ...NODE, nodeID: "b", underlayAddress: "n1" },
       { ...NODE, nodeID: "c", overlayAddress: "10.0.0.2/32" },
-      { ...NODE, nodeID: "d", addresses: ["192.168.99.100", "eth0", "fe80::1"] },
+      {
+        ...NODE,
+        nodeID: "d",
+        addresses: ["192.168.99.100", "2001:db8::7", "eth0", "fe80::1%eth0"],
+      },
     ];
     const { mesh, refused } = sift({ nodes });
-    assert.deepEqual(mesh.nodes, [{ ...NODE, nodeID: "d", addresses: ["192.168.99.100"] }]);
+    assert.deepEqual(mesh.nodes, [
+      { ...NODE, nodeID: "d", addresses: ["192.168.99.100", "2001:db8::7"] },
+    ]);
     assert.equal(refused.length, 5);
   });
 

@@ -5,6 +5,7 @@
  */
 import { isIP, isIPv4 } from "node:net";
 import { contains, formatCidr, overlaps, parseCidr } from "../cluster/cidr.ts";
+import { formatCidr6, parseCidr6 } from "../cluster/cidr6.ts";
 import type { OverlayEndpoint, OverlayNetwork, OverlayService } from "../datapath/overlay/view.ts";
 import type { MeshEndpoint, MeshNode, MeshPort, MeshService } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
@@ -94,9 +95,13 @@ function known<T extends object>(
 
 function isSoundNetwork(network: MeshConfig["network"], refused: string[]): boolean {
   if (network === undefined) return true;
-  const { name, subnet, vni, dataPathPort } = network;
+  const { name, subnet, subnet6, vni, dataPathPort } = network;
   return (
     all(isNetwork(subnet), refused, `network ${text(name)}: subnet`, subnet) &&
+    all(
+      subnet6 === undefined || isNetwork6(subnet6),
+      ...([refused, `network ${text(name)}: subnet`, subnet6] as const),
+    ) &&
     all(isWithin(vni, VNI_MAX), refused, `network ${text(name)}: VNI`, vni) &&
     all(isWithin(dataPathPort, PORT_MAX), refused, `network ${text(name)}: port`, dataPathPort)
   );
@@ -110,7 +115,7 @@ function siftNode(node: MeshNode, refused: string[]): MeshNode | undefined {
   if (!all(isIPv4(overlayAddress), refused, `${what}: overlay address`, overlayAddress))
     return undefined;
   const addresses = node.addresses.filter((one) =>
-    all(isIPv4(one), refused, `${what}: address`, one),
+    all(isAddress(one), refused, `${what}: address`, one),
   );
   return addresses.length === node.addresses.length ? node : { ...node, addresses };
 }
@@ -123,12 +128,15 @@ function siftService(
   const what = text(service.serviceName);
   const subnet = network === undefined ? undefined : parseCidr(network.subnet);
   const ports = service.ports.filter((port) => isSoundPort(port, what, refused));
-  const endpoints = service.endpoints.filter(({ taskID, address, nodeIndex }: MeshEndpoint) => {
+  const endpoints = service.endpoints.filter((endpoint: MeshEndpoint) => {
+    const { taskID, address, nodeIndex, ipv6Ports = [] } = endpoint;
     const of = `endpoint ${text(taskID)} of ${what}`;
     const isOfMesh =
       isIPv4(address) && (subnet === undefined || contains(subnet, parseCidr(`${address}/32`)));
+    const areKeys = ipv6Ports.every((key) => /^(tcp|udp)\/\d{1,5}$/.test(key));
     return (
       all(isOfMesh, refused, `${of}: address`, address) &&
+      all(areKeys, refused, `${of}: IPv6 ports`, ipv6Ports.join(" ")) &&
       all(isWithin(nodeIndex, NODE_INDEX_MAX), refused, `${of}: node`, nodeIndex)
     );
   });
@@ -190,7 +198,7 @@ function isWithin(value: number, max: number): boolean {
 }
 
 function isAddress(value: string): boolean {
-  return isIP(value) !== 0;
+  return isIP(value) !== 0 && !value.includes("%");
 }
 
 /** IPv4 first: the MAC address is made of it. */
@@ -202,6 +210,14 @@ function areAddresses(values: readonly string[]): boolean {
 function isNetwork(value: string): boolean {
   try {
     return formatCidr(parseCidr(value)) === value;
+  } catch {
+    return false;
+  }
+}
+
+function isNetwork6(value: string): boolean {
+  try {
+    return formatCidr6(parseCidr6(value)) === value;
   } catch {
     return false;
   }

@@ -20,7 +20,12 @@ import {
 } from "../cluster/objects.ts";
 import type { TemplateNode } from "../cluster/template.ts";
 import { mustStop, type TaskAssignment } from "../dispatcher/assignment.ts";
-import type { ContainerState, Runtime, RuntimeNetwork } from "../runtime/runtime.ts";
+import type {
+  ContainerConfig,
+  ContainerState,
+  Runtime,
+  RuntimeNetwork,
+} from "../runtime/runtime.ts";
 import { Backoff } from "./backoff.ts";
 import {
   containerConfigOf,
@@ -29,12 +34,18 @@ import {
   isOnOverlay,
   stopGraceMsOf,
   taskAddress,
+  taskAddress6,
 } from "./container-config.ts";
 import { nextStep, START_FAILED, type TaskStep } from "./task-step.ts";
 import type { TrafficWatch } from "./traffic-watch.ts";
 
 /** An unhealthy task is stopped after this time even if the mesh still leads connections to it. */
 const HIDING_MS_MAX = 5_000;
+
+/** Pauses before each look at which ports a task serves over IPv6. */
+const IPV6_LOOKS_MS = [0, 250, 1_000, 4_000];
+/** In the status message of a task, before the ports. */
+const IPV4_ALONE = "; IPv6 clients are relayed, as nothing listens on IPv6 at";
 
 /** What a task needs of its node beside the runtime. */
 export interface TaskSurroundings {
@@ -90,6 +101,7 @@ export class TaskMachine {
   #changed = Promise.withResolvers<void>();
   #sick = false;
   #serving: Wait | undefined;
+  #looksForIPv6 = false;
   #draining: Wait | undefined;
   #hiding: Wait | undefined;
   /** Aborted with the machine. */
@@ -213,6 +225,7 @@ export class TaskMachine {
         serving: this.#isServing(container),
         drained: this.#isDrained(container),
       });
+      this.#lookForIPv6(container);
       if (step.kind === "wait") return;
       if (step.kind === "done") {
         this.#surroundings.releasePorts(this.task.id);
@@ -270,15 +283,17 @@ export class TaskMachine {
       onProgress: (text) => this.#log.debug("pulling", { image: config.image, text }),
       ...(registryAuth === undefined ? {} : { registryAuth }),
     });
+    const ipv4Only = new Set<string>();
     for (const { network } of task.networksAttachments) {
       const known = this.#surroundings.network(network);
       if (known === undefined) {
         throw new UnavailableError(`network ${network.name} is not known here yet`);
       }
       await this.#runtime.ensureNetwork(known);
+      if (!known.subnets.some((subnet) => subnet.includes(":"))) ipv4Only.add(known.name);
     }
     this.#preparing.signal.throwIfAborted();
-    this.#containerID = await this.#runtime.create(config);
+    this.#containerID = await this.#runtime.create(withoutIPv6(config, ipv4Only));
   }
 
   async #start(): Promise<void> {
@@ -357,6 +372,51 @@ export class TaskMachine {
         : this.#traffic.untilOneServed(pid, exposedPorts, signal),
     );
     return this.#serving.isOver;
+  }
+
+  /**
+   * Which ports IPv6 clients can be led to, looked at from the moment it runs. A server may open its sockets one after
+   * the other; what it serves later than the last look, or over IPv4 alone, the keeper relays.
+   */
+  #lookForIPv6(container: ContainerState | undefined): void {
+    const { pid } = container ?? {};
+    const { ports = [] } = this.task.endpoint ?? {};
+    const address = taskAddress6(this.task);
+    if (this.#status.state !== "running" || this.#looksForIPv6) return;
+    if (pid === undefined || ports.length === 0 || address === undefined) return;
+    this.#looksForIPv6 = true;
+    void this.#looks6(pid, ports, address, this.#end.signal).catch(failHard);
+  }
+
+  async #looks6(
+    pid: number,
+    ports: readonly PortConfig[],
+    address: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (const delayMs of IPV6_LOOKS_MS) {
+      await delay(this.#clock, "ipv6-ports", delayMs, signal).catch(() => {});
+      if (signal.aborted || this.#status.state !== "running") return;
+      const served = await this.#traffic.ipv6Ports(pid, ports, address);
+      if (signal.aborted || this.#status.state !== "running") return;
+      this.#tellIPv6(served);
+      if (ports.every((port) => served.includes(keyOf(port)))) return;
+    }
+    const relayed = ports.filter((port) => this.#status.ipv6Ports?.includes(keyOf(port)) !== true);
+    const names = relayed.map(({ protocol, targetPort }) => `${targetPort}/${protocol}`).join(", ");
+    this.#tell({ ...this.#status, message: `${this.#status.message}${IPV4_ALONE} ${names}` });
+  }
+
+  /** What was served once counts for the task's life: connections may have been led there. */
+  #tellIPv6(served: readonly string[]): void {
+    const known = this.#status.ipv6Ports ?? [];
+    const ipv6Ports = [...new Set([...known, ...served])].sort();
+    if (ipv6Ports.length > known.length) this.#tell({ ...this.#status, ipv6Ports });
+  }
+
+  #tell(status: TaskStatus): void {
+    this.#status = { ...status, timestamp: new Date(this.#clock.now()).toISOString() };
+    if (this.#assigned) this.#surroundings.onStatus(this.task.id, this.#status);
   }
 
   /** Looked at once the task may stop: by then every node leads new connections elsewhere. */
@@ -439,6 +499,21 @@ export class TaskMachine {
       },
     };
   }
+}
+
+function keyOf({ protocol, targetPort }: PortConfig): string {
+  return `${protocol}/${targetPort}`;
+}
+
+/** Without addresses of a family that the networks of these names do not have on this host. */
+function withoutIPv6(config: ContainerConfig, names: ReadonlySet<string>): ContainerConfig {
+  if (config.networks === undefined) return config;
+  const networks = config.networks.map((network) =>
+    names.has(network.name)
+      ? { ...network, addresses: network.addresses.filter((address) => !address.includes(":")) }
+      : network,
+  );
+  return { ...config, networks };
 }
 
 /** Something that goes on beside the machine's steps. */

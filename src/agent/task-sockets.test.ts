@@ -5,7 +5,7 @@ import { decodeSockets, readTaskSockets, type SocketTables } from "./task-socket
 
 const HEAD =
   "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
-const NONE: SocketTables = { tcp: HEAD, tcp6: HEAD, udp: HEAD, udp6: HEAD };
+const NONE: SocketTables = { tcp: HEAD, tcp6: HEAD, udp: HEAD, udp6: HEAD, if_inet6: "" };
 
 function line(
   local: string,
@@ -21,6 +21,20 @@ const TASK_80 = "0900FF0A:0050";
 const CLIENT = "C863A8C0:C350";
 
 describe("a task's sockets", () => {
+  it("tell which ports IPv6 clients reach, and at which addresses", () => {
+    const [any, mapped, own] = ["0".repeat(32), "0000000000000000FFFF00000900FF0A", "1".repeat(32)];
+    const sockets = decodeSockets({
+      ...NONE,
+      tcp: HEAD + line("00000000:0051", ANY, "0A"),
+      tcp6: HEAD + [`${any}:0050`, `${mapped}:0052`].map((at) => line(at, ANY, "0A")).join(""),
+      udp6: HEAD + line(`${own}:0035`, ANY, "07"),
+      if_inet6: "fd5a9c3e71b200000000000000000009 02 80 00 80     eth0\n",
+    });
+    assert.deepEqual([...sockets.served6], ["tcp/80", "udp/53"]);
+    assert.deepEqual([...sockets.served].sort(), ["tcp/80", "tcp/81", "tcp/82", "udp/53"]);
+    assert.ok(sockets.addresses6.has("fd5a9c3e71b200000000000000000009"));
+  });
+
   const serving: readonly [string, Partial<SocketTables>, string[]][] = [
     ["any IPv4 address", { tcp: line("00000000:0050", ANY, "0A") }, ["tcp/80"]],
     ["any IPv6 address", { tcp6: line(`${"0".repeat(32)}:0050`, ANY, "0A") }, ["tcp/80"]],

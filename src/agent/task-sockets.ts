@@ -8,6 +8,10 @@ import { readFile } from "node:fs/promises";
 export interface TaskSockets {
   /** As "tcp/80": what another host could reach. */
   readonly served: ReadonlySet<string>;
+  /** Those of them that IPv6 clients reach. */
+  readonly served6: ReadonlySet<string>;
+  /** The namespace's IPv6 addresses, each as 32 hexadecimal digits. */
+  readonly addresses6: ReadonlySet<string>;
   /** Connections from outside, by the task's own port; 0 is left out. */
   readonly connections: ReadonlyMap<number, number>;
   /** UDP ports with datagrams that the task has not read yet. */
@@ -18,13 +22,16 @@ export interface TaskSockets {
 export type ReadTaskSockets = (pid: number) => Promise<TaskSockets | undefined>;
 
 const TABLES = ["tcp", "tcp6", "udp", "udp6"] as const;
-export type SocketTables = Readonly<Record<(typeof TABLES)[number], string>>;
+const ADDRESS_TABLE = "if_inet6";
+export type SocketTables = Readonly<Record<(typeof TABLES)[number] | typeof ADDRESS_TABLE, string>>;
 
 /** The sockets in the network namespace of this process. */
 export const readTaskSockets: ReadTaskSockets = async (pid) => {
   try {
-    const [tcp, tcp6, udp, udp6] = await Promise.all(TABLES.map((table) => read(pid, table)));
-    return decodeSockets({ tcp: tcp ?? "", tcp6: tcp6 ?? "", udp: udp ?? "", udp6: udp6 ?? "" });
+    const tables = await Promise.all(
+      [...TABLES, ADDRESS_TABLE].map(async (table) => [table, await read(pid, table)] as const),
+    );
+    return decodeSockets(Object.fromEntries(tables) as SocketTables);
   } catch {
     return undefined;
   }
@@ -42,6 +49,7 @@ async function read(pid: number, table: string): Promise<string> {
 /** From the tables as proc(5) has them. */
 export function decodeSockets(tables: SocketTables): TaskSockets {
   const served = new Set<string>();
+  const served6 = new Set<string>();
   const connections = new Map<number, number>();
   const unread = new Set<number>();
   for (const table of TABLES) {
@@ -51,14 +59,22 @@ export function decodeSockets(tables: SocketTables): TaskSockets {
       if (socket === undefined) continue;
       const { state, localPort } = socket;
       const isServer = protocol === "tcp" ? state === LISTEN : state === UNCONNECTED;
-      if (isServer && !isLoopback(socket.localAddress)) served.add(`${protocol}/${localPort}`);
+      if (isServer && !isLoopback(socket.localAddress)) {
+        served.add(`${protocol}/${localPort}`);
+        if (table.endsWith("6") && !isMapped(socket.localAddress)) {
+          served6.add(`${protocol}/${localPort}`);
+        }
+      }
       if (protocol === "udp" && socket.unreadBytes > 0) unread.add(localPort);
       if (protocol === "tcp" && isConnection(socket) && !isLoopback(socket.remoteAddress)) {
         connections.set(localPort, (connections.get(localPort) ?? 0) + 1);
       }
     }
   }
-  return { served, connections, unread };
+  const addresses6 = new Set(
+    tables[ADDRESS_TABLE].split("\n").map((line) => line.split(" ")[0] ?? ""),
+  );
+  return { served, served6, addresses6, connections, unread };
 }
 
 interface SocketLine {
@@ -103,6 +119,11 @@ function decodeLine(line: string): SocketLine | undefined {
 /** One that the server has half closed lives as long as the server still reads. */
 function isConnection({ state, inode }: SocketLine): boolean {
   return OPEN.has(state) || (state === FIN_WAIT2 && inode !== 0);
+}
+
+/** An IPv4 address in IPv6's clothes, ::ffff:0:0/96, as words in the machine's byte order. */
+function isMapped(address: string): boolean {
+  return /^0{16}FFFF0000/.test(address);
 }
 
 /** 127.0.0.0/8, ::1 and ::ffff:127.0.0.0/104, as words in the machine's byte order. */

@@ -4,6 +4,7 @@
  */
 import { type Clock, delay } from "../base/clock.ts";
 import type { PortConfig } from "../cluster/objects.ts";
+import { groupsOf } from "../datapath/ipv6.ts";
 import type { ReadTaskSockets, TaskSockets } from "./task-sockets.ts";
 
 /**
@@ -61,6 +62,19 @@ export class TrafficWatch {
       const sockets = await this.#readSockets(pid);
       return sockets === undefined || isServing(sockets.served);
     });
+  }
+
+  /** Those of the ports that IPv6 clients of this address reach now, as "tcp/80", sorted. */
+  async ipv6Ports(
+    pid: number,
+    ports: readonly PortConfig[],
+    address6: string,
+  ): Promise<readonly string[]> {
+    const sockets = await this.#readSockets(pid);
+    const digits = groupsOf(address6).map((group) => group.toString(16).padStart(4, "0"));
+    if (sockets?.addresses6.has(digits.join("")) !== true) return [];
+    const keys = ports.map(({ protocol, targetPort }) => `${protocol}/${targetPort}`);
+    return [...new Set(keys)].filter((key) => sockets.served6.has(key)).sort();
   }
 
   /**

@@ -36,6 +36,8 @@ function publishing(protocol: "tcp" | "udp", labels: Record<string, string> = {}
 }
 const sockets = (served: readonly string[], connections = 0, unread = false): TaskSockets => ({
   served: new Set(served),
+  served6: new Set(served),
+  addresses6: new Set(),
   connections: new Map([[80, connections]]),
   unread: new Set(unread ? [80] : []),
 });

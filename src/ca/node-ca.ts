@@ -123,13 +123,12 @@ export class NodeCA {
 
 /** A route of the host's own would lead its packets for the mesh astray, or the mesh its packets for that network. */
 function refuseOverlap(hostRoutes: readonly string[], snapshot: Snapshot): void {
-  const networks = snapshot
-    .list("network")
-    .flatMap(({ spec, ipam }) =>
-      (ipam?.config ?? []).flatMap(({ subnet }) =>
-        subnet === undefined ? [] : [{ name: spec.name, subnet }],
-      ),
-    );
+  const networks = snapshot.list("network").flatMap(({ spec, ipam }) =>
+    (ipam?.config ?? []).flatMap(({ subnet }) =>
+      // Routes are told of IPv4 alone.
+      subnet === undefined || subnet.includes(":") ? [] : [{ name: spec.name, subnet }],
+    ),
+  );
   for (const route of hostRoutes) {
     const hidden = networks.find(({ subnet }) => overlaps(parseCidr(route), parseCidr(subnet)));
     if (hidden === undefined) continue;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ClusterID, NetworkID } from "../base/ids.ts";
-import { DEFAULT_CLUSTER_SPEC, initialObjects } from "./initial-objects.ts";
+import { DEFAULT_CLUSTER_SPEC, initialObjects, uniqueLocalSubnet } from "./initial-objects.ts";
 
 function subnetFor(pool: readonly string[], hostRoutes: readonly string[]): string | undefined {
   const { network } = initialObjects({
@@ -14,7 +14,9 @@ function subnetFor(pool: readonly string[], hostRoutes: readonly string[]): stri
     subnetSize: 0,
     dataPathPort: 0,
     hostRoutes,
+    ingressSubnet6: uniqueLocalSubnet(),
   });
+  assert.match(network.ipam.config[1]?.subnet ?? "", /^fd[0-9a-f:]+::\/64$/);
   assert.equal(network.vni, 4096);
   return network.ipam.config[0]?.subnet;
 }

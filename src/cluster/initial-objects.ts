@@ -1,4 +1,5 @@
 /** The objects of a cluster that has just been made: itself, and the network that published ports are reached through. */
+import { randomBytes } from "node:crypto";
 import { InvalidParameterError } from "../base/errors.ts";
 import type { ClusterID, NetworkID } from "../base/ids.ts";
 import {
@@ -10,7 +11,8 @@ import {
   parseCidr,
   sizeOf,
 } from "./cidr.ts";
-import type { Cluster, ClusterSpec, Network } from "./objects.ts";
+import { formatCidr6, ipv6At, isIPv6Subnet } from "./cidr6.ts";
+import type { Cluster, ClusterSpec, IPAMConfig, Network } from "./objects.ts";
 import type { Draft } from "./store.ts";
 
 export const INGRESS_VNI = 4096;
@@ -57,6 +59,8 @@ export interface InitialObjectsRequest {
   readonly dataPathPort: number;
   /** CIDRs that the host has routes to; the ingress network keeps clear of them. */
   readonly hostRoutes: readonly string[];
+  /** Prefix of the mesh's IPv6 addresses, of 64 bits. */
+  readonly ingressSubnet6: string;
 }
 
 export interface InitialObjects {
@@ -87,15 +91,43 @@ export function initialObjects(request: InitialObjectsRequest): InitialObjects {
         internal: false,
         attachable: false,
         ingress: true,
-        ipv6Enabled: false,
+        ipv6Enabled: true,
       },
       ipam: {
         driver: "default",
-        config: [{ subnet: formatCidr(subnet), gateway: formatAddress(subnet.base + 1) }],
+        config: [
+          { subnet: formatCidr(subnet), gateway: formatAddress(subnet.base + 1) },
+          ipv6Config(request.ingressSubnet6),
+        ],
       },
       vni: INGRESS_VNI,
     },
   };
+}
+
+/** A prefix that no other site has by chance: forty bits of it are random (RFC 4193 §3.2). */
+export function uniqueLocalSubnet(): string {
+  const bytes = randomBytes(UNIQUE_BYTES);
+  const hex = bytes.toString("hex");
+  const base = BigInt(`0xfd${hex}`) << 80n;
+  return formatCidr6({ base, prefixLength: 64 });
+}
+
+const UNIQUE_BYTES = 5;
+
+/** The mesh's network with IPv6 beside IPv4; undefined when it has that, as one made today. */
+export function withIPv6(network: Network, subnet6: string): Network | undefined {
+  const { spec, ipam } = network;
+  if (!spec.ingress || ipam.config.some(({ subnet }) => isIPv6Subnet(subnet))) return undefined;
+  return {
+    ...network,
+    spec: { ...spec, ipv6Enabled: true },
+    ipam: { ...ipam, config: [...ipam.config, ipv6Config(subnet6)] },
+  };
+}
+
+function ipv6Config(subnet: string): IPAMConfig {
+  return { subnet, gateway: ipv6At(subnet, 1) };
 }
 
 /** 10.255.0.0/16 where it is in the pool and clear of the host's routes; else the highest subnet that is. */

@@ -96,7 +96,7 @@ export interface NodeDescription {
     readonly labels: Labels;
     readonly plugins: readonly { readonly type: string; readonly name: string }[];
   };
-  /** Every IPv4 address of the host but loopback's and Weft's own, so that the mesh knows members as clients. */
+  /** Every address of the host but loopback's, IPv6's link-local and Weft's own ones, so that the mesh knows members as clients. */
   readonly addresses: readonly string[];
 }
 
@@ -443,6 +443,8 @@ export interface TaskStatus {
   readonly portStatus?: { readonly ports: readonly PortConfig[] };
   /** Its health check fails while it runs: no new connection is to be led to it, and it is about to be stopped. */
   readonly unhealthy?: true;
+  /** Target ports that it serves over IPv6 too, as "tcp/80"; IPv6 clients of others are relayed to IPv4. */
+  readonly ipv6Ports?: readonly string[];
 }
 
 export interface NetworkAttachment {

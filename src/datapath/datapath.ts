@@ -15,21 +15,22 @@ import type { KernelState } from "./desired.ts";
 import { desired, EMPTY_STATE } from "./desired.ts";
 import { DriftLog } from "./drift-log.ts";
 import type { HostFacts } from "./facts.ts";
-import { SYSCTL_IP_FORWARD } from "./facts.ts";
-import { ForwardingMemo } from "./forwarding-memo.ts";
+import { acceptRA, SYSCTL_IP_FORWARD, SYSCTL_IP6_FORWARD } from "./facts.ts";
 import { HostFirewalls } from "./host-firewalls.ts";
 import { type HostTrace, hostTrace, type TraceQuestion } from "./host-trace.ts";
 import { type KernelMesh, kernelMesh } from "./inspect.ts";
 import type { NetworkCommand } from "./ip/command.ts";
-import { execute, executeRemovals, writeSysctl } from "./ip/execute.ts";
+import { execute, executeRemovals, readSysctl, writeSysctl } from "./ip/execute.ts";
 import { linkNames } from "./ip/links.ts";
 import type { AddressHolder } from "./ip/read.ts";
+import { IPV6_MTU_MIN } from "./ipv6.ts";
+import { type IPv6Host, readIPv6Host } from "./ipv6-host.ts";
 import type { Uplink } from "./kernel-events.ts";
 import { decodeKnownConnections, knownConnectionsArgs } from "./known-connection.ts";
 import { LATE_FLOWS_MAX, lateAnswersTransaction } from "./late-answers.ts";
 import type { MarkLayout } from "./mark.ts";
 import { markLayout } from "./mark.ts";
-import { LINK, TASK_LINK_PREFIX, VXLAN_OVERHEAD } from "./names.ts";
+import { LINK, TASK_LINK_PREFIX, vxlanOverhead } from "./names.ts";
 import { narrow, type ViewOnHost } from "./narrow.ts";
 import type { Nft } from "./nft/nft.ts";
 import { renderTransaction } from "./nft/transaction.ts";
@@ -42,6 +43,7 @@ import { isEmpty, plan, sizeOf } from "./plan.ts";
 import type { KernelReading } from "./read-back.ts";
 import { readKernel, readSysctls } from "./read-back.ts";
 import type { RunTool } from "./run.ts";
+import { SettingsMemo } from "./settings-memo.ts";
 import type { MeshView } from "./view.ts";
 
 export interface DatapathComponents {
@@ -74,6 +76,8 @@ export interface AppliedReport {
   readonly changes: number;
   /** MTU of the overlay, for tasks' links. */
   readonly mtu: number;
+  /** Whether the mesh has IPv6 on this host. */
+  readonly ipv6: boolean;
   /** What keeps the mesh from working on this host and is not Weft's to change, in plain words. */
   readonly problems: readonly string[];
 }
@@ -87,6 +91,7 @@ interface Belief {
 }
 
 const DEFAULT_MEMO_PATH = "/run/weft/datapath.json";
+const IS_THE_HOSTS = new RegExp(`^(${SYSCTL_IP_FORWARD}|${SYSCTL_IP6_FORWARD}|.*/accept_ra)$`);
 
 export class Datapath {
   readonly #log: Logger;
@@ -94,7 +99,7 @@ export class Datapath {
   readonly #run: RunTool;
   readonly #conntrack: Conntrack;
   readonly #mark: MarkLayout;
-  readonly #memo: ForwardingMemo;
+  readonly #memo: SettingsMemo;
   readonly #clock: Clock;
   readonly #meters: Meters;
   readonly #driftLog: DriftLog;
@@ -137,7 +142,7 @@ export class Datapath {
       changing: (work) => this.#changing(work),
     });
     this.#mark = markLayout(init.markShift);
-    this.#memo = new ForwardingMemo(init.memoPath ?? DEFAULT_MEMO_PATH);
+    this.#memo = new SettingsMemo(init.memoPath ?? DEFAULT_MEMO_PATH);
   }
 
   /** Reads what the kernel holds of Weft's, so that the first `apply` changes only what differs. */
@@ -230,14 +235,14 @@ export class Datapath {
     const endpoints = this.#actual && this.#endpointsOf(this.#actual);
     const reading = await this.#readBack();
     const actual = endpoints === undefined ? reading.state : { ...reading.state, endpoints };
-    const on = { view, facts: this.#facts(view, actual, reading.links) };
+    const on = { view, facts: await this.#facts(view, actual, reading.links) };
     const wanted = this.#desired(on);
     const sysctls = await readSysctls(wanted.network.sysctls.keys());
     const network = { ...actual.network, sysctls };
     const mending = plan({ ...actual, network }, wanted);
     const mended = [...driftsOf(mending), ...(await this.#firewalls.mend())];
     await this.#execute(mending, { on, state: wanted });
-    const mtu = on.facts.uplinkMTU - VXLAN_OVERHEAD;
+    const mtu = tunnelMTU(view, on.facts.uplinkMTU);
     const drifts = [...mended, ...(await this.#overlays.audit(view, mtu))];
     this.#meters.audits.add();
     this.#meters.repairs.add(drifts.length);
@@ -264,7 +269,7 @@ export class Datapath {
     const { state, links, holders } = await this.#exclusively(() =>
       readKernel(this.#nft, this.#run),
     );
-    const wanted = this.#desired({ view, facts: this.#facts(view, state, links) });
+    const wanted = this.#desired({ view, facts: await this.#facts(view, state, links) });
     const traced = hostTrace(
       { view, actual: state, wanted, addresses: [...holders.keys()] },
       question,
@@ -288,7 +293,7 @@ export class Datapath {
       await this.#forget(addresses.map((address) => ({ kind: "all-to", address })));
       await this.#overlays.reset();
       await this.#firewalls.reset();
-      if (await this.#memo.take()) await writeSysctl(SYSCTL_IP_FORWARD, "0");
+      await this.#restoreSettings();
       this.#actual = undefined;
       this.#view = undefined;
     });
@@ -296,17 +301,18 @@ export class Datapath {
 
   async #applyOnce(view: MeshView): Promise<AppliedReport> {
     const actual = this.#actual ?? { on: undefined, state: EMPTY_STATE };
-    const facts = this.#facts(view, actual.state, await linkNames());
+    const facts = await this.#facts(view, actual.state, await linkNames());
     const { before, after } = this.#difference(actual, { view, facts });
     const changing = plan(before, after);
     await this.#execute(changing, { on: { view, facts }, state: after });
-    const mtu = facts.uplinkMTU - VXLAN_OVERHEAD;
+    const mtu = tunnelMTU(view, facts.uplinkMTU);
     const changes = sizeOf(changing) + (await this.#overlays.apply(view, mtu));
     if (changes > 0) this.#log.debug("applied", { revision: view.revision, changes });
     return {
       revision: view.revision,
       changes,
       mtu,
+      ipv6: facts.ipv6 && view.subnet6 !== undefined,
       problems: this.#problems(view, facts),
     };
   }
@@ -339,7 +345,7 @@ export class Datapath {
   async #changeKernel(changing: Plan): Promise<void> {
     const startedAt = this.#clock.monotonic();
     await this.#changing(async () => {
-      await this.#rememberForwarding(changing);
+      await this.#rememberSettings(changing);
       await execute(this.#run, changing.additions);
       await this.#commit(changing);
       await this.#expectLateAnswers(changing);
@@ -400,11 +406,26 @@ export class Datapath {
     }
   }
 
-  async #rememberForwarding({ additions }: Plan): Promise<void> {
-    const turnsOn = additions.some(
-      (one) => one.kind === "sysctl.set" && one.path === SYSCTL_IP_FORWARD,
-    );
-    if (turnsOn) await this.#memo.leave();
+  /** The host's own settings; those of Weft's links go with the links. */
+  async #rememberSettings({ additions }: Plan): Promise<void> {
+    const found: [string, string][] = [];
+    for (const one of additions) {
+      if (one.kind !== "sysctl.set" || !IS_THE_HOSTS.test(one.path)) continue;
+      const value = one.from ?? (await readSysctl(one.path));
+      if (value !== undefined && value !== one.value) found.push([one.path, value]);
+    }
+    await this.#memo.remember(found);
+  }
+
+  /** What was changed last is put back last: a link takes router advertisements again once the host does not forward. */
+  async #restoreSettings(): Promise<void> {
+    const found = [...(await this.#memo.found())];
+    const isForwarding = ([path]: [string, string]) => !path.endsWith("/accept_ra");
+    for (const [path, value] of [...found.filter(isForwarding), ...found]) {
+      // A link may have gone since.
+      if ((await readSysctl(path)) !== undefined) await writeSysctl(path, value);
+    }
+    await this.#memo.forget();
   }
 
   async #readBack(): Promise<KernelReading> {
@@ -416,13 +437,37 @@ export class Datapath {
   }
 
   /** An address that is away for a while (a new lease, a link taken down) does not keep the rest from being right. */
-  #facts(view: MeshView, actual: KernelState, links: ReadonlySet<string>): HostFacts {
+  async #facts(
+    view: MeshView,
+    actual: KernelState,
+    links: ReadonlySet<string>,
+  ): Promise<HostFacts> {
     const tunnel = actual.network.links.get(LINK);
     const uplinkMTU =
       this.#holders.get(view.self.underlayAddress)?.mtu ??
-      (tunnel === undefined ? undefined : tunnel.mtu + VXLAN_OVERHEAD);
+      (tunnel === undefined ? undefined : tunnel.mtu + vxlanOverhead(view.self.underlayAddress));
     if (uplinkMTU === undefined) throw new SystemError(noHolder(view));
-    return { uplinkMTU, links, forwarding: this.#mayForward() };
+    const host = await readIPv6Host();
+    return {
+      uplinkMTU,
+      links,
+      forwarding: this.#mayForward(),
+      ipv6: host.isEnabled && tunnelMTU(view, uplinkMTU) >= IPV6_MTU_MIN,
+      ...this.#routing6(host, links, await this.#memo.found()),
+    };
+  }
+
+  /** Once Weft has made the host forward, only the memo knows how it was before. */
+  #routing6(
+    host: IPv6Host,
+    links: ReadonlySet<string>,
+    found: ReadonlyMap<string, string>,
+  ): Pick<HostFacts, "advertised" | "isOurForwarding6"> {
+    const remembered = [...links].filter((link) => found.has(acceptRA(link)));
+    return {
+      advertised: [...new Set([...remembered, ...host.advertised])].sort(),
+      isOurForwarding6: !host.isForwarding || found.has(SYSCTL_IP6_FORWARD),
+    };
   }
 
   #problems(view: MeshView, facts: HostFacts): string[] {
@@ -438,6 +483,7 @@ export class Datapath {
     const hindrances = [
       ...(this.#holders.has(view.self.underlayAddress) ? [] : [noHolder(view)]),
       ...(facts.forwarding ? [] : [FORWARDING_WAITS]),
+      ...(facts.ipv6 || view.subnet6 === undefined ? [] : [NO_IPV6]),
       ...this.#firewalls.problems(),
     ];
     for (const problem of hindrances) {
@@ -459,6 +505,13 @@ export class Datapath {
 
 const FORWARDING_WAITS =
   "IPv4 forwarding is left off until the Docker Engine is up: then the Engine turns it on and drops what is not meant to be forwarded";
+
+const NO_IPV6 =
+  "the mesh has no IPv6 on this host: it is turned off (net.ipv6.conf.all.disable_ipv6), or the tunnel's MTU is below IPv6's 1280 bytes; IPv6 clients are relayed to IPv4 and are seen as this node";
+
+function tunnelMTU(view: MeshView, uplinkMTU: number): number {
+  return uplinkMTU - vxlanOverhead(view.self.underlayAddress);
+}
 
 function noHolder(view: MeshView): string {
   return `no link of this host has ${view.self.underlayAddress}, which its peers know it by`;

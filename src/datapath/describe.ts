@@ -2,7 +2,7 @@
 import { unreachable } from "../base/assert.ts";
 import type { NetworkCommand } from "./ip/command.ts";
 import type { Route, TaskLink } from "./ip/state.ts";
-import { LINK, TASK_GATEWAY } from "./names.ts";
+import { LINK, TASK_GATEWAY, TASK_GATEWAY6 } from "./names.ts";
 import type { NftCommand } from "./nft/transaction.ts";
 import type { Plan } from "./plan.ts";
 
@@ -84,7 +84,8 @@ function describeNetwork(command: NetworkCommand): string {
 
 function ailment(from: TaskLink | undefined): string {
   if (from?.up === false) return "was down";
-  return from === undefined ? "was new" : `had lost its address ${TASK_GATEWAY}`;
+  if (from === undefined) return "was new";
+  return `had lost its address ${from.gateway ? TASK_GATEWAY6 : TASK_GATEWAY}`;
 }
 
 function wayOf(route: Route): string {

@@ -1,8 +1,9 @@
 /** The links, routes, neighbours and settings this node should have. */
 import type { HostFacts } from "./facts.ts";
-import { SYSCTL_IP_FORWARD } from "./facts.ts";
-import type { NetworkState, Route, TaskLink, VxlanLink } from "./ip/state.ts";
-import { routeKey } from "./ip/state.ts";
+import { acceptRA, disableIPv6, SYSCTL_IP_FORWARD, SYSCTL_IP6_FORWARD } from "./facts.ts";
+import type { NetworkState, Route, RoutingRule, TaskLink, VxlanLink } from "./ip/state.ts";
+import { routeKey, ruleKey } from "./ip/state.ts";
+import { ipv6Of } from "./ipv6.ts";
 import type { MarkLayout } from "./mark.ts";
 import type { Ways } from "./mesh.ts";
 import { endpointsByAddress } from "./mesh.ts";
@@ -12,9 +13,10 @@ import {
   overlayMAC,
   REPLY_NEXT_HOP,
   REPLY_NEXT_HOP_MAC,
+  REPLY_NEXT_HOP6,
   REPLY_RULE_PRIORITY,
   REPLY_TABLE,
-  VXLAN_OVERHEAD,
+  vxlanOverhead,
 } from "./names.ts";
 import type { MeshView } from "./view.ts";
 
@@ -25,18 +27,18 @@ export function desiredNetwork(
   facts: HostFacts,
   mark: MarkLayout,
 ): NetworkState {
+  const { subnet6 } = view;
+  const gateways = { up: true, gateway: true, gateway6: subnet6 !== undefined };
+  const rules = [view.subnet, ...(subnet6 === undefined ? [] : [subnet6])].map((subnet) =>
+    replyRule(subnet, mark),
+  );
   return {
     links: new Map([[LINK, tunnel(view, facts)]]),
-    taskLinks: new Map(
-      linksOf(view, facts).map((link): [string, TaskLink] => [link, { up: true, gateway: true }]),
-    ),
-    addresses: new Map([[`${LINK} ${view.self.overlayAddress}/32`, true]]),
+    taskLinks: new Map(linksOf(view, facts).map((link): [string, TaskLink] => [link, gateways])),
+    addresses: new Map(ownAddresses(view).map((address) => [`${LINK} ${address}`, true])),
     routes: routes(view, ways),
-    rules: new Map([[`${REPLY_RULE_PRIORITY}`, replyRule(view, mark)]]),
-    neighbours: new Map([
-      [REPLY_NEXT_HOP, REPLY_NEXT_HOP_MAC],
-      ...view.peers.map((peer) => [peer.overlayAddress, overlayMAC(peer.overlayAddress)] as const),
-    ]),
+    rules: new Map(rules.map((rule) => [ruleKey(rule), rule])),
+    neighbours: new Map(neighbours(view)),
     fdb: new Map(view.peers.map((peer) => [overlayMAC(peer.overlayAddress), peer.underlayAddress])),
     sysctls: sysctls(view, facts),
   };
@@ -49,9 +51,27 @@ function tunnel(view: MeshView, facts: HostFacts): VxlanLink {
     local: view.self.underlayAddress,
     learning: false,
     mac: overlayMAC(view.self.overlayAddress),
-    mtu: facts.uplinkMTU - VXLAN_OVERHEAD,
+    mtu: facts.uplinkMTU - vxlanOverhead(view.self.underlayAddress),
     up: true,
   };
+}
+
+function ownAddresses({ self, subnet, subnet6 }: MeshView): string[] {
+  const own = `${self.overlayAddress}/32`;
+  return subnet6 === undefined
+    ? [own]
+    : [own, `${ipv6Of(subnet6, subnet, self.overlayAddress)}/128`];
+}
+
+function neighbours({ peers, subnet, subnet6 }: MeshView): [string, string][] {
+  const found: [string, string][] = [[REPLY_NEXT_HOP, REPLY_NEXT_HOP_MAC]];
+  if (subnet6 !== undefined) found.push([REPLY_NEXT_HOP6, REPLY_NEXT_HOP_MAC]);
+  for (const { overlayAddress } of peers) {
+    const mac = overlayMAC(overlayAddress);
+    found.push([overlayAddress, mac]);
+    if (subnet6 !== undefined) found.push([ipv6Of(subnet6, subnet, overlayAddress), mac]);
+  }
+  return found;
 }
 
 /**
@@ -80,14 +100,41 @@ function routes(view: MeshView, ways: Ways): Map<string, Route> {
     device: LINK,
     via: REPLY_NEXT_HOP,
   });
-  return new Map(made.map((route) => [routeKey(route), route]));
+  const all = view.subnet6 === undefined ? made : [...made, ...routes6(view, view.subnet6, ways)];
+  return new Map(all.map((route) => [routeKey(route), route]));
+}
+
+/**
+ * As in IPv4, but a task is on its link and not its own next hop: where its address was another node's before, the
+ * kernel refuses that. Only tasks that serve IPv6 are led to.
+ */
+function routes6(view: MeshView, subnet6: string, ways: Ways): Route[] {
+  const main = { table: "main", device: LINK };
+  const of = (address: string) => ipv6Of(subnet6, view.subnet, address);
+  const made: Route[] = view.peers.map((peer) => ({
+    ...main,
+    destination: of(peer.overlayAddress),
+  }));
+  for (const endpoint of endpointsByAddress(view).values()) {
+    const way = ways.of(endpoint);
+    if (way?.kind !== "remote" || endpoint.ipv6Ports === undefined) continue;
+    made.push({ ...main, destination: of(endpoint.address), via: of(way.via.overlayAddress) });
+  }
+  for (const { address, address6 } of view.localLinks) {
+    const way = ways.local(address);
+    if (way?.kind !== "local" || address6 === undefined) continue;
+    made.push({ table: "main", destination: address6, device: way.link });
+  }
+  const table = `${REPLY_TABLE}`;
+  made.push({ table, destination: "::/0", device: LINK, via: REPLY_NEXT_HOP6 });
+  return made;
 }
 
 /** One rule for all nodes: the route's neighbour is nobody, and the egress hook puts the right node's MAC address. */
-function replyRule(view: MeshView, mark: MarkLayout) {
+function replyRule(subnet: string, mark: MarkLayout): RoutingRule {
   return {
     priority: REPLY_RULE_PRIORITY,
-    from: view.subnet,
+    from: subnet,
     mark: mark.flag,
     mask: mark.flag,
     table: `${REPLY_TABLE}`,
@@ -102,12 +149,21 @@ function linksOf(view: MeshView, facts: HostFacts): string[] {
 /**
  * Loose reverse-path filtering, because a client's packet comes in by the tunnel and its address is routed
  * elsewhere (2, not 0: the kernel takes the larger of this and `all`); 127.0.0.1 as a client's address.
+ * A host that forwards IPv6 takes no router advertisements unless it is told: that comes before the forwarding,
+ * which would take its default routes away.
  */
 function sysctls(view: MeshView, facts: HostFacts): Map<string, string> {
   const settings: [string, string][] = [LINK, ...linksOf(view, facts)].flatMap((link) => [
     [`net/ipv4/conf/${link}/rp_filter`, "2"],
     [`net/ipv4/conf/${link}/route_localnet`, "1"],
   ]);
-  if (facts.forwarding) settings.unshift([SYSCTL_IP_FORWARD, "1"]);
-  return new Map(settings);
+  if (view.subnet6 !== undefined) {
+    const links = [LINK, ...linksOf(view, facts)];
+    settings.push(...links.map((link): [string, string] => [disableIPv6(link), "0"]));
+  }
+  if (!facts.forwarding) return new Map(settings);
+  const routers = facts.advertised.map((link): [string, string] => [acceptRA(link), "2"]);
+  const forwarding6: [string, string][] =
+    view.subnet6 === undefined ? [] : [...routers, [SYSCTL_IP6_FORWARD, "1"]];
+  return new Map([[SYSCTL_IP_FORWARD, "1"], ...forwarding6, ...settings]);
 }

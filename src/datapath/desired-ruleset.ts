@@ -4,6 +4,7 @@
  */
 
 import { BRIDGE_PREFIX } from "../base/overlay-links.ts";
+import { ipv6Of } from "./ipv6.ts";
 import {
   LATE_ADDRESS_TYPE,
   LATE_ANSWER,
@@ -30,12 +31,19 @@ const PRIORITY_RAW = -300;
 const PRIORITY_MANGLE = -150;
 const PRIORITY_FILTER = 0;
 
+export interface RulesetInit {
+  readonly mark: MarkLayout;
+  /** Whether the host forwards IPv6 for others than the mesh. */
+  readonly isRouter6: boolean;
+}
+
 /** The rules this node should have. Same view, same ruleset, in the same order. */
-export function desiredRuleset(view: MeshView, ways: Ways, mark: MarkLayout): Ruleset {
+export function desiredRuleset(view: MeshView, ways: Ways, init: RulesetInit): Ruleset {
+  const { mark } = init;
   const ports = servicePorts(view, ways);
   const main: Table = {
     sets: new Map([...sets(view, mark), ...ports.sets]),
-    chains: new Map([...chains(view, mark), ...ports.chains]),
+    chains: new Map([...chains(view, init), ...ports.chains]),
   };
   return new Map([
     [TABLE, main],
@@ -47,13 +55,11 @@ function sets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
   const { peers } = view;
   return [
     ["held", set("type inet_proto . inet_service", heldKeys(view))],
-    [
+    ...bothFamilies(
       "peers",
-      set(
-        "type ipv4_addr",
-        peers.map((peer) => peer.underlayAddress),
-      ),
-    ],
+      ["ipv4_addr"],
+      peers.map((peer) => peer.underlayAddress),
+    ),
     [
       "peer_zone",
       map(
@@ -69,37 +75,47 @@ function sets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
       ),
     ],
     ...accessSets(view),
-    ["own_hosts", set("type ipv4_addr . ipv4_addr", ownHosts(view))],
-    ["hairpin", set("type ipv4_addr . ipv4_addr", hairpins(view))],
-    ["mesh_tcp", { type: TCP_TIMEOUTS, kind: "ct timeout", elements: new Map() }],
-    ["refusals", set(REFUSALS, [])],
+    ...bothFamilies("own_hosts", ["ipv4_addr", "ipv4_addr"], ownHosts(view)),
+    ...bothFamilies("hairpin", ["ipv4_addr", "ipv4_addr"], hairpins(view)),
+    ["mesh_tcp", { type: tcpTimeouts("ip"), kind: "ct timeout", elements: new Map() }],
+    ["mesh_tcp6", { type: tcpTimeouts("ip6"), kind: "ct timeout", elements: new Map() }],
+    ["refusals", set(refusals("ipv4_addr"), [])],
+    ["refusals6", set(refusals("ipv6_addr"), [])],
     ["late_port", map(LATE_PORT_TYPE, [])],
     ["late_address", map(LATE_ADDRESS_TYPE, [])],
   ];
 }
 
-function chains(view: MeshView, mark: MarkLayout): [string, Chain][] {
+function chains(view: MeshView, { mark, isRouter6 }: RulesetInit): [string, Chain][] {
   return [
     ["raw_prerouting", base("filter", "prerouting", PRIORITY_RAW, rawPrerouting(view))],
     ["from_tunnel", chain([...FROM_MESH, PASS_BY, BY_ITS_SENDER])],
+    ["from_member", chain(fromMember())],
     ["from_task", chain([...FROM_MESH, PASS_BY, `${REFUSAL} jump first_refusal`])],
     ["first_refusal", chain(firstRefusal())],
+    ["first_refusal6", chain(keptBack("ip6", "refusals6"))],
     ["late_answer", chain(LATE_ANSWER)],
     ["mark_prerouting", base("filter", "prerouting", PRIORITY_MANGLE, markPrerouting())],
     ["mark_reply", chain(markReply(mark))],
     ["mark_bits", chain(markBits(mark))],
     [
       "nat_prerouting",
-      base("nat", "prerouting", PRIORITY_DSTNAT, [FROM_ENTRY, NOT_HERE, NOT_FOR_YOU, TO_SERVICE]),
+      base("nat", "prerouting", PRIORITY_DSTNAT, [
+        ...FROM_ENTRY,
+        ...NOT_HERE,
+        ...NOT_FOR_YOU,
+        ...TO_SERVICE,
+      ]),
     ],
-    ["nat_output", base("nat", "output", PRIORITY_DSTNAT, [NOT_HERE, TO_SERVICE])],
+    ["nat_output", base("nat", "output", PRIORITY_DSTNAT, [...NOT_HERE, ...TO_SERVICE])],
     ["refuse_input", base("filter", "input", PRIORITY_FILTER, refuseInput())],
     [
       "refuse",
-      chain(["meta l4proto tcp reject with tcp reset", "reject with icmp port-unreachable"]),
+      chain(["meta l4proto tcp reject with tcp reset", "reject with icmpx port-unreachable"]),
     ],
     ["gone", chain(gone())],
-    ["guard_forward", base("filter", "forward", PRIORITY_FILTER, guardForward(view))],
+    ["guard_forward", base("filter", "forward", PRIORITY_FILTER, guardForward(view, isRouter6))],
+    ["no_router", chain(noRouter())],
     ["into_mesh", chain(intoMesh())],
     ["guard_output", base("filter", "output", PRIORITY_FILTER, guardOutput(view))],
     ["no_detour", chain(intoEither("drop"))],
@@ -114,10 +130,17 @@ function rawPrerouting(view: MeshView): string[] {
   return [
     `iifname "${LINK}" jump from_tunnel`,
     `iifname "${TASK_LINKS}" jump from_task`,
-    // The tunnel's packets are believed, so only members may send them. Other tunnels' VNIs are not Weft's.
-    // The lookup of the address is the dearest part and comes last: a member's packet never gets so far.
-    `udp dport ${view.dataPathPort} @th,96,24 ${view.vni} ip saddr != @peers fib daddr type local drop`,
+    // Other tunnels' VNIs are not Weft's.
+    `udp dport ${view.dataPathPort} @th,96,24 ${view.vni} jump from_member`,
   ];
+}
+
+/**
+ * The tunnel's packets are believed, so only members may send them. The lookup of the address is the dearest part
+ * and comes last: a member's packet never gets so far.
+ */
+function fromMember(): string[] {
+  return ["ip saddr @peers return", "ip6 saddr @peers6 return", "fib daddr type local drop"];
 }
 
 /** One client port through two nodes to one task is one tuple here: the zone tells the flows apart. */
@@ -128,8 +151,9 @@ const FROM_MESH = ["ip daddr 127.0.0.0/8 drop", "ip saddr 127.0.0.0/8 drop"];
 /** The answer to a SYN where nobody listens has sequence number 0 (RFC 9293 §3.10.7.1). Managers ask port 1 for it on purpose. */
 const REFUSAL = "tcp flags & (fin | syn | rst | ack) == (rst | ack) tcp sequence 0 tcp sport != 1";
 /** Full, it takes no more, and refusals pass at once. */
-const REFUSALS =
-  "type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic,timeout; timeout 10s; size 65535";
+function refusals(address: string): string {
+  return `type ${address} . inet_service . ${address} . inet_service; flags dynamic,timeout; timeout 10s; size 65535`;
+}
 
 /**
  * A task's processes end before its link does, and meanwhile its kernel refuses what comes. The first refusal is
@@ -137,19 +161,27 @@ const REFUSALS =
  * it is not, the second refusal is believed.
  */
 function firstRefusal(): string[] {
-  const flow = "ip saddr . tcp sport . ip daddr . tcp dport";
-  return [`${flow} @refusals accept`, `add @refusals { ${flow} } drop`];
+  return ["meta nfproto ipv6 goto first_refusal6", ...keptBack("ip", "refusals")];
+}
+
+function keptBack(family: "ip" | "ip6", seen: string): string[] {
+  const flow = `${family} saddr . tcp sport . ${family} daddr . tcp dport`;
+  return [`${flow} @${seen} accept`, `add @${seen} { ${flow} } drop`];
 }
 
 /**
  * A half-closed connection is one that still delivers: an hour instead of the kernel's minute. Idle ones have the
  * kernel's own default of five days, whatever the host's setting is.
  */
-const TCP_TIMEOUTS =
-  "protocol tcp; l3proto ip; policy = { established : 432000, close_wait : 3600 }";
-const KEPT_LONG = 'ct timeout set "mesh_tcp"';
+function tcpTimeouts(family: "ip" | "ip6"): string {
+  return `protocol tcp; l3proto ${family}; policy = { established : 432000, close_wait : 3600 }`;
+}
+const KEPT_LONG = { ip: 'ct timeout set "mesh_tcp"', ip6: 'ct timeout set "mesh_tcp6"' };
 /** What another node has led here; its own connections get theirs with their destination. */
-const FROM_ENTRY = `iifname "${LINK}" meta l4proto tcp ${KEPT_LONG}`;
+const FROM_ENTRY = [
+  `iifname "${LINK}" meta nfproto ipv4 meta l4proto tcp ${KEPT_LONG.ip}`,
+  `iifname "${LINK}" meta nfproto ipv6 meta l4proto tcp ${KEPT_LONG.ip6}`,
+];
 
 /** A task's reply goes back through the node that the request came by: that node must undo its DNAT. */
 function markPrerouting(): string[] {
@@ -173,39 +205,76 @@ function markBits(mark: MarkLayout): string[] {
 }
 
 /** Whoever may not reach a port is led nowhere, and refused as if nothing answered there. */
-const NOT_FOR_YOU =
-  "meta nfproto ipv4 meta l4proto . th dport @restricted meta l4proto . th dport . ip saddr != @allowed accept";
-const NOT_HERE =
-  "meta nfproto ipv4 meta l4proto . th dport @bound meta l4proto . th dport . ip daddr != @bound_to accept";
-/** The keeper would relay IPv6 clients, and then who they are could not be told any more. */
-const NOT_FOR_IPV6 = ["@restricted", "@bound"].map(
-  (ports) =>
-    `meta nfproto ipv6 iifname != "lo" ct state new meta l4proto . th dport ${ports} reject with icmpx type port-unreachable`,
+const NOT_FOR_YOU = [
+  `meta nfproto ipv4 ${limited("restricted")} ${outside("ip saddr", "allowed")} accept`,
+  `meta nfproto ipv6 ${limited("restricted")} ${outside("ip6 saddr", "allowed6")} accept`,
+];
+const NOT_HERE = [
+  `meta nfproto ipv4 ${limited("bound")} ${outside("ip daddr", "bound_to")} accept`,
+  `meta nfproto ipv6 ${limited("bound")} ${outside("ip6 daddr", "bound_to6")} accept`,
+];
+/** The keeper would relay them, and then who they are could not be told any more. */
+const NOT_FOR_IPV6 = [
+  `${limited("restricted")} ${outside("ip6 saddr", "allowed6")}`,
+  `${limited("bound")} ${outside("ip6 daddr", "bound_to6")}`,
+].map(
+  (limit) =>
+    `meta nfproto ipv6 iifname != "lo" ct state new ${limit} reject with icmpx port-unreachable`,
 );
-const TO_SERVICE = "meta nfproto ipv4 fib daddr type local meta l4proto . th dport vmap @services";
+/** ::1 cannot be translated, and what comes from a link-local address is not forwarded: the keeper relays those. */
+const TO_SERVICE = [
+  "meta nfproto ipv4 fib daddr type local meta l4proto . th dport vmap @services",
+  `meta nfproto ipv6 fib daddr type local ip6 daddr != { ::1, fe80::/10 } meta l4proto . th dport vmap @services6`,
+];
+
+function limited(ports: string): string {
+  return `meta l4proto . th dport @${ports}`;
+}
+
+function outside(address: string, networks: string): string {
+  return `meta l4proto . th dport . ${address} != @${networks}`;
+}
 
 /**
  * What reaches a held port without having been led anywhere finds no live endpoint. The keeper's
- * listener would accept it, so it is refused before. What a process that had the port before still talks
- * about is established, and goes on.
+ * listener would accept it, so it is refused before; but IPv6 clients of a port that has endpoints are the keeper's
+ * to relay. What a process that had the port before still talks about is established, and goes on.
  */
 function refuseInput(): string[] {
   return [
     TO_LATE_ANSWER,
     ...NOT_FOR_IPV6,
     "meta nfproto ipv4 ct state new meta l4proto . th dport @held jump refuse",
+    "meta nfproto ipv6 ct state new meta l4proto . th dport @held meta l4proto . th dport != @answered jump refuse",
   ];
 }
 
 /** Nobody routes straight to a task's unpublished port, and nothing for a task that is gone leaks to the LAN. */
-function guardForward(view: MeshView): string[] {
+function guardForward(view: MeshView, isRouter6: boolean): string[] {
   return [
     // Frames between containers of one overlay network, whose addresses are that network's own affair.
     `iifname "${BRIDGE_PREFIX}*" oifname "${BRIDGE_PREFIX}*" accept`,
     `oifname "${LINK}" jump into_mesh`,
     `oifname "${TASK_LINKS}" jump into_mesh`,
-    `ip daddr ${view.subnet} jump gone`,
+    ...toTasks(view).map((destination) => `${destination} jump gone`),
+    ...(isRouter6 ? [] : ["meta nfproto ipv6 jump no_router"]),
   ];
+}
+
+/** Links that forward by the will of whoever made them: the mesh's, and those of containers and virtual machines. */
+const FORWARDING_LINKS = [LINK, TASK_LINKS, `${BRIDGE_PREFIX}*`, "docker*", "br-*", "virbr*"];
+
+/** A host that forwards IPv6 only because the mesh needs it is no router between its other networks. */
+function noRouter(): string[] {
+  const rules = FORWARDING_LINKS.flatMap((name) =>
+    ["iifname", "oifname"].map((side) => `${side} "${name}" return`),
+  );
+  return [...rules, "drop"];
+}
+
+/** Matches of packets for tasks. */
+function toTasks({ subnet, subnet6 }: MeshView): string[] {
+  return [`ip daddr ${subnet}`, ...(subnet6 === undefined ? [] : [`ip6 daddr ${subnet6}`])];
 }
 
 /**
@@ -219,7 +288,7 @@ function gone(): string[] {
     `iifname "${LINK}" drop`,
     "meta l4proto tcp ct state established reject with tcp reset",
     "ct status dnat drop",
-    "reject with icmp type host-unreachable",
+    "reject with icmpx host-unreachable",
   ];
 }
 
@@ -237,9 +306,15 @@ function guardOutput(view: MeshView): string[] {
   return [
     // A packet that leaves by the link it came by is no detour here: it was led there.
     "icmp type redirect jump no_detour",
-    `ip daddr ${view.subnet} ${leavesMesh()} oifname != "lo" jump gone`,
+    "icmpv6 type nd-redirect jump no_detour",
+    ...toTasks(view).map((to) => `${to} ${leavesMesh()} oifname != "lo" jump gone`),
     // What this host's own processes send to a published port still seems to leave by lo; endpoints are in the set.
     `oifname "lo" ct status dnat ip daddr ${view.subnet} ip daddr . ip daddr != @hairpin jump gone`,
+    ...(view.subnet6 === undefined
+      ? []
+      : [
+          `oifname "lo" ct status dnat ip6 daddr ${view.subnet6} ip6 daddr . ip6 daddr != @hairpin6 jump gone`,
+        ]),
   ];
 }
 
@@ -264,9 +339,22 @@ function natPostrouting(view: MeshView): string[] {
     // A task that is led to itself.
     `ip saddr . ip daddr @hairpin ${asThisNode}`,
     // What tasks open to the world outside.
-    `ip saddr ${view.subnet} ${leavesMesh()} oifname != "lo" ct status & dnat == 0 masquerade`,
+    `ip saddr ${view.subnet} ${TO_THE_WORLD}`,
+    ...(view.subnet6 === undefined ? [] : natPostrouting6(view, view.subnet6)),
   ];
 }
+
+/** As in IPv4; but ::1 is never led anywhere. */
+function natPostrouting6({ self, subnet }: MeshView, subnet6: string): string[] {
+  const asThisNode = `snat ip6 to ${ipv6Of(subnet6, subnet, self.overlayAddress)}`;
+  return [
+    `oifname "${LINK}" ip6 saddr . rt ip6 nexthop @own_hosts6 ${asThisNode}`,
+    `ip6 saddr . ip6 daddr @hairpin6 ${asThisNode}`,
+    `ip6 saddr ${subnet6} ${TO_THE_WORLD}`,
+  ];
+}
+
+const TO_THE_WORLD = `${leavesMesh()} oifname != "lo" ct status & dnat == 0 masquerade`;
 
 function leavesMesh(): string {
   return `oifname != "${LINK}" oifname != "${TASK_LINKS}"`;
@@ -279,29 +367,66 @@ function leavesMesh(): string {
  * anonymous map costs the kernel n: 10,000 services took 14 s, with these elements 0.5 s.)
  */
 function servicePorts(view: MeshView, ways: Ways): Pick<Table, "sets" | "chains"> {
-  const verdicts: [string, string][] = [];
-  const endpoints: Record<MeshProtocol, [string, string][]> = { tcp: [], udp: [] };
   const chains = new Map(CHAINS_KEPT);
-  for (const { port, targets } of answeredPorts(view, ways)) {
-    const { protocol, publishedPort } = port;
-    const name = chainOf(protocol, targets.length);
-    verdicts.push([`${protocol} . ${publishedPort}`, `goto ${name}`]);
-    targets.forEach((target, index) =>
-      endpoints[protocol].push([`${publishedPort} . ${index}`, target]),
-    );
-    if (!chains.has(name)) chains.set(name, chain(oneOf(protocol, targets.length)));
+  const answered: string[] = [];
+  const led = { ip: new LedPorts("ip", chains), ip6: new LedPorts("ip6", chains) };
+  for (const { port, targets, targets6 } of answeredPorts(view, ways)) {
+    answered.push(`${port.protocol} . ${port.publishedPort}`);
+    led.ip.add(port, targets);
+    if (targets6.length > 0) led.ip6.add(port, targets6);
   }
   const sets = new Map([
-    ["services", map("type inet_proto . inet_service : verdict", verdicts)],
-    ["tcp_endpoints", map(endpointsType("tcp"), endpoints.tcp)],
-    ["udp_endpoints", map(endpointsType("udp"), endpoints.udp)],
+    ["answered", set("type inet_proto . inet_service", answered)],
+    ...led.ip.sets(),
+    ...led.ip6.sets(),
   ]);
   return { chains, sets };
 }
 
+type Family = "ip" | "ip6";
+
+/** Of one family: where each port leads. */
+class LedPorts {
+  readonly #family: Family;
+  readonly #chains: Map<string, Chain>;
+  readonly #verdicts: [string, string][] = [];
+  readonly #endpoints: Record<MeshProtocol, [string, string][]> = { tcp: [], udp: [] };
+
+  constructor(family: Family, chains: Map<string, Chain>) {
+    this.#family = family;
+    this.#chains = chains;
+  }
+
+  add({ protocol, publishedPort }: MeshPort, targets: readonly string[]): void {
+    const name = chainOf(protocol, targets.length, this.#family);
+    this.#verdicts.push([`${protocol} . ${publishedPort}`, `goto ${name}`]);
+    targets.forEach((target, index) =>
+      this.#endpoints[protocol].push([`${publishedPort} . ${index}`, target]),
+    );
+    if (!this.#chains.has(name)) {
+      this.#chains.set(name, chain(oneOf(protocol, targets.length, this.#family)));
+    }
+  }
+
+  sets(): [string, ElementSet][] {
+    const { tcp, udp } = this.#endpoints;
+    const suffix = suffixOf(this.#family);
+    return [
+      [`services${suffix}`, map("type inet_proto . inet_service : verdict", this.#verdicts)],
+      [`tcp_endpoints${suffix}`, map(endpointsType("tcp", this.#family), tcp)],
+      [`udp_endpoints${suffix}`, map(endpointsType("udp", this.#family), udp)],
+    ];
+  }
+}
+
+/** Of the names of what IPv6 has beside IPv4. */
+function suffixOf(family: Family): string {
+  return family === "ip" ? "" : "6";
+}
+
 /** The chain that leads to one of so many endpoints. */
-export function chainOf(protocol: MeshProtocol, endpoints: number): string {
-  return `${protocol}_one_of_${endpoints}`;
+export function chainOf(protocol: MeshProtocol, endpoints: number, family: Family = "ip"): string {
+  return `${protocol}${suffixOf(family)}_one_of_${endpoints}`;
 }
 
 /**
@@ -310,8 +435,13 @@ export function chainOf(protocol: MeshProtocol, endpoints: number): string {
  */
 function keptChains(): readonly (readonly [string, Chain])[] {
   const counts = Array.from({ length: KEPT_CHAINS }, (_, index) => index + 1);
-  return (["tcp", "udp"] as const).flatMap((protocol) =>
-    counts.map((count) => [`${protocol}_one_of_${count}`, chain(oneOf(protocol, count))] as const),
+  return (["ip", "ip6"] as const).flatMap((family) =>
+    (["tcp", "udp"] as const).flatMap((protocol) =>
+      counts.map(
+        (count) =>
+          [chainOf(protocol, count, family), chain(oneOf(protocol, count, family))] as const,
+      ),
+    ),
   );
 }
 
@@ -320,16 +450,16 @@ const KEPT_CHAINS = 32;
 const CHAINS_KEPT = keptChains();
 
 /** One for each protocol, as nft 1.0.6 does not understand its own `typeof th dport` when it reads it back. */
-function endpointsType(protocol: MeshProtocol): string {
-  return `typeof ${protocol} dport . numgen random mod 2 : ip daddr . ${protocol} dport`;
+function endpointsType(protocol: MeshProtocol, family: Family): string {
+  return `typeof ${protocol} dport . numgen random mod 2 : ${family} daddr . ${protocol} dport`;
 }
 
 /** The last rule is for a packet that meets a service just losing its last endpoint: the first is always there. */
-function oneOf(protocol: MeshProtocol, count: number): string[] {
-  const keep = protocol === "tcp" ? `${KEPT_LONG} ` : "";
+function oneOf(protocol: MeshProtocol, count: number, family: Family): string[] {
+  const keep = protocol === "tcp" ? `${KEPT_LONG[family]} ` : "";
+  const endpoints = `@${protocol}_endpoints${suffixOf(family)}`;
   return [...new Set([count, 1])].map(
-    (n) =>
-      `${keep}dnat ip to ${protocol} dport . numgen random mod ${n} map @${protocol}_endpoints`,
+    (n) => `${keep}dnat ${family} to ${protocol} dport . numgen random mod ${n} map ${endpoints}`,
   );
 }
 
@@ -376,9 +506,11 @@ function accessSets(view: MeshView): [string, ElementSet][] {
         key: `${port.protocol} . ${port.publishedPort}`,
         networks: networksOf(port) ?? [],
       }));
-    const elements = limits.flatMap(({ key, networks }) =>
-      networks.map((one) => `${key} . ${one}`),
-    );
+    const elements = (isWanted: (network: string) => boolean) =>
+      limits.flatMap(({ key, networks }) =>
+        networks.filter(isWanted).map((one) => `${key} . ${one}`),
+      );
+    const type = (address: string) => `type inet_proto . inet_service . ${address}; flags interval`;
     return [
       [
         limited,
@@ -387,7 +519,14 @@ function accessSets(view: MeshView): [string, ElementSet][] {
           limits.map(({ key }) => key),
         ),
       ],
-      [allowed, set("type inet_proto . inet_service . ipv4_addr; flags interval", elements)],
+      [
+        allowed,
+        set(
+          type("ipv4_addr"),
+          elements((network) => !isIPv6(network)),
+        ),
+      ],
+      [`${allowed}6`, set(type("ipv6_addr"), elements(isIPv6))],
     ];
   };
   return [
@@ -401,17 +540,50 @@ function heldKeys(view: MeshView): string[] {
   return [...view.heldPorts].map((key) => key.replace("/", " . "));
 }
 
-/** Each member's own addresses beside the next hop that leads to it. */
-function ownHosts(view: MeshView): string[] {
-  return view.peers.flatMap((peer) =>
-    [...new Set([...peer.addresses, peer.underlayAddress, peer.overlayAddress])].map(
-      (address) => `${address} . ${peer.overlayAddress}`,
-    ),
-  );
+/** Each member's own addresses beside the next hop that leads to it, of both families. */
+function ownHosts({ peers, subnet, subnet6 }: MeshView): string[] {
+  return peers.flatMap(({ addresses, underlayAddress, overlayAddress }) => {
+    const overlay6 = subnet6 === undefined ? undefined : ipv6Of(subnet6, subnet, overlayAddress);
+    const own = new Set([...addresses, underlayAddress, overlayAddress]);
+    if (overlay6 !== undefined) own.add(overlay6);
+    return [...own].flatMap((address) => {
+      const nextHop = isIPv6(address) ? overlay6 : overlayAddress;
+      return nextHop === undefined ? [] : [`${address} . ${nextHop}`];
+    });
+  });
 }
 
 function hairpins(view: MeshView): string[] {
-  return [...endpointsByAddress(view).keys()].map((address) => `${address} . ${address}`);
+  const { subnet, subnet6 } = view;
+  const own = [...endpointsByAddress(view).values()].flatMap(({ address, ipv6Ports }) =>
+    subnet6 === undefined || ipv6Ports === undefined
+      ? [address]
+      : [address, ipv6Of(subnet6, subnet, address)],
+  );
+  return own.map((address) => `${address} . ${address}`);
+}
+
+function isIPv6(text: string): boolean {
+  return text.includes(":");
+}
+
+/** A set of IPv4 addresses, and the like of IPv6 ones. */
+function bothFamilies(
+  name: string,
+  types: readonly string[],
+  keys: readonly string[],
+): [string, ElementSet][] {
+  const type = `type ${types.join(" . ")}`;
+  return [
+    [
+      name,
+      set(
+        type,
+        keys.filter((key) => !isIPv6(key)),
+      ),
+    ],
+    [`${name}6`, set(type.replaceAll("ipv4", "ipv6"), keys.filter(isIPv6))],
+  ];
 }
 
 function base(

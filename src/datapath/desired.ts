@@ -7,6 +7,7 @@ import { desiredRuleset } from "./desired-ruleset.ts";
 import type { HostFacts } from "./facts.ts";
 import type { NetworkState } from "./ip/state.ts";
 import { EMPTY_NETWORK } from "./ip/state.ts";
+import { ipv6Of } from "./ipv6.ts";
 import type { MarkLayout } from "./mark.ts";
 import { markLayout } from "./mark.ts";
 import { endpointsByAddress, Ways } from "./mesh.ts";
@@ -16,7 +17,7 @@ import type { MeshEndpoint, MeshView } from "./view.ts";
 export interface KernelState {
   readonly ruleset: Ruleset;
   readonly network: NetworkState;
-  /** The endpoints that packets are or were sent to, by address: what conntrack may have to forget. */
+  /** The endpoints that packets are or were sent to, by address, IPv4 and IPv6: what conntrack may have to forget. */
   readonly endpoints: ReadonlyMap<string, MeshEndpoint["state"]>;
 }
 
@@ -27,18 +28,29 @@ export const EMPTY_STATE: KernelState = {
 };
 
 export function desired(
-  view: MeshView,
+  told: MeshView,
   facts: HostFacts,
   mark: MarkLayout = markLayout(),
 ): KernelState {
+  const view = facts.ipv6 ? told : withoutIPv6(told);
   const ways = new Ways(view, facts.links);
   const endpoints = new Map<string, MeshEndpoint["state"]>();
   for (const [address, endpoint] of endpointsByAddress(view)) {
-    if (ways.of(endpoint) !== undefined) endpoints.set(address, endpoint.state);
+    if (ways.of(endpoint) === undefined) continue;
+    endpoints.set(address, endpoint.state);
+    if (view.subnet6 === undefined || endpoint.ipv6Ports === undefined) continue;
+    endpoints.set(ipv6Of(view.subnet6, view.subnet, address), endpoint.state);
   }
   return {
-    ruleset: desiredRuleset(view, ways, mark),
+    ruleset: desiredRuleset(view, ways, {
+      mark,
+      isRouter6: view.subnet6 === undefined || !facts.isOurForwarding6,
+    }),
     network: desiredNetwork(view, ways, facts, mark),
     endpoints,
   };
+}
+
+function withoutIPv6({ subnet6: _none, ...view }: MeshView): MeshView {
+  return view;
 }

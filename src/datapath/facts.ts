@@ -4,8 +4,23 @@ export interface HostFacts {
   readonly uplinkMTU: number;
   /** Names of the links that exist. */
   readonly links: ReadonlySet<string>;
-  /** Whether IPv4 forwarding is to be turned on. */
+  /** Whether forwarding is to be turned on. */
   readonly forwarding: boolean;
+  /** Whether the mesh's links can have IPv6: the host has it, and the tunnel's MTU is no less than IPv6 needs. */
+  readonly ipv6: boolean;
+  /** Links that are to take router advertisements though the host forwards, as they did before it did. */
+  readonly advertised: readonly string[];
+  /** Whether it is Weft that made the host forward IPv6: nothing but the mesh's packets is forwarded then. */
+  readonly isOurForwarding6: boolean;
 }
 
 export const SYSCTL_IP_FORWARD = "net/ipv4/ip_forward";
+export const SYSCTL_IP6_FORWARD = "net/ipv6/conf/all/forwarding";
+
+export function disableIPv6(link: string): string {
+  return `net/ipv6/conf/${link}/disable_ipv6`;
+}
+
+export function acceptRA(link: string): string {
+  return `net/ipv6/conf/${link}/accept_ra`;
+}

@@ -6,7 +6,7 @@ import { unreachable } from "../base/assert.ts";
 import type { KernelState } from "./desired.ts";
 import type { NetworkCommand } from "./ip/command.ts";
 import type { NetworkState } from "./ip/state.ts";
-import { routeKey } from "./ip/state.ts";
+import { routeKey, ruleKey } from "./ip/state.ts";
 import { runTransaction } from "./nft/fake.ts";
 import type { Plan } from "./plan.ts";
 
@@ -51,7 +51,10 @@ function runCommand(network: Mutable, command: NetworkCommand): Mutable {
       deleteLink(network, command.name);
       break;
     case "task-link.ready":
-      network.taskLinks.set(command.name, { up: true, gateway: true });
+      network.taskLinks.set(command.name, {
+        ...{ up: true, gateway: true },
+        gateway6: command.link.gateway6,
+      });
       break;
     case "address.add":
       must(network.links.get(command.key.split(" ")[0] ?? ""));
@@ -67,10 +70,10 @@ function runCommand(network: Mutable, command: NetworkCommand): Mutable {
       remove(network.routes, routeKey(command.route));
       break;
     case "rule.add":
-      network.rules.set(`${command.rule.priority}`, command.rule);
+      network.rules.set(ruleKey(command.rule), command.rule);
       break;
     case "rule.delete":
-      remove(network.rules, `${command.rule.priority}`);
+      remove(network.rules, ruleKey(command.rule));
       break;
     case "neighbour.replace":
       network.neighbours.set(command.address, command.mac);

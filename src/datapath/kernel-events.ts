@@ -5,7 +5,7 @@
  */
 import { BRIDGE_PREFIX, PORT_PREFIX, TUNNEL_PREFIX } from "../base/overlay-links.ts";
 import { EGRESS_TABLE, TABLE } from "./desired-ruleset.ts";
-import { LINK, REPLY_TABLE, ROUTE_PROTOCOL, TASK_LINK_PREFIX } from "./names.ts";
+import { LINK, REPLY_TABLE, ROUTE_PROTOCOL, TASK_GATEWAY6, TASK_LINK_PREFIX } from "./names.ts";
 import { OVERLAY_TABLE } from "./overlay/host-rules.ts";
 
 /** `lost`: the rules as a whole are gone, every packet counts. `changed`: something of Weft's is not as it was told. */
@@ -49,9 +49,10 @@ const TASK_LINK = `${TASK_LINK_PREFIX}[0-9a-z]+`;
 const USUAL_OF_TASK_LINKS: readonly RegExp[] = [
   new RegExp(`^\\d+: ${TASK_LINK}@\\S+: <(\\S+,)?UP[,>]`),
   new RegExp(`^\\d+: ${TASK_LINK}@\\S+: .* qdisc noop `),
-  new RegExp(`^\\d+: ${TASK_LINK} +inet `),
+  new RegExp(`^\\d+: ${TASK_LINK} +inet6? `),
   new RegExp(`^(\\S+) via \\1 dev ${TASK_LINK} proto ${ROUTE_PROTOCOL}\\b`),
-  new RegExp(`^inet ${TASK_LINK} (forwarding |.*rp_filter loose)`),
+  new RegExp(`^[0-9a-f]\\S*:\\S+ dev ${TASK_LINK} proto ${ROUTE_PROTOCOL}\\b`),
+  new RegExp(`^inet6? ${TASK_LINK} (forwarding |.*rp_filter loose)`),
   new RegExp(`^(Deleted )?\\S+ dev ${TASK_LINK} (lladdr|router|proxy|[A-Z]+)\\b`),
 ];
 /** The same of a container's link that is a port of a bridge, and of the bridge. */
@@ -69,9 +70,11 @@ const USUAL_OF_OVERLAYS: readonly RegExp[] = [
 
 const USUAL = [...USUAL_OF_TASK_LINKS, ...USUAL_OF_OVERLAYS];
 
-/** The kernel makes these by itself with each link and address, and what Weft has in IPv6 is not told of in such lines. */
-const BY_THE_KERNEL = /\bproto kernel\b|\bff0[0-9a-f]::|\binet6\b/;
-const FORWARDING = /^inet all forwarding/;
+/** The kernel makes these by itself with each link and address; the gateway's address is the only link-local one of Weft's. */
+const BY_THE_KERNEL = new RegExp(
+  `\\bproto kernel\\b|\\bff0[0-9a-f]::|\\binet6 fe80::(?!${TASK_GATEWAY6.slice("fe80::".length)}/)`,
+);
+const FORWARDING = /^inet6? all forwarding/;
 
 /** What a line of `ip -oneline monitor` means; undefined when it is none of Weft's. */
 export function urgencyOfNetwork(line: string, uplink: Uplink | undefined): Urgency | undefined {
@@ -86,5 +89,5 @@ export function urgencyOfNetwork(line: string, uplink: Uplink | undefined): Urge
 function isOfUplink(line: string, uplink: Uplink): boolean {
   const link = /^(?:Deleted )?\d+: ([^:@\s]+)/.exec(line)?.[1];
   if (link === undefined) return false;
-  return link === uplink.link || line.includes(` inet ${uplink.address}/`);
+  return link === uplink.link || / inet6? (\S+)\//.exec(line)?.[1] === uplink.address;
 }

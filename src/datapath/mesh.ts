@@ -1,4 +1,5 @@
 /** What both halves of the desired state ask about a view: which endpoints are reachable from here, and how. */
+import { ipv6Of } from "./ipv6.ts";
 import type { HostPort, MeshEndpoint, MeshNode, MeshPort, MeshService, MeshView } from "./view.ts";
 import { portKey } from "./view.ts";
 
@@ -11,6 +12,8 @@ export type Way =
 export interface AnsweredPort {
   readonly port: MeshPort;
   readonly targets: readonly string[];
+  /** Those of them that serve it over IPv6 too, by their IPv6 addresses. */
+  readonly targets6: readonly string[];
 }
 
 /** The ways of a view, computed once. */
@@ -42,17 +45,30 @@ export class Ways {
 /** The ports that lead somewhere, in the view's order. A port that is not held is some process's and is not among them. */
 export function* answeredPorts(view: MeshView, ways: Ways): Generator<AnsweredPort> {
   for (const port of view.hostPorts) {
-    const targets = isHeld(view, port) && ways.local(port.address) ? [targetOf(port)] : [];
-    if (targets.length > 0) yield { port, targets };
+    if (!isHeld(view, port) || ways.local(port.address) === undefined) continue;
+    const targets = [`${port.address} . ${port.targetPort}`];
+    yield { port, targets, targets6: port.ipv6 === true ? targets6(view, port, [port]) : [] };
   }
   for (const service of view.services) {
     const live = liveEndpoints(service, ways);
     if (live.length === 0) continue;
     for (const port of service.ports) {
+      if (!isHeld(view, port)) continue;
       const targets = live.map((endpoint) => `${endpoint.address} . ${port.targetPort}`);
-      if (isHeld(view, port)) yield { port, targets };
+      const key = portKey(port.protocol, port.targetPort);
+      const serving6 = live.filter(({ ipv6Ports }) => ipv6Ports?.includes(key));
+      yield { port, targets, targets6: targets6(view, port, serving6) };
     }
   }
+}
+
+function targets6(
+  { subnet, subnet6 }: MeshView,
+  { targetPort }: MeshPort,
+  endpoints: readonly { readonly address: string }[],
+): string[] {
+  if (subnet6 === undefined) return [];
+  return endpoints.map(({ address }) => `${ipv6Of(subnet6, subnet, address)} . ${targetPort}`);
 }
 
 /** Those that new connections are led to. */
@@ -76,13 +92,10 @@ function hostEndpoint(view: MeshView, port: HostPort): MeshEndpoint {
     address: port.address,
     nodeIndex: view.self.index,
     state: "live",
+    ...(port.ipv6 === true ? { ipv6Ports: [portKey(port.protocol, port.targetPort)] } : {}),
   };
 }
 
 function isHeld(view: MeshView, port: MeshPort): boolean {
   return view.heldPorts.has(portKey(port.protocol, port.publishedPort));
-}
-
-function targetOf(port: HostPort): string {
-  return `${port.address} . ${port.targetPort}`;
 }

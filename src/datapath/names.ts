@@ -12,6 +12,9 @@ export const TASK_LINKS = `${TASK_LINK_PREFIX}*`;
 /** The gateway of every task, an address of the host's end of its link; the keeper puts it there (its GATEWAY_ADDRESS). */
 export const TASK_GATEWAY = "169.254.1.1";
 
+/** The gateway of every task over IPv6, on the host's end of its link alike. A link-local one is never a source for other links. */
+export const TASK_GATEWAY6 = "fe80::1";
+
 /** Routes and rules of Weft's carry this protocol number (free in /etc/iproute2/rt_protos), and are found again by it. */
 export const ROUTE_PROTOCOL = 147;
 /** Where addresses of the mesh lead that are no task's: the rules answer for them on the way. */
@@ -22,10 +25,19 @@ export const REPLY_TABLE = 9338;
 export const REPLY_RULE_PRIORITY = 1000;
 /** The next hop of that route: nobody's address, with a permanent neighbour; the egress hook puts the true MAC address. */
 export const REPLY_NEXT_HOP = "169.254.147.1";
+export const REPLY_NEXT_HOP6 = "fe80::147:1";
 export const REPLY_NEXT_HOP_MAC = "02:42:00:00:00:00";
 
 /** VXLAN over IPv4: outer Ethernet-less IPv4 (20), UDP (8), VXLAN (8) and the inner Ethernet header (14). */
-export const VXLAN_OVERHEAD = 50;
+const VXLAN_OVERHEAD = 50;
+/** Over IPv6 its header takes 20 bytes more. */
+const VXLAN_OVERHEAD6 = 70;
+
+/** What the tunnel puts around a packet, by the underlay that this address is of. */
+export function vxlanOverhead(underlayAddress: string): number {
+  return underlayAddress.includes(":") ? VXLAN_OVERHEAD6 : VXLAN_OVERHEAD;
+}
+
 export const VXLAN_TTL = 64;
 
 /** The MAC address of a member on the VXLAN: 02:42 and the four bytes of its overlay address, as Docker makes them. */

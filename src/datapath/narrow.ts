@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { chainOf } from "./desired-ruleset.ts";
 import type { HostFacts } from "./facts.ts";
-import { answeredPorts, liveEndpoints, Ways } from "./mesh.ts";
+import { type AnsweredPort, answeredPorts, Ways } from "./mesh.ts";
 import type { MeshEndpoint, MeshPort, MeshService, MeshView } from "./view.ts";
 import { portKey } from "./view.ts";
 
@@ -23,7 +23,8 @@ export interface Narrowed {
 
 /** Both as they are when the nodes or the tunnel changed: every service may then lead somewhere else. */
 export function narrow(before: ViewOnHost, after: ViewOnHost): Narrowed {
-  if (!isSameMesh(before.view, after.view)) return { before: before.view, after: after.view };
+  const isSame = before.facts.ipv6 === after.facts.ipv6 && isSameMesh(before.view, after.view);
+  if (!isSame) return { before: before.view, after: after.view };
   const changed = changedServices(before, after);
   const shared = sharing(before.view, after.view, changed);
   const kept = new Set([...changed, ...shared]);
@@ -34,8 +35,8 @@ export function narrow(before: ViewOnHost, after: ViewOnHost): Narrowed {
 
 /** Whether every endpoint of another node is reached as before, through the very same tunnel. */
 function isSameMesh(a: MeshView, b: MeshView): boolean {
-  const meshOf = ({ self, peers, subnet, vni, dataPathPort }: MeshView) => [
-    ...[self, peers, subnet, vni, dataPathPort],
+  const meshOf = ({ self, peers, subnet, subnet6, vni, dataPathPort }: MeshView) => [
+    ...[self, peers, subnet, subnet6, vni, dataPathPort],
   ];
   return isDeepStrictEqual(meshOf(a), meshOf(b));
 }
@@ -65,7 +66,7 @@ function changedLinks(before: ViewOnHost, after: ViewOnHost): Set<string> {
     new Set(
       view.localLinks
         .filter(({ link }) => facts.links.has(link))
-        .map(({ address, link }) => `${address} ${link}`),
+        .map(({ address, address6 = "", link }) => `${address} ${link} ${address6}`),
     );
   const changed = difference(linksOf(before), linksOf(after));
   return new Set([...changed].map((link) => link.slice(0, link.indexOf(" "))));
@@ -108,10 +109,10 @@ function* witnesses(
   const ways = new Ways(view, facts.links);
   for (const service of view.services) {
     if (kept.has(service.serviceID)) continue;
-    const endpoints = liveEndpoints(service, ways).length;
-    const isWitness = service.ports.some(
-      (port) => view.heldPorts.has(keyOf(port)) && wanted.delete(chainOf(port.protocol, endpoints)),
+    const names = chainsOfPorts(
+      answeredPorts({ ...view, hostPorts: [], services: [service] }, ways),
     );
+    const isWitness = names.map((name) => wanted.delete(name)).includes(true);
     if (isWitness) yield service.serviceID;
     if (wanted.size === 0) return;
   }
@@ -119,8 +120,14 @@ function* witnesses(
 
 function chainsOf({ view, facts }: ViewOnHost, kept: ReadonlySet<string>): Set<string> {
   const services = view.services.filter(({ serviceID }) => kept.has(serviceID));
-  const ports = answeredPorts({ ...view, services }, new Ways(view, facts.links));
-  return new Set(Array.from(ports, ({ port, targets }) => chainOf(port.protocol, targets.length)));
+  return new Set(chainsOfPorts(answeredPorts({ ...view, services }, new Ways(view, facts.links))));
+}
+
+function chainsOfPorts(ports: Iterable<AnsweredPort>): string[] {
+  return Array.from(ports, ({ port, targets, targets6 }) => [
+    chainOf(port.protocol, targets.length),
+    ...(targets6.length > 0 ? [chainOf(port.protocol, targets6.length, "ip6")] : []),
+  ]).flat();
 }
 
 /** Those that came or went, and those of what is left in either view. */
@@ -172,7 +179,12 @@ function sameLimit(a: readonly string[] | undefined, b: readonly string[] | unde
 }
 
 function sameEndpoint(a: MeshEndpoint, b: MeshEndpoint): boolean {
-  return a.address === b.address && a.nodeIndex === b.nodeIndex && a.state === b.state;
+  return (
+    a.address === b.address &&
+    a.nodeIndex === b.nodeIndex &&
+    a.state === b.state &&
+    sameLimit(a.ipv6Ports, b.ipv6Ports)
+  );
 }
 
 /** What is in one of them only. */

@@ -51,7 +51,10 @@ function damagedState(state: KernelState, isLost: () => boolean): KernelState {
       ...network,
       links: new Map([...links].map(([name, link]) => [name, { ...link, up: !isLost() }])),
       taskLinks: new Map(
-        [...network.taskLinks].map(([name]) => [name, { up: !isLost(), gateway: !isLost() }]),
+        [...network.taskLinks].map(([name]) => [
+          name,
+          { up: !isLost(), gateway: !isLost(), gateway6: !isLost() },
+        ]),
       ),
       addresses: hanging(network.addresses),
       routes: hanging(network.routes),
@@ -167,7 +170,7 @@ describe("a plan", () => {
       });
     const none = stateOf(makeView({ services: [service([])] }));
     const one = stateOf(makeView({ services: [service([makeEndpoint()])] }));
-    assert.deepEqual(plan(none, one).forget, [{ kind: "unled-udp", port: 53 }]);
+    assert.deepEqual(plan(none, one).forget, [{ kind: "unled-udp", port: 53, family: 4 }]);
   });
 
   it("forgets all that went to a node that is gone", () => {

@@ -1,11 +1,12 @@
 /** Reads everything of Weft's back from the kernel, in the shape that plans compare. */
 import type { KernelState } from "./desired.ts";
 import { EGRESS_TABLE, TABLE } from "./desired-ruleset.ts";
-import { SYSCTL_IP_FORWARD } from "./facts.ts";
+import { acceptRA, disableIPv6, SYSCTL_IP_FORWARD, SYSCTL_IP6_FORWARD } from "./facts.ts";
 import { readSysctl } from "./ip/execute.ts";
 import type { NetworkReading } from "./ip/read.ts";
 import { readNetwork } from "./ip/read.ts";
 import type { NetworkState } from "./ip/state.ts";
+import { isUplinkName } from "./ipv6-host.ts";
 import { LINK, TASK_LINK_PREFIX } from "./names.ts";
 import { decodeTable } from "./nft/decode.ts";
 import type { Nft } from "./nft/nft.ts";
@@ -20,7 +21,9 @@ export async function readKernel(nft: Nft, run: RunTool): Promise<KernelReading>
   const [{ state, ...host }, ruleset] = await Promise.all([readNetwork(run), readRuleset(nft)]);
   const sysctls = await readSysctls([
     SYSCTL_IP_FORWARD,
+    SYSCTL_IP6_FORWARD,
     ...[...host.links].filter(isOurs).flatMap(settingsOf),
+    ...[...host.links].filter(isUplinkName).map(acceptRA),
   ]);
   const network = { ...state, sysctls };
   return { ...host, state: { ruleset, network, endpoints: endpointsOf(network) } };
@@ -48,7 +51,10 @@ function isOurs(link: string): boolean {
 }
 
 function settingsOf(link: string): string[] {
-  return ["rp_filter", "route_localnet"].map((name) => `net/ipv4/conf/${link}/${name}`);
+  return [
+    ...["rp_filter", "route_localnet"].map((name) => `net/ipv4/conf/${link}/${name}`),
+    disableIPv6(link),
+  ];
 }
 
 /** What is routed to is an endpoint; whether it was draining, the kernel does not know. */

@@ -1,17 +1,22 @@
 /** Views for tests: plain ones with defaults, and arbitrary ones for properties. Imported by tests alone. */
 import * as fc from "fast-check";
 import type { HostFacts } from "./facts.ts";
+import { ipv6Of } from "./ipv6.ts";
 import type { MeshEndpoint, MeshNode, MeshService, MeshView } from "./view.ts";
 import { portKey } from "./view.ts";
 
+/** As random as those of real clusters. */
+export const SUBNET6 = "fd5a:9c3e:71b2::/64";
+
 export function makeNode(index: number): MeshNode {
   const address = `192.168.99.${99 + index}`;
+  const address6 = `2001:db8:99::${99 + index}`;
   return {
     nodeID: `n${index}`,
     index,
     underlayAddress: address,
     overlayAddress: `10.255.0.${index + 1}`,
-    addresses: [address],
+    addresses: [address, address6],
   };
 }
 
@@ -38,6 +43,7 @@ export function makeView(overrides: Partial<MeshView> = {}): MeshView {
     self: makeNode(1),
     peers: [makeNode(2), makeNode(3)],
     subnet: "10.255.0.0/16",
+    subnet6: SUBNET6,
     vni: 4096,
     dataPathPort: 4789,
     services,
@@ -53,19 +59,31 @@ export function makeView(overrides: Partial<MeshView> = {}): MeshView {
 /** A host whose task links all exist. */
 export function makeFacts(view: MeshView): HostFacts {
   const links = new Set(view.localLinks.map((local) => local.link));
-  return { uplinkMTU: 1500, links, forwarding: true };
+  return {
+    uplinkMTU: 1500,
+    links,
+    forwarding: true,
+    ipv6: true,
+    advertised: [],
+    isOurForwarding6: true,
+  };
 }
 
 const NODES_MAX = 5;
 const SERVICES_MAX = 4;
 const ENDPOINTS_MAX = 4;
 
-const anyEndpoint = fc.record({
-  taskID: fc.constant("t"),
-  address: fc.integer({ min: 10, max: 30 }).map((byte) => `10.255.0.${byte}`),
-  nodeIndex: fc.integer({ min: 1, max: NODES_MAX }),
-  state: fc.constantFrom("live" as const, "draining" as const),
-});
+const anyEndpoint = fc
+  .record({
+    taskID: fc.constant("t"),
+    address: fc.integer({ min: 10, max: 30 }).map((byte) => `10.255.0.${byte}`),
+    nodeIndex: fc.integer({ min: 1, max: NODES_MAX }),
+    state: fc.constantFrom("live" as const, "draining" as const),
+    ipv6Ports: fc.subarray(["tcp/53", "tcp/80", "udp/53", "udp/80"]),
+  })
+  .map(({ ipv6Ports, ...endpoint }) =>
+    ipv6Ports.length === 0 ? endpoint : { ...endpoint, ipv6Ports },
+  );
 
 const anyLimit = fc.option(fc.subarray(["192.168.99.0/24", "10.0.0.0/8", "172.16.0.1"]), {
   nil: undefined,
@@ -115,7 +133,11 @@ export const anyView: fc.Arbitrary<MeshView> = fc
       ...tunnel,
       services: distinct,
       peers: peers.map(makeNode),
-      localLinks: links.map((byte) => ({ address: `10.255.0.${byte}`, link: `wv${byte}` })),
+      localLinks: links.map((byte) => ({
+        address: `10.255.0.${byte}`,
+        address6: ipv6Of(SUBNET6, "10.255.0.0/16", `10.255.0.${byte}`),
+        link: `wv${byte}`,
+      })),
       heldPorts: new Set([...seen].filter(() => held.next().value)),
     });
   });

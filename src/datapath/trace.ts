@@ -247,16 +247,19 @@ function stopped(host: TracedHost, verdict: Verdict, hook: Hook): Outcome {
   return verdict === "reject" ? { kind: "refused", at } : { kind: "dropped", at, in: hook };
 }
 
-function isLocal({ node }: TracedHost, address: string): boolean {
-  if (address.startsWith("127.")) return true;
-  return [node.underlayAddress, node.overlayAddress, ...node.addresses].includes(address);
+function isLocal({ node, state }: TracedHost, address: string): boolean {
+  if (address.startsWith("127.") || address === "::1") return true;
+  const own = [...state.network.addresses.keys()].map((key) => key.split(/[ /]/)[1]);
+  return [node.underlayAddress, ...own, ...node.addresses].includes(address);
 }
 
 /** Marked packets by the reply table, all others by the main one. Undefined: by whatever route the host has. */
 function routeOf(host: TracedHost, packet: Packet): Route | undefined {
   const { rules, routes } = host.state.network;
-  for (const { mark, mask, table } of rules.values()) {
-    if ((packet.mark & mask) === mark) return routes.get(`${table} default`);
+  const isIPv6 = packet.destination.includes(":");
+  for (const { mark, mask, table, from } of rules.values()) {
+    if (from.includes(":") !== isIPv6 || (packet.mark & mask) !== mark) continue;
+    return routes.get(`${table} ${isIPv6 ? "::/0" : "default"}`);
   }
   return routes.get(`main ${packet.destination}`) ?? subnetRoute(routes.values(), packet);
 }

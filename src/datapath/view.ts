@@ -13,7 +13,7 @@ export interface MeshNode {
   readonly underlayAddress: string;
   /** Its own address in the ingress network. */
   readonly overlayAddress: string;
-  /** All IPv4 addresses that it may be a client with. */
+  /** All addresses that it may be a client with, IPv4 and IPv6. */
   readonly addresses: readonly string[];
   /** True while its managers have given it up. It stays a member: it may come back, or be a client. */
   readonly down?: boolean;
@@ -27,6 +27,8 @@ export interface MeshEndpoint {
   readonly nodeIndex: number;
   /** Live endpoints are given new connections; draining ones only keep those they have. Both are routed to. */
   readonly state: "live" | "draining";
+  /** Its target ports that are served over IPv6 too, as "tcp/80", sorted; none when absent. IPv6 clients are led to those alone. */
+  readonly ipv6Ports?: readonly string[];
 }
 
 export type MeshProtocol = "tcp" | "udp";
@@ -64,11 +66,15 @@ export interface PublishedTask {
 export interface HostPort extends MeshPort {
   readonly taskID: string;
   readonly address: string;
+  /** Whether the task serves it over IPv6 too. */
+  readonly ipv6?: boolean;
 }
 
 /** The host's end of a local task's veth pair; made by the keeper. */
 export interface LocalLink {
   readonly address: string;
+  /** Absent when the task's interface has none. */
+  readonly address6?: string;
   readonly link: string;
 }
 
@@ -79,6 +85,8 @@ export interface MeshView {
   readonly peers: readonly MeshNode[];
   /** CIDR of the ingress network. */
   readonly subnet: string;
+  /** Prefix of the mesh's IPv6 addresses, which are derived from the others by `ipv6Of`; no IPv6 when absent. */
+  readonly subnet6?: string;
   readonly vni: number;
   /** UDP port of the VXLAN tunnel. */
   readonly dataPathPort: number;

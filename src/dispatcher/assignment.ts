@@ -41,6 +41,8 @@ export interface MeshConfig {
   readonly network?: {
     readonly name: string;
     readonly subnet: string;
+    /** Absent where the mesh has no IPv6. */
+    readonly subnet6?: string;
     readonly vni: number;
     readonly dataPathPort: number;
   };

@@ -127,11 +127,16 @@ export function ingressAddressOf(snapshot: Snapshot, task: Task): string | undef
 
 function networkOf(snapshot: Snapshot): MeshConfig["network"] {
   const network = snapshot.list("network").find(({ spec }) => spec.ingress);
-  const subnet = network?.ipam.config[0]?.subnet;
+  const subnets = network?.ipam.config.map((config) => config.subnet) ?? [];
+  const subnet = subnets.find((one) => !one.includes(":"));
+  const subnet6 = subnets.find((one) => one.includes(":"));
   const [cluster] = snapshot.list("cluster");
   if (network === undefined || subnet === undefined || cluster === undefined) return undefined;
   const { dataPathPort } = cluster;
-  return { name: network.spec.name, subnet, vni: network.vni, dataPathPort };
+  return {
+    ...{ name: network.spec.name, subnet, vni: network.vni, dataPathPort },
+    ...(subnet6 === undefined ? {} : { subnet6 }),
+  };
 }
 
 /** A node that is down stays a member: it comes back with its address, and may be a client meanwhile. One that left is a stranger. */
@@ -219,7 +224,11 @@ function meshEndpointOf(
   const address = ingressAddressOf(snapshot, task);
   const state = endpointState(task, node, evidence);
   if (address === undefined || state === undefined) return undefined;
-  return { taskID: task.id, address, nodeIndex: node.index, state };
+  const { ipv6Ports } = task.status;
+  return {
+    ...{ taskID: task.id, address, nodeIndex: node.index, state },
+    ...(ipv6Ports === undefined ? {} : { ipv6Ports }),
+  };
 }
 
 function servicesOfTasks(snapshot: Snapshot): { readonly id: string }[] {

@@ -25,8 +25,9 @@ export function encodeMeshNetwork(network: MeshNetwork): MeshNetworkMessage {
 }
 
 export function decodeMeshNetwork(message: MeshNetworkMessage): MeshNetwork {
-  const { name, subnet, vni, dataPathPort } = message;
-  return { name, subnet, vni, dataPathPort };
+  const { name, subnet, subnet6, vni, dataPathPort } = message;
+  const network = { name, subnet, vni, dataPathPort };
+  return subnet6 === "" ? network : { ...network, subnet6 };
 }
 
 export function encodeMeshNode(node: MeshNode): MeshNodeMessage {
@@ -60,6 +61,7 @@ export function encodeMeshService(service: MeshService): MeshServiceMessage {
       address: endpoint.address,
       nodeIndex: endpoint.nodeIndex,
       draining: endpoint.state === "draining",
+      ipv6Ports: [...(endpoint.ipv6Ports ?? [])],
     })),
     published: (service.published ?? []).map(({ taskID: taskId, ...task }) => ({
       ...task,
@@ -79,6 +81,7 @@ export function decodeMeshService(message: MeshServiceMessage): MeshService {
         address: endpoint.address,
         nodeIndex: endpoint.nodeIndex,
         state: endpoint.draining ? "draining" : "live",
+        ...(endpoint.ipv6Ports.length === 0 ? {} : { ipv6Ports: endpoint.ipv6Ports }),
       }),
     ),
     ...(message.published.length === 0

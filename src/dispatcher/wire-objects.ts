@@ -1,5 +1,5 @@
 /** Whole objects on the wire: JSON, as everywhere. */
-import { isIPv4 } from "node:net";
+import { isIP, isIPv4 } from "node:net";
 import { create } from "@bufbuild/protobuf";
 import { InvalidParameterError } from "../base/errors.ts";
 import type { NodeDescription, Resources, Task } from "../cluster/objects.ts";
@@ -49,7 +49,7 @@ export function decodeDescription(bytes: Uint8Array): NodeDescription {
     },
     addresses: list(root["addresses"], "addresses")
       .map((value) => text(value, "addresses"))
-      .filter((address) => isIPv4(address))
+      .filter((address) => isIP(address) !== 0 && !address.includes("%"))
       .slice(0, ADDRESSES_MAX),
   };
 }

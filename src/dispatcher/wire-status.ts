@@ -59,6 +59,7 @@ export function encodeStatus(update: TaskStatusUpdate): TaskStatusReport {
       ? {}
       : { ports: { ports: status.portStatus.ports.map((port) => ({ ...port })) } }),
     ...(status.unhealthy === true ? { unhealthy: true } : {}),
+    ipv6Ports: [...(status.ipv6Ports ?? [])],
   });
 }
 
@@ -82,6 +83,7 @@ export function decodeStatus(message: TaskStatusReport): TaskStatusUpdate {
         }),
     ...(ports === undefined ? {} : { portStatus: { ports: ports.ports.map(decodePort) } }),
     ...(message.unhealthy ? { unhealthy: true } : {}),
+    ...ipv6Ports(message.ipv6Ports),
   };
   return { taskID: message.taskId, status };
 }
@@ -132,6 +134,12 @@ function decodeTime(text: string): string {
     throw new InvalidParameterError(`invalid time "${text.slice(0, WORD_LENGTH_MAX)}"`);
   }
   return text;
+}
+
+/** A service publishes no more ports than there are. */
+function ipv6Ports(keys: readonly string[]): Pick<TaskStatus, "ipv6Ports"> {
+  const sound = keys.slice(0, PORT_PROBLEMS_MAX).filter((key) => /^(tcp|udp)\/\d{1,5}$/.test(key));
+  return sound.length === 0 ? {} : { ipv6Ports: sound };
 }
 
 function decodeContainerID(text: string): string {

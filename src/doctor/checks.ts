@@ -1,7 +1,7 @@
 /** What the facts mean: pure, so that every ailment can be tried. In the order in which a user would cure them. */
 import { overlaps, parseCidr } from "../cluster/cidr.ts";
 import { EGRESS_TABLE, TABLE } from "../datapath/desired-ruleset.ts";
-import { LINK, VXLAN_OVERHEAD } from "../datapath/names.ts";
+import { LINK, vxlanOverhead } from "../datapath/names.ts";
 import type {
   GossipFacts,
   HostFacts,
@@ -256,7 +256,7 @@ function drift({ tables, tunnelUp, tunnelMTU, uplinkMTU, local }: MeshFacts): Fi
         "give it back, or leave and join again with the new --advertise-addr",
       ),
     );
-  } else if (tunnelMTU > uplinkMTU - VXLAN_OVERHEAD) {
+  } else if (tunnelMTU > uplinkMTU - vxlanOverhead(local)) {
     findings.push(
       fail(
         "kernel state",

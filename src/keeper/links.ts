@@ -14,7 +14,7 @@ import {
 } from "../base/overlay-links.ts";
 import { bridgeBatch, ip, ipBatch } from "./ip.ts";
 import { type LinkEffect, peerOf } from "./plugin/driver.ts";
-import { GATEWAY_ADDRESS } from "./plugin/ipam.ts";
+import { GATEWAY_ADDRESS, GATEWAY_ADDRESS6 } from "./plugin/ipam.ts";
 import type { EndpointRecord } from "./state.ts";
 import { TUNNEL_OVERHEAD, uplinkMTU } from "./uplink.ts";
 
@@ -40,7 +40,7 @@ export async function applyLinkEffect(effect: LinkEffect): Promise<void> {
  * client that the host's main table would look for elsewhere, or one at 127.0.0.1.
  */
 async function createLink(effect: Extract<LinkEffect, { kind: "link.create" }>): Promise<void> {
-  const { link, address } = effect;
+  const { link, address, addressIPv6 } = effect;
   const commands = [
     ...(await pairCommands(effect)),
     `addr replace ${GATEWAY_ADDRESS}/32 dev ${link} scope link`,
@@ -51,6 +51,16 @@ async function createLink(effect: Extract<LinkEffect, { kind: "link.create" }>):
   // No packet has passed yet: the far end is down until the Engine has its answer.
   await writeFile(`${CONF}/${link}/rp_filter`, "2");
   await writeFile(`${CONF}/${link}/route_localnet`, "1");
+  if (addressIPv6 !== undefined) await addIPv6(link, addressIPv6);
+}
+
+/** Not in doubt as a duplicate for a second: the task is reached at once. */
+async function addIPv6(link: string, address: string): Promise<void> {
+  await writeSetting(`net/ipv6/conf/${link}/disable_ipv6`, "0");
+  await ipBatch([
+    `addr replace ${GATEWAY_ADDRESS6}/64 dev ${link} nodad`,
+    `route replace ${address}/128 dev ${link}`,
+  ]);
 }
 
 /**

@@ -23,7 +23,7 @@ import {
 import { certificatesDirectory } from "../ca/join.ts";
 import { NodeCA } from "../ca/node-ca.ts";
 import type { NodeCertificates } from "../ca/node-certificates.ts";
-import { initialObjects } from "../cluster/initial-objects.ts";
+import { initialObjects, uniqueLocalSubnet, withIPv6 } from "../cluster/initial-objects.ts";
 import type { NodeRole } from "../cluster/objects.ts";
 import { openStore, storeDirectory } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
@@ -98,6 +98,7 @@ export class ManagerRole implements ManagerBackend, Startable {
   async start(): Promise<void> {
     const { clock, log } = this.#components;
     try {
+      await giveIngressIPv6(this.store);
       this.#loops = startControlLoops({ store: this.store, clock, log });
       await this.#dispatcher.start();
       if (await renewExpiredManager(this.store, this.#certificates, clock))
@@ -200,6 +201,7 @@ export async function createCluster(
       networkID: newID<NetworkID>(),
       rootCACertificate: rootCA.certificate,
       joinTokens,
+      ingressSubnet6: uniqueLocalSubnet(),
     });
     const addr = parseHostPort(request.advertiseAddr, DEFAULT_MANAGER_PORT).host;
     await store.update((tx) => {
@@ -227,6 +229,17 @@ export async function createCluster(
     removeCluster(dataDir);
     throw error;
   }
+}
+
+/** A cluster that was made before the mesh had IPv6 gets its prefix once. */
+async function giveIngressIPv6(store: Store): Promise<void> {
+  await store.update((tx) => {
+    const subnet6 = uniqueLocalSubnet();
+    for (const network of tx.list("network")) {
+      const changed = withIPv6(network, subnet6);
+      if (changed !== undefined) tx.put("network", changed);
+    }
+  });
 }
 
 function removeCluster(dataDir: string): void {

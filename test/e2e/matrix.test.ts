@@ -1,5 +1,5 @@
 /**
- * The client matrix over IPv4: who asks, through which node and address, and where the task is. Every
+ * The client matrix over IPv4 and IPv6: who asks, through which node and address, and where the task is. Every
  * combination is asked, over TCP and UDP, and the task's own account of who asked is checked.
  */
 import assert from "node:assert/strict";
@@ -27,14 +27,16 @@ interface Client extends Place {
   readonly seenAs: RegExp;
 }
 
-describe("the client matrix over IPv4", { skip }, () => {
+describe("the client matrix", { skip }, () => {
   let swarm: Swarm;
   let tasks: Record<"n1" | "n2", RunningTask>;
   let lan: string[];
+  let lan6: string[];
 
   before(async () => {
     swarm = await Swarm.create({ images: ["nginx", "busybox", "dns-cache"] });
     lan = swarm.hosts.map(({ ip }) => ip);
+    lan6 = swarm.hosts.map(({ ipv6 }) => ipv6);
     const on = (host: string) => ["--constraint", `node.hostname==${host}`];
     const dns = (port: number) => ["-p", `${port}:53`, "-p", `${port}:53/udp`];
     const [[one], [two]] = await Promise.all([
@@ -55,16 +57,17 @@ describe("the client matrix over IPv4", { skip }, () => {
   after(() => swarm?.[Symbol.asyncDispose]());
 
   /** A member may be masqueraded: then it is seen as its own, or the entry's, address in the mesh. */
-  const MEMBER = /^(192\.168\.99\.10[012]|10\.255\.\d+\.\d+|172\.17\.\d+\.\d+)$/;
+  const MEMBER =
+    /^(192\.168\.99\.10[012]|10\.255\.\d+\.\d+|172\.17\.\d+\.\d+|fd99::10[012]|fd[\da-f]{2}:[\da-f:]+)$/;
 
   const outside = (): Client => ({
     ...placeOf(swarm.client()),
-    entries: lan,
-    seenAs: exactly(swarm.client().ip),
+    entries: [...lan, ...lan6],
+    seenAs: exactly(swarm.client().ip, swarm.client().ipv6),
   });
   const host = (each: Host): Client => ({
     ...placeOf(each),
-    entries: [...lan, "127.0.0.1", "::1", "172.17.0.1"],
+    entries: [...lan, ...lan6, "127.0.0.1", "::1", "172.17.0.1"],
     seenAs: MEMBER,
   });
   const container = async (each: Host): Promise<Client> => ({
@@ -76,7 +79,7 @@ describe("the client matrix over IPv4", { skip }, () => {
   const task = async (each: Host): Promise<Client> => ({
     ...placeOf(await each.container(tasks[each.name as "n1" | "n2"].containerID)),
     name: `the task on ${each.name}`,
-    entries: lan,
+    entries: [...lan, ...lan6],
     seenAs: MEMBER,
   });
 
@@ -122,11 +125,10 @@ describe("the client matrix over IPv4", { skip }, () => {
           return { kind: "dns", address, port, name: `${nonce.toLowerCase()}.fixed.test` };
         }),
       );
-      // ::1 is spliced: there, that nobody answers is all that a datagram's sender can be told. The
-      // refusals are asked for alone: a kernel limits what it says by ICMP to one address.
-      const unserved = client.entries
-        .filter((address) => address !== "::1")
-        .map((address): Probe => ({ kind: "dns", address, port: DNS.none }));
+      // The refusals are asked for alone: a kernel limits what it says by ICMP to one address.
+      const unserved = client.entries.map(
+        (address): Probe => ({ kind: "dns", address, port: DNS.none }),
+      );
       const refusals = await probe(client, unserved);
       const wrong = refusals.filter((result) => !isRefused(result)).map(explain);
       const results = await probe(client, probes);
@@ -157,13 +159,49 @@ describe("the client matrix over IPv4", { skip }, () => {
         [0, 1],
         [1, 2],
       ]) {
-        const probes = entries.map(
-          (index): Probe => ({ kind, address: lan[index] ?? "", port, localPort: 40_001 }),
-        );
-        const results = await probe(swarm.client(), probes);
-        assert.deepEqual(results.filter(({ error }) => error !== undefined).map(explain), []);
+        for (const addresses of [lan, lan6]) {
+          const probes = entries.map(
+            (index): Probe => ({ kind, address: addresses[index] ?? "", port, localPort: 40_001 }),
+          );
+          const results = await probe(swarm.client(), probes);
+          assert.deepEqual(results.filter(({ error }) => error !== undefined).map(explain), []);
+        }
       }
     }
+  });
+
+  test("a task that listens on IPv4 alone is reached by IPv6 clients, and its status says how", async () => {
+    const server = [
+      "--keep-in-foreground",
+      "--user=root",
+      "--pid-file=",
+      "--no-resolv",
+      "--no-hosts",
+    ];
+    const ipv4 = [
+      "--listen-address=0.0.0.0",
+      "--bind-interfaces",
+      "--address=/fixed.test/192.0.2.53",
+    ];
+    const [running] = await swarm.create(
+      ...["ipv4-only", "-p", "5400:53", "--entrypoint", "/usr/sbin/dnsmasq", "dns-cache"],
+      ...[...server, ...ipv4],
+    );
+    for (const address of [...lan, ...lan6]) {
+      const look = async () => {
+        const [answer] = await probe(swarm.client(), [{ kind: "dns-tcp", address, port: 5400 }]);
+        return answer?.error === undefined;
+      };
+      await until(look, { what: `${address} to answer` });
+    }
+    const message = async () => {
+      const argv = ["inspect", "--format", "{{.Status.Message}}", running?.id ?? ""];
+      return await swarm.host(1).dockerOk(argv);
+    };
+    await until(async () => (await message()).includes("relayed"), {
+      what: "the status to say so",
+    });
+    await swarm.remove("ipv4-only");
   });
 
   test("an address that a node is given later answers too", async () => {
@@ -249,8 +287,8 @@ function askerOf(log: string, name: string): string {
   return new RegExp(`query\\[A\\] ${escaped} from (\\S+)`).exec(log)?.[1] ?? "nobody";
 }
 
-function exactly(address: string): RegExp {
-  return new RegExp(`^${address.replaceAll(".", "\\.")}$`);
+function exactly(...addresses: readonly string[]): RegExp {
+  return new RegExp(`^(${addresses.join("|").replaceAll(".", "\\.")})$`);
 }
 
 function sum(numbers: readonly number[]): number {

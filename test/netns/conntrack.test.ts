@@ -5,12 +5,14 @@ import { describe, it } from "node:test";
 import type { Forget } from "../../src/datapath/conntrack/forget.ts";
 import { whyNot } from "./datapath/lab.ts";
 
-const NETLINK = new URL("../../src/datapath/conntrack/netlink.ts", import.meta.url).pathname;
+const OPEN = new URL("../../src/datapath/conntrack/open.ts", import.meta.url).pathname;
+const RUN = new URL("../../src/datapath/run.ts", import.meta.url).pathname;
 
 /** In a namespace of its own: makes flows, forgets one list after the other, and prints what is left after each. */
 const PROGRAM = `
 import { execFileSync } from "node:child_process";
-import { openConntrackSocket } from ${JSON.stringify(NETLINK)};
+import { openConntrack } from ${JSON.stringify(OPEN)};
+import { runTool } from ${JSON.stringify(RUN)};
 const run = (tool, ...args) => execFileSync(tool, args, { encoding: "utf8", stdio: "pipe" });
 const add = (protocol, from, port, to, status, more = []) =>
   run("conntrack", "-I", "-p", protocol, "-s", from, "-d", "192.0.2.1", "-q", from,
@@ -24,8 +26,17 @@ add("tcp", "198.51.100.4", 80, "10.255.0.9", "SEEN_REPLY", ["--state", "ESTABLIS
 add("tcp", "198.51.100.5", 80, "10.255.0.8", "UNSET", ["--state", "SYN_SENT"]);
 add("udp", "198.51.100.6", 53, "192.0.2.1", "UNSET");
 add("udp", "198.51.100.7", 54, "192.0.2.1", "UNSET");
-const left = () => [...run("conntrack", "-L").matchAll(/src=198\\.51\\.100\\.(\\d)/g)].map((m) => m[1]).sort().join("");
-const conntrack = await openConntrackSocket();
+const add6 = (protocol, from, to, status, more = []) =>
+  run("conntrack", "-I", "-p", protocol, "-s", from, "-d", "2001:db8::1", "-q", from,
+    ...(to === "2001:db8::1" ? ["-r", to] : ["-g", to]),
+    "--sport", "1000", "--dport", "53", "--reply-port-src", "53", "--reply-port-dst", "1000",
+    "-t", "100", "-u", status, ...more);
+add6("udp", "2001:db8:51::8", "fd12::aff:9", "SEEN_REPLY");
+add6("tcp", "2001:db8:51::9", "fd12::aff:9", "UNSET", ["--state", "SYN_SENT"]);
+add6("udp", "2001:db8:51::a", "2001:db8::1", "UNSET");
+add6("udp", "2001:db8:51::b", "fd12::aff:8", "SEEN_REPLY");
+const left = () => [...run("conntrack", "-L").matchAll(/src=(?:198\\.51\\.100\\.|2001:db8:51::)(\\w)/g)].map((m) => m[1]).sort().join("");
+const conntrack = await openConntrack({ info: (text, { error }) => { throw error; } }, runTool);
 const told = [left()];
 for (const forget of JSON.parse(process.argv[1])) {
   await conntrack.forget(forget);
@@ -46,18 +57,25 @@ describe("conntrack in process", { skip: whyNot() }, () => {
     const left = leftAfter([
       [{ kind: "udp-to", address: "10.255.0.9" }],
       [{ kind: "half-open-to", address: "10.255.0.9" }],
-      [{ kind: "unled-udp", port: 53 }],
+      [{ kind: "unled-udp", port: 53, family: 4 }],
       [{ kind: "all-to", address: "10.255.0.9" }],
       [{ kind: "all-to", address: "10.255.0.77" }],
+      [{ kind: "udp-to", address: "fd12::aff:9" }],
+      [{ kind: "half-open-to", address: "fd12::aff:9" }],
+      [{ kind: "unled-udp", port: 53, family: 6 }],
+      [{ kind: "all-to", address: "fd12::aff:8" }],
     ]);
     // By the last figure of the client's address. A flow with NAT is not "unled": 198.51.100.2 stays.
-    assert.deepEqual(left, ["1234567", "234567", "24567", "2457", "257", "257"]);
+    assert.deepEqual(left, [
+      ...["123456789ab", "23456789ab", "2456789ab", "245789ab", "25789ab", "25789ab"],
+      ...["2579ab", "257ab", "257b", "257"],
+    ]);
   });
 
   it("forgets many things at once, more than go to the kernel in one call", () => {
     const nobody = Array.from({ length: 70 }, (_, n) => `10.255.1.${n}`);
     const addresses = ["10.255.0.9", ...nobody, "10.255.0.8"];
     const left = leftAfter([addresses.map((address) => ({ kind: "all-to", address }))]);
-    assert.deepEqual(left, ["1234567", "67"]);
+    assert.deepEqual(left, ["123456789ab", "6789ab"]);
   });
 });

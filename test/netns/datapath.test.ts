@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { CLIENT, Lab, type Place, whyNot } from "./datapath/lab.ts";
+import { ipv6Of } from "../../src/datapath/ipv6.ts";
+import { CLIENT, Lab, lan6, type Place, SUBNET, SUBNET6, whyNot } from "./datapath/lab.ts";
 import { Mesh } from "./datapath/mesh.ts";
 
 /** Answered by a task on h1, on h2, by nobody, by all three. */
@@ -59,6 +60,40 @@ const ROWS: readonly Row[] = [
   ["b2", ENTRY_H1, "a1 10.255.0.11", `b2 ${ENTRY_H1}`],
 ];
 
+const H1_6 = lan6(H1);
+const H2_6 = lan6(H2);
+const H3_6 = lan6(H3);
+const CLIENT_6 = lan6(CLIENT);
+const [ENTRY_H1_6, ENTRY_H2_6, ENTRY_H3_6, A1_6, B2_6, X1_6] = [
+  ...[ENTRY_H1, ENTRY_H2, "10.255.0.4", "10.255.0.10", "10.255.0.11", "10.255.0.20"],
+].map((address) => ipv6Of(SUBNET6, SUBNET, address)) as [
+  string,
+  string,
+  string,
+  string,
+  string,
+  string,
+];
+
+/** As in IPv4, without ::1, which is the keeper's to relay, and without the Engine's bridge, which has no IPv6. */
+const ROWS6: readonly Row[] = [
+  ["client", H1_6, `a1 ${CLIENT_6}`, `b2 ${CLIENT_6}`],
+  ["client", H2_6, `a1 ${CLIENT_6}`, `b2 ${CLIENT_6}`],
+  ["client", H3_6, `a1 ${CLIENT_6}`, `b2 ${CLIENT_6}`],
+  ["h1", H1_6, `a1 ${H1_6}`, `b2 ${H1_6}`],
+  ["h1", ENTRY_H1_6, `a1 ${ENTRY_H1_6}`, `b2 ${ENTRY_H1_6}`],
+  ["h3", H1_6, `a1 ${H3_6}`, `b2 ${H3_6}`],
+  ["h2", H1_6, `a1 ${H2_6}`, `b2 ${ENTRY_H1_6}`],
+  ["h2", ENTRY_H1_6, `a1 ${ENTRY_H2_6}`, `b2 ${ENTRY_H1_6}`],
+  ["x1", H1_6, `a1 ${X1_6}`, `b2 ${X1_6}`],
+  ["a1", H1_6, `a1 ${ENTRY_H1_6}`, `b2 ${A1_6}`],
+  ["x1", H2_6, `a1 ${ENTRY_H2_6}`, `b2 ${H1_6}`],
+  ["a1", H2_6, `a1 ${ENTRY_H2_6}`, `b2 ${H1_6}`],
+  ["a1", H3_6, `a1 ${ENTRY_H3_6}`, `b2 ${H1_6}`],
+  ["b2", H1_6, `a1 ${H2_6}`, `b2 ${ENTRY_H1_6}`],
+  ["b2", ENTRY_H1_6, `a1 ${B2_6}`, `b2 ${ENTRY_H1_6}`],
+];
+
 describe("a published port, whoever asks", { skip: whyNot() }, () => {
   let lab: Lab;
   let mesh: Mesh;
@@ -92,7 +127,7 @@ describe("a published port, whoever asks", { skip: whyNot() }, () => {
   }
 
   for (const protocol of ["tcp", "udp"] as const) {
-    for (const [who, address, onH1, onH2] of ROWS) {
+    for (const [who, address, onH1, onH2] of [...ROWS, ...ROWS6]) {
       it(`${protocol}: ${who} asks ${address}`, async () => {
         const ask = (port: number) => place(who).ask({ protocol, address, port });
         const answers = await Promise.all([ON_H1, ON_H2, BY_NOBODY].map(ask));
@@ -106,15 +141,24 @@ describe("a published port, whoever asks", { skip: whyNot() }, () => {
         // One after the other, within the life of the first flow in conntrack.
         for (const address of [H1, H3, H1, H2]) {
           assert.equal(await place("client").ask({ ...ask, address }), `b2 ${CLIENT}`);
+          const answer = await place("client").ask({ ...ask, address: lan6(address) });
+          assert.equal(answer, `b2 ${CLIENT_6}`);
         }
         return;
       }
-      const one = await place("client").call({ call: "open", name: "one", ...ask, address: H1 });
-      const two = await place("client").call({ call: "open", name: "two", ...ask, address: H3 });
-      assert.match(String(one), new RegExp(`^b2 ${CLIENT} `));
-      assert.match(String(two), new RegExp(`^b2 ${CLIENT} `));
-      assert.notEqual(one, two, "the task must be able to tell them apart");
-      assert.equal(await place("client").call({ call: "say", name: "one" }), one);
+      for (const [client, first, second] of [
+        [CLIENT, H1, H3],
+        [CLIENT_6, H1_6, H3_6],
+      ] as const) {
+        const open = (name: string, address: string) =>
+          place("client").call({ call: "open", name, ...ask, address });
+        const one = await open(`one ${client}`, first);
+        const two = await open(`two ${client}`, second);
+        assert.match(String(one), new RegExp(`^b2 ${client} `));
+        assert.match(String(two), new RegExp(`^b2 ${client} `));
+        assert.notEqual(one, two, "the task must be able to tell them apart");
+        assert.equal(await place("client").call({ call: "say", name: `one ${client}` }), one);
+      }
     });
 
     it(`${protocol}: a host-mode port leads to its own node's task, and to nothing elsewhere`, async () => {

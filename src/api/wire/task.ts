@@ -30,8 +30,8 @@ const containerStatus: Codec<ContainerStatus> = struct<ContainerStatus>("swarm.C
   exitCode: required("ExitCode", int, 0),
 });
 
-/** Docker has no word for `unhealthy` in a task. */
-type ShownStatus = Omit<TaskStatus, "unhealthy">;
+/** Docker has no word for these in a task. */
+type ShownStatus = Omit<TaskStatus, "unhealthy" | "ipv6Ports">;
 
 const taskStatus: Codec<ShownStatus> = struct<ShownStatus>("swarm.TaskStatus", {
   timestamp: required("Timestamp", text, ""),
@@ -50,7 +50,7 @@ const taskStatus: Codec<ShownStatus> = struct<ShownStatus>("swarm.TaskStatus", {
 
 /** `problem` is what stands in the way of the task's service, where the task itself has nothing to complain of. */
 export function encodeTask(task: Task, snapshot: Snapshot, problem?: string) {
-  const { err = problem, unhealthy: _unhealthy, ...status } = task.status;
+  const { err = problem, unhealthy: _unhealthy, ipv6Ports: _ports, ...status } = task.status;
   return {
     ...encodeMeta(task),
     Labels: {},

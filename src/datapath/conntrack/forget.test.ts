@@ -11,13 +11,13 @@ const SAVED = `-A -t 29 -u SEEN_REPLY -s 1.1.1.1 -d 192.168.99.100 -g 10.255.0.9
 const TUPLE =
   "-s 1.1.1.9 -d 192.168.99.100 -r 192.168.99.100 -q 1.1.1.9 -p udp --sport 1000 --dport 53 --reply-port-src 53 --reply-port-dst 1000";
 
-/** A host whose `conntrack -L` prints SAVED for UDP and nothing else; records what is deleted. */
-function host() {
+/** A host whose `conntrack -L` prints `saved` for UDP and nothing else; records what is deleted. */
+function host(saved = SAVED) {
   const seen = { runs: [] as string[], commands: "" };
   const run: RunTool = async (_, args) => {
     seen.runs.push(args[0] ?? "");
     if (args[0] === "-R") seen.commands = await readFile(args[1] ?? "", "utf8");
-    return { status: 0, stdout: args.includes("udp") ? SAVED : "", stderr: "" };
+    return { status: 0, stdout: args.includes("udp") ? saved : "", stderr: "" };
   };
   return { run, seen };
 }
@@ -28,7 +28,7 @@ describe("forgetting connections", () => {
     await forgetConnections(run, [
       { kind: "udp-to", address: "10.255.0.9" },
       { kind: "half-open-to", address: "10.255.0.9" },
-      { kind: "unled-udp", port: 53 },
+      { kind: "unled-udp", port: 53, family: 4 },
     ]);
     assert.deepEqual(seen.runs, ["-L", "-L", "-L", "-R"]);
     const expected = ["-D -p udp -g 10.255.0.9", `-D ${TUPLE}`, ""];
@@ -39,7 +39,7 @@ describe("forgetting connections", () => {
     const { run, seen } = host();
     await forgetConnections(run, [
       { kind: "udp-to", address: "10.255.0.10" },
-      { kind: "unled-udp", port: 54 },
+      { kind: "unled-udp", port: 54, family: 4 },
     ]);
     assert.deepEqual(seen.runs, ["-L"]);
   });
@@ -52,6 +52,17 @@ describe("forgetting connections", () => {
       gone.map((address) => ({ kind: "udp-to", address })),
     );
     assert.deepEqual(seen.runs, ["-L"]);
+  });
+
+  it("reads translations to IPv6 addresses, with a port and without", async () => {
+    const lines = ["fd12::aff:9", "[fd12::aff:9]:5353", "fd12::aff:99"].map(
+      (to) => `-A -t 9 -u SEEN_REPLY -s 2001:db8::1 -d 2001:db8::2 -g ${to} -q 2001:db8::1 -p udp`,
+    );
+    const { run, seen } = host(lines.join("\n"));
+    await forgetConnections(run, [{ kind: "udp-to", address: "fd12::aff:9" }]);
+    assert.deepEqual(seen.commands.trim().split("\n"), [
+      "-D -f ipv6 -p udp -d 2001:db8::2 -r fd12::aff:9",
+    ]);
   });
 
   it("looks again when a flow ended by itself meanwhile", async () => {

@@ -14,7 +14,7 @@ export type Forget =
   /** Flows to this address that no rule has led anywhere. */
   | { readonly kind: "unled-to"; readonly address: string }
   /** UDP flows to this port that no rule has led anywhere. */
-  | { readonly kind: "unled-udp"; readonly port: number };
+  | { readonly kind: "unled-udp"; readonly port: number; readonly family: 4 | 6 };
 
 /** What to forget when the kernel goes from `actual` to `desired`. */
 export function planForget(actual: KernelState, desired: KernelState): Forget[] {
@@ -33,15 +33,22 @@ function goneOrDraining(actual: KernelState, desired: KernelState): Forget[] {
 }
 
 function newlyAnswered(actual: KernelState, desired: KernelState): Forget[] {
-  const before = actual.ruleset.get(TABLE)?.sets.get("services")?.elements;
-  const now = desired.ruleset.get(TABLE)?.sets.get("services")?.elements ?? new Map();
   const forget: Forget[] = [];
-  for (const key of now.keys()) {
-    if (!key.startsWith("udp . ") || before?.has(key)) continue;
-    forget.push({ kind: "unled-udp", port: Number(key.slice("udp . ".length)) });
+  for (const [name, family] of SERVICES) {
+    const before = actual.ruleset.get(TABLE)?.sets.get(name)?.elements;
+    const now = desired.ruleset.get(TABLE)?.sets.get(name)?.elements ?? new Map();
+    for (const key of now.keys()) {
+      if (!key.startsWith("udp . ") || before?.has(key)) continue;
+      forget.push({ kind: "unled-udp", port: Number(key.slice("udp . ".length)), family });
+    }
   }
   return forget;
 }
+
+const SERVICES = [
+  ["services", 4],
+  ["services6", 6],
+] as const;
 
 /** What must be listed to know whether there is anything to forget: arguments of `conntrack -L`. */
 export function listingsOf(forget: readonly Forget[]): readonly (readonly string[])[] {
@@ -55,19 +62,25 @@ export function listingsOf(forget: readonly Forget[]): readonly (readonly string
 const UDP = ["-p", "udp"];
 const HALF_OPEN = ["SYN_SENT", "SYN_RECV"].map((state) => ["-p", "tcp", "--state", state]);
 
+/** Without a family the tool lists both. */
 function listingsOfOne(forget: Forget): readonly (readonly string[])[] {
   switch (forget.kind) {
     case "udp-to":
+      return [[...familyOf(forget.address), ...UDP]];
     case "unled-udp":
       return [UDP];
     case "half-open-to":
-      return HALF_OPEN;
+      return HALF_OPEN.map((listing) => [...familyOf(forget.address), ...listing]);
     case "all-to":
     case "unled-to":
-      return [[]];
+      return [familyOf(forget.address)];
     default:
       return unreachable(forget);
   }
+}
+
+function familyOf(address: string): string[] {
+  return address.includes(":") ? ["-f", "ipv6"] : [];
 }
 
 /**
@@ -96,10 +109,19 @@ export function deletionsOf(
       (ports.has(valueOf(words, "--dport") ?? "") || unled.has(wordAfter(words, "-d") ?? ""));
     const deletion = isUnled
       ? ["-D", ...tupleOf(words)]
-      : ["-D", ...listing, DESTINATION_NAT, to ?? ""];
+      : ["-D", ...listing, ...ledTo(words, to ?? "")];
     if (isUnled || addresses.has(to ?? "")) deletions.set(deletion.join(" "), deletion);
   }
   return [...deletions.values()];
+}
+
+/**
+ * The flows that were led to this task as this one was. In IPv6 the tool (1.4.7) takes every translation for the one that is
+ * named, so there it is told where they were sent, which is to this host, and where the answers come from.
+ */
+function ledTo(words: readonly string[], to: string): string[] {
+  if (!to.includes(":")) return [DESTINATION_NAT, to];
+  return ["-d", valueOf(words, "-d") ?? "", "-r", to];
 }
 
 /** The option that names where a flow was led. */
@@ -114,9 +136,9 @@ function flowsOf(saved: string): string[][] {
   return lines.filter((words) => words[0] === "-A");
 }
 
-/** The address of a translation may carry the port: "10.255.0.9:80". */
+/** The address of a translation may carry the port: "10.255.0.9:80", "[fd12::aff:9]:80". */
 function valueOf(words: readonly string[], option: string): string | undefined {
-  return wordAfter(words, option)?.split(":")[0];
+  return wordAfter(words, option)?.replace(/^\[(.*)\].*$|^([^:]*):\d+$/, "$1$2");
 }
 
 function wordAfter(words: readonly string[], option: string): string | undefined {

@@ -16,6 +16,7 @@ const NLM_F_ACK = 4;
 const NLM_F_DUMP = 0x300;
 const NLA_F_NESTED = 0x8000;
 const AF_INET = 2;
+const AF_INET6 = 10;
 const IPPROTO_TCP = 6;
 const IPPROTO_UDP = 17;
 
@@ -53,9 +54,18 @@ const FAMILY_BYTES = 4;
 const ALIGNMENT = 4;
 const LITTLE_ENDIAN = endianness() === "LE";
 
+/**
+ * The kernel's filter by an IPv6 address (Linux 5.8 to 6.18 at least) is the wrong way round: it takes every address but
+ * that one. Such deletions are not for it.
+ */
+export function canFilter(forget: Forget): boolean {
+  return forget.kind === "unled-udp" || !forget.address.includes(":");
+}
+
 /** A netlink message that deletes it all; acknowledged with the sequence number. */
 export function deletionMessage(forget: Forget, sequence: number): Buffer {
-  return message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, sequence, attributesOf(forget));
+  const attributes = attributesOf(forget);
+  return message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, sequence, attributes, familyOf(forget));
 }
 
 /** A netlink message that lists the flows that this node has led to the address; of TCP those that were answered. */
@@ -73,8 +83,9 @@ function message(
   flags: number,
   sequence: number,
   attributes: readonly Buffer[],
+  family = AF_INET,
 ): Buffer {
-  const body = Buffer.concat([Buffer.from([AF_INET, 0, 0, 0]), ...attributes]);
+  const body = Buffer.concat([Buffer.from([family, 0, 0, 0]), ...attributes]);
   const header = Buffer.alloc(HEADER_BYTES);
   writeU32(header, HEADER_BYTES + body.length, 0);
   writeU16(header, (NFNL_SUBSYS_CTNETLINK << 8) | type, 4);
@@ -184,6 +195,10 @@ function attributesOf(forget: Forget): readonly Buffer[] {
     default:
       return unreachable(forget);
   }
+}
+
+function familyOf(forget: Forget): number {
+  return forget.kind === "unled-udp" && forget.family === 6 ? AF_INET6 : AF_INET;
 }
 
 /** Whatever a flow's destination was translated from, its replies come from the task. */

@@ -3,12 +3,13 @@ import type { Logger } from "../../base/logger.ts";
 import { inNetworkNamespace } from "../netns.ts";
 import type { RunTool } from "../run.ts";
 import { type Conntrack, forgetConnections } from "./conntrack.ts";
+import { canFilter } from "./messages.ts";
 import { openConntrackSocket } from "./netlink.ts";
 
 /** The kernel's own interface where it will do, else the tool, once and for the life of the process. */
 export async function openConntrack(log: Logger, run: RunTool): Promise<Conntrack> {
   try {
-    return await openConntrackSocket();
+    return withTool(await openConntrackSocket(), run);
   } catch (error) {
     log.info("connections are forgotten by the conntrack tool", { error });
     return conntrackTool(run);
@@ -18,11 +19,26 @@ export async function openConntrack(log: Logger, run: RunTool): Promise<Conntrac
 /** That of another network namespace, given by its file; `run` runs a tool there. */
 export async function openConntrackIn(path: string, run: RunTool): Promise<Conntrack> {
   try {
-    return await openConntrackSocket((work) => inNetworkNamespace(path, work));
+    return withTool(await openConntrackSocket((work) => inNetworkNamespace(path, work)), run);
   } catch {
     // Said once, when the host's own was opened.
     return conntrackTool(run);
   }
+}
+
+/** The tool does what the kernel cannot do right. Flows of IPv6 are neither woken nor listed. */
+function withTool(socket: Conntrack, run: RunTool): Conntrack {
+  const isIPv4 = (address: string) => !address.includes(":");
+  return {
+    async forget(forget) {
+      await socket.forget(forget.filter(canFilter));
+      const others = forget.filter((one) => !canFilter(one));
+      if (others.length > 0) await forgetConnections(run, others);
+    },
+    wake: (addresses) => socket.wake(addresses.filter(isIPv4)),
+    flows: (addresses, max) => socket.flows(addresses.filter(isIPv4), max),
+    close: () => socket.close(),
+  };
 }
 
 export function conntrackTool(run: RunTool): Conntrack {

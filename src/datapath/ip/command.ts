@@ -1,6 +1,6 @@
 /** One change of the network's state as data, and as the line that `ip -batch` or `bridge -batch` takes. */
 import { unreachable } from "../../base/assert.ts";
-import { LINK, ROUTE_PROTOCOL, TASK_GATEWAY, VXLAN_TTL } from "../names.ts";
+import { LINK, ROUTE_PROTOCOL, TASK_GATEWAY, TASK_GATEWAY6, VXLAN_TTL } from "../names.ts";
 import type { Route, RoutingRule, TaskLink, VxlanLink } from "./state.ts";
 
 export type NetworkCommand =
@@ -14,7 +14,12 @@ export type NetworkCommand =
   | { readonly kind: "link.up"; readonly name: string }
   | { readonly kind: "link.delete"; readonly name: string }
   /** `from` is undefined when nobody has looked: doing it to a link that is well changes nothing. */
-  | { readonly kind: "task-link.ready"; readonly name: string; readonly from?: TaskLink }
+  | {
+      readonly kind: "task-link.ready";
+      readonly name: string;
+      readonly link: TaskLink;
+      readonly from?: TaskLink;
+    }
   | { readonly kind: "address.add"; readonly key: string }
   | { readonly kind: "address.delete"; readonly key: string }
   | { readonly kind: "route.replace"; readonly route: Route; readonly from?: Route }
@@ -32,9 +37,12 @@ export type NetworkCommand =
       readonly from?: string;
     };
 
+/** `ip -6`: only what does not say its family by itself, the routing rules. */
+export type Tool = "ip" | "ip -6" | "bridge";
+
 /** The lines of one tool, in order. */
 export type Batch =
-  | { readonly tool: "ip" | "bridge"; readonly lines: readonly string[] }
+  | { readonly tool: Tool; readonly lines: readonly string[] }
   | { readonly tool: "sysctl"; readonly path: string; readonly value: string };
 
 /** Consecutive commands of one tool share one run of it. */
@@ -57,8 +65,10 @@ export function batches(commands: readonly NetworkCommand[]): Batch[] {
   return made;
 }
 
-function toolOf(command: NetworkCommand): "ip" | "bridge" {
-  return command.kind === "fdb.replace" || command.kind === "fdb.delete" ? "bridge" : "ip";
+function toolOf(command: NetworkCommand): Tool {
+  if (command.kind === "fdb.replace" || command.kind === "fdb.delete") return "bridge";
+  const isRule = command.kind === "rule.add" || command.kind === "rule.delete";
+  return isRule && command.rule.from.includes(":") ? "ip -6" : "ip";
 }
 
 function linesOf(command: NetworkCommand): string[] {
@@ -75,9 +85,12 @@ function linesOf(command: NetworkCommand): string[] {
       return [
         `link set ${command.name} up`,
         `address replace ${TASK_GATEWAY}/32 dev ${command.name} scope link`,
+        ...(command.link.gateway6
+          ? [`address replace ${TASK_GATEWAY6}/64 dev ${command.name} nodad`]
+          : []),
       ];
     case "address.add":
-      return [`address add ${addressOf(command.key)}`];
+      return [`address add ${addressOf(command.key)}${command.key.includes(":") ? " nodad" : ""}`];
     case "address.delete":
       return [`address delete ${addressOf(command.key)}`];
     case "route.replace":

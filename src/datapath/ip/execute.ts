@@ -2,7 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { SystemError } from "../../base/errors.ts";
 import type { RunTool } from "../run.ts";
-import type { Batch, NetworkCommand } from "./command.ts";
+import type { Batch, NetworkCommand, Tool } from "./command.ts";
 import { batches } from "./command.ts";
 
 const SYSCTL_ROOT = "/proc/sys";
@@ -31,11 +31,12 @@ const IS_GONE =
 /** With the flag `-force`, what is gone already is as wanted. */
 export async function runBatch(
   run: RunTool,
-  batch: Batch & { tool: "ip" | "bridge" },
+  batch: Batch & { tool: Tool },
   flags: readonly string[],
 ): Promise<void> {
   const input = `${batch.lines.join("\n")}\n`;
-  const { status, stderr } = await run(batch.tool, [...flags, "-batch", "-"], input);
+  const [tool = "", ...family] = batch.tool.split(" ");
+  const { status, stderr } = await run(tool, [...family, ...flags, "-batch", "-"], input);
   if (status === 0) return;
   if (flags.length > 0 && failures(stderr).every((line) => IS_GONE.test(line))) return;
   throw new SystemError(`${batch.tool} refused: ${stderr.trim().replaceAll("\n", "; ")}`, {

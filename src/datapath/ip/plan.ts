@@ -91,15 +91,15 @@ function ups(actual: NetworkState, desired: NetworkState): NetworkCommand[] {
 
 /** Put right, never taken back: the links are the keeper's. */
 function readyTaskLinks(actual: NetworkState, desired: NetworkState): NetworkCommand[] {
-  return [...desired.taskLinks.keys()].flatMap((name): NetworkCommand[] => {
+  return [...desired.taskLinks].flatMap(([name, link]): NetworkCommand[] => {
     const from = actual.taskLinks.get(name);
-    if (from !== undefined && isReady(from)) return [];
-    return [{ kind: "task-link.ready", name, ...(from === undefined ? {} : { from }) }];
+    if (from !== undefined && isReady(from, link)) return [];
+    return [{ kind: "task-link.ready", name, link, ...(from === undefined ? {} : { from }) }];
   });
 }
 
-function isReady({ up, gateway }: TaskLink): boolean {
-  return up && gateway;
+function isReady({ up, gateway, gateway6 }: TaskLink, wanted: TaskLink): boolean {
+  return up && gateway && (gateway6 || !wanted.gateway6);
 }
 
 /** Settings are put right, never taken back: nobody knows what they would have been. */

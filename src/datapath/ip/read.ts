@@ -2,11 +2,11 @@
 import { SystemError } from "../../base/errors.ts";
 import type { JsonObject } from "../json.ts";
 import { numberOf, objectOf, objectsOf, stringOf } from "../json.ts";
-import { LINK, ROUTE_PROTOCOL, TASK_GATEWAY, TASK_LINK_PREFIX } from "../names.ts";
+import { LINK, ROUTE_PROTOCOL, TASK_GATEWAY, TASK_GATEWAY6, TASK_LINK_PREFIX } from "../names.ts";
 import type { RunTool } from "../run.ts";
 import { failures } from "./execute.ts";
 import type { NetworkState, Route, RoutingRule, TaskLink, VxlanLink } from "./state.ts";
-import { routeKey } from "./state.ts";
+import { routeKey, ruleKey } from "./state.ts";
 
 /** Everything of the network but the settings, which are files. */
 export type LinkState = Omit<NetworkState, "sysctls">;
@@ -33,13 +33,13 @@ export async function readNetwork(run: RunTool): Promise<NetworkReading> {
   const state: LinkState = {
     links: new Map(tunnel === undefined ? [] : [[LINK, decodeLink(tunnel)]]),
     taskLinks: new Map(links.filter(isTaskLink).map((link) => [nameOf(link), taskLink(link)])),
-    addresses: new Map(addressesOf(tunnel).map((address) => [`${LINK} ${address}`, true])),
+    addresses: new Map(givenAddressesOf(tunnel).map((address) => [`${LINK} ${address}`, true])),
     routes: new Map(routes.map(decodeRoute).map((route) => [routeKey(route), route])),
     rules: new Map(
       rules
         .filter(isOurs)
         .map(decodeRule)
-        .map((rule) => [`${rule.priority}`, rule]),
+        .map((rule) => [ruleKey(rule), rule]),
     ),
     neighbours: new Map(neighbours.filter(isPermanent).map(decodeNeighbour)),
     fdb: new Map(fdb.filter((entry) => stringOf(entry, "dst") !== undefined).map(decodeEntry)),
@@ -55,8 +55,9 @@ const TABLES = [
 
 /** One process for three listings: starting one is most of what a listing costs. Each object shows which it is of. */
 async function readTables(run: RunTool) {
-  const args = ["-4", "-json", "-force", "-batch", "-"];
-  const listed = await listing(run, "ip", args, `${TABLES.join("\n")}\n`);
+  const read = (family: string) =>
+    listing(run, "ip", [family, "-json", "-force", "-batch", "-"], `${TABLES.join("\n")}\n`);
+  const listed = (await Promise.all([read("-4"), read("-6")])).flat();
   const isRule = (object: JsonObject) => object["priority"] !== undefined;
   const isNeighbour = (object: JsonObject) => Array.isArray(object["state"]);
   return {
@@ -100,7 +101,12 @@ function isTaskLink(link: JsonObject): boolean {
 }
 
 function taskLink(link: JsonObject): TaskLink {
-  return { up: isUp(link), gateway: addressesOf(link).includes(`${TASK_GATEWAY}/32`) };
+  const addresses = addressesOf(link);
+  return {
+    up: isUp(link),
+    gateway: addresses.includes(`${TASK_GATEWAY}/32`),
+    gateway6: addresses.includes(`${TASK_GATEWAY6}/64`),
+  };
 }
 
 function isUp(link: JsonObject): boolean {
@@ -113,7 +119,7 @@ function decodeLink(link: JsonObject): VxlanLink {
   return {
     vni: numberOf(data, "id") ?? 0,
     port: numberOf(data, "port") ?? 0,
-    local: stringOf(data, "local") ?? "",
+    local: stringOf(data, "local") ?? stringOf(data, "local6") ?? "",
     learning: data["learning"] !== false,
     mac: stringOf(link, "address") ?? "",
     mtu: numberOf(link, "mtu") ?? 0,
@@ -121,12 +127,15 @@ function decodeLink(link: JsonObject): VxlanLink {
   };
 }
 
-/** IPv4 addresses with their prefix length. */
+/** Addresses with their prefix length. */
 function addressesOf(link: JsonObject | undefined): string[] {
   const addresses = objectsOf(link?.["addr_info"] ?? [], "a link's addresses");
-  return addresses
-    .filter((one) => stringOf(one, "family") === "inet")
-    .map((one) => `${stringOf(one, "local")}/${numberOf(one, "prefixlen")}`);
+  return addresses.map((one) => `${stringOf(one, "local")}/${numberOf(one, "prefixlen")}`);
+}
+
+/** Without those that the kernel makes for every link by itself. */
+function givenAddressesOf(link: JsonObject | undefined): string[] {
+  return addressesOf(link).filter((address) => !address.startsWith("fe80:"));
 }
 
 function holdersOf(links: readonly JsonObject[]): Map<string, AddressHolder> {
@@ -142,9 +151,11 @@ function holdersOf(links: readonly JsonObject[]): Map<string, AddressHolder> {
 
 function decodeRoute(route: JsonObject): Route {
   const via = stringOf(route, "gateway");
+  const destination = stringOf(route, "dst") ?? "";
+  const isDefault6 = destination === "default" && via?.includes(":") === true;
   return {
     table: stringOf(route, "table") ?? "main",
-    destination: stringOf(route, "dst") ?? "",
+    destination: isDefault6 ? "::/0" : destination,
     device: stringOf(route, "dev") ?? "",
     ...(via === undefined ? {} : { via }),
   };
@@ -157,11 +168,16 @@ function isOurs(rule: JsonObject): boolean {
 function decodeRule(rule: JsonObject): RoutingRule {
   return {
     priority: numberOf(rule, "priority") ?? 0,
-    from: `${stringOf(rule, "src")}/${numberOf(rule, "srclen") ?? 32}`,
+    from: prefixOf(stringOf(rule, "src") ?? "", numberOf(rule, "srclen")),
     mark: Number(stringOf(rule, "fwmark") ?? 0),
     mask: Number(stringOf(rule, "fwmask") ?? 0xffffffff),
     table: stringOf(rule, "table") ?? "",
   };
+}
+
+/** The length is left out where it is the whole address. */
+function prefixOf(address: string, length: number | undefined): string {
+  return `${address}/${length ?? (address.includes(":") ? 128 : 32)}`;
 }
 
 function isPermanent(neighbour: JsonObject): boolean {

@@ -15,12 +15,14 @@ export interface TaskLink {
   readonly up: boolean;
   /** Whether it has the address that the task's default route leads to. */
   readonly gateway: boolean;
+  /** The same of its default route for IPv6; where none is wanted, it may be there all the same. */
+  readonly gateway6: boolean;
 }
 
 export interface Route {
   /** "main" or a number. */
   readonly table: string;
-  /** As `ip` prints it: "10.255.0.9" for a /32, or "default". */
+  /** As `ip` prints it: "10.255.0.9" for a /32, or "default"; the default of IPv6 is "::/0". */
   readonly destination: string;
   readonly device: string;
   /** The next hop; taken to be on the link without asking the table. */
@@ -38,7 +40,7 @@ export interface RoutingRule {
 }
 
 /**
- * Keys: link and task link, its name; address, "DEVICE ADDRESS/32"; route, "TABLE DESTINATION"; rule, its priority;
+ * Keys: link and task link, its name; address, "DEVICE ADDRESS/32" or "/128"; route, "TABLE DESTINATION"; rule, `ruleKey`;
  * neighbour, its address; fdb, its MAC address; sysctl, its path below /proc/sys.
  * Neighbours and forwarding entries are those of Weft's own device.
  */
@@ -63,6 +65,11 @@ export const EMPTY_NETWORK: NetworkState = {
   fdb: new Map(),
   sysctls: new Map(),
 };
+
+/** IPv4 and IPv6 have rules of the same priority. */
+export function ruleKey({ priority, from }: RoutingRule): string {
+  return from.includes(":") ? `${priority} ipv6` : `${priority}`;
+}
 
 export function routeKey(route: Route): string {
   return `${route.table} ${route.destination}`;

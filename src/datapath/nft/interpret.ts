@@ -3,6 +3,7 @@
  * the statements that Weft writes and no other: a rule it cannot read fails the test that walked into it.
  */
 import { assert } from "../../base/assert.ts";
+import { groupsOf } from "../ipv6.ts";
 import type { BaseChain, Ruleset, Table } from "./ruleset.ts";
 
 export interface Packet {
@@ -104,35 +105,42 @@ function change(packet: Packet, changes: Partial<Packet>): Step {
 }
 
 const STATEMENTS: readonly Statement[] = [
-  [/^meta nfproto ipv4\b/, () => "continue"],
+  [
+    /^meta nfproto ipv([46])\b/,
+    ({ packet }, [version]) => matches(isOfFamily(packet, version === "6" ? "ip6" : "ip")),
+  ],
   [
     /^([io])ifname (!= )?"([^"]+)"/,
     ({ packet }, [which, not, name = ""]) =>
       matches(isNamed(which === "i" ? packet.iif : packet.oif, name) === (not === undefined)),
   ],
   [
-    /^ip saddr \. rt ip nexthop @(\w+)/,
+    /^ip6? saddr \. rt ip6? nexthop @(\w+)/,
     ({ table, packet }, [set]) => matches(has(table, set, `${packet.source} . ${packet.nextHop}`)),
   ],
   [
-    /^ip saddr \. ip daddr @(\w+)/,
+    /^ip6? saddr \. ip6? daddr @(\w+)/,
     ({ table, packet }, [set]) =>
       matches(has(table, set, `${packet.source} . ${packet.destination}`)),
   ],
   [
-    /^ip daddr \. ip daddr != @(\w+)/,
+    /^ip6? daddr \. ip6? daddr != @(\w+)/,
     ({ table, packet: { destination } }, [set]) =>
       matches(!has(table, set, `${destination} . ${destination}`)),
   ],
   [
-    /^ip ([sd])addr ([\d./]+)/,
+    /^ip6? ([sd])addr ([\da-f.:/]+)/,
     ({ packet }, [which, cidr = ""]) =>
       matches(isWithin(which === "s" ? packet.source : packet.destination, cidr)),
   ],
-  [/^fib daddr type local\b/, ({ packet, around }) => matches(around.isLocal(packet.destination))],
-  [/^meta nfproto ipv6\b/, () => "next"],
   [
-    /^meta l4proto \. th dport \. ip ([sd])addr != @(\w+)/,
+    /^ip6 daddr != \{ ([\da-f:/, ]+) \}/,
+    ({ packet }, [networks = ""]) =>
+      matches(!networks.split(", ").some((one) => isWithin(packet.destination, one))),
+  ],
+  [/^fib daddr type local\b/, ({ packet, around }) => matches(around.isLocal(packet.destination))],
+  [
+    /^meta l4proto \. th dport \. ip6? ([sd])addr != @(\w+)/,
     ({ table, packet }, [which, set]) => {
       const address = which === "s" ? packet.source : packet.destination;
       const head = `${portOf(packet)} . `;
@@ -142,13 +150,14 @@ const STATEMENTS: readonly Statement[] = [
   ],
   [/^meta l4proto \. th dport vmap @(\w+)/, (walk, [set]) => goToVerdict(walk, set)],
   [
-    /^meta l4proto \. th dport @(\w+)/,
-    ({ table, packet }, [set]) => matches(has(table, set, portOf(packet))),
+    /^meta l4proto \. th dport (!= )?@(\w+)/,
+    ({ table, packet }, [not, set]) =>
+      matches(has(table, set, portOf(packet)) === (not === undefined)),
   ],
   [/^meta l4proto (tcp|udp)\b/, ({ packet }, [protocol]) => matches(packet.protocol === protocol)],
   // The tunnel's own packets are not walked, only what they carry.
-  [/^udp dport \d+ @th,96,24 \d+ ip saddr != @peers/, () => "next"],
-  [/^icmp type redirect\b/, () => "next"],
+  [/^udp dport \d+ @th,96,24 \d+ jump from_member/, () => "next"],
+  [/^icmp(v6)? type (nd-)?redirect\b/, () => "next"],
   [/^tcp flags syn\b/, () => "next"],
   [
     /^ct original zone set ether saddr map @(\w+)/,
@@ -208,7 +217,7 @@ const STATEMENTS: readonly Statement[] = [
   [/^tcp flags & \(fin \| syn \| rst \| ack\) == \(rst \| ack\)/, () => "next"],
   [/^tcp option maxseg size set rt mtu/, () => "continue"],
   [
-    /^dnat ip to (?:tcp|udp) dport \. numgen random mod (\d+) map @(\w+)/,
+    /^dnat ip6? to (?:tcp|udp) dport \. numgen random mod (\d+) map @(\w+)/,
     ({ table, packet, around }, [n, map]) => {
       const target = lookUp(table, map, `${packet.port} . ${around.pick(Number(n))}`);
       if (target === undefined) return "next";
@@ -217,7 +226,7 @@ const STATEMENTS: readonly Statement[] = [
       return "accept";
     },
   ],
-  [/^snat ip to ([\d.]+)/, ({ packet }, [source = ""]) => translateSource(packet, source)],
+  [/^snat ip6? to ([\da-f.:]+)/, ({ packet }, [source = ""]) => translateSource(packet, source)],
   [/^masquerade\b/, ({ packet, around }) => translateSource(packet, around.masqueradeAs(packet))],
   [/^reject with [\w -]+/, () => "reject"],
   [/^jump (\w+)/, (walk, [chain = ""]) => runChain(walk, chain)],
@@ -270,13 +279,22 @@ function lookUp(table: Table, set: string | undefined, key: string): string | un
   return found.elements.get(key);
 }
 
-/** Whether the address is in the network, or is it. */
+/** Whether the address is in the network, or is it. One of the other family is in none. */
 export function isWithin(address: string, cidr: string): boolean {
-  const [network = "", length = "32"] = cidr.split("/");
-  const shift = 32 - Number(length);
-  return bitsOf(address) >> BigInt(shift) === bitsOf(network) >> BigInt(shift);
+  const [network = "", length] = cidr.split("/");
+  if (network.includes(":") !== address.includes(":")) return false;
+  const bits = network.includes(":") ? 128 : 32;
+  const shift = BigInt(bits - Number(length ?? bits));
+  return bitsOf(address) >> shift === bitsOf(network) >> shift;
 }
 
 function bitsOf(address: string): bigint {
-  return address.split(".").reduce((bits, byte) => (bits << 8n) | BigInt(byte), 0n);
+  const [parts, size] = address.includes(":")
+    ? ([groupsOf(address), 16n] as const)
+    : ([address.split(".").map(Number), 8n] as const);
+  return parts.reduce((bits, part) => (bits << size) | BigInt(part), 0n);
+}
+
+function isOfFamily({ destination }: Packet, family: "ip" | "ip6"): boolean {
+  return destination.includes(":") === (family === "ip6");
 }

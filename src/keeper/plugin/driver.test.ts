@@ -18,8 +18,8 @@ function run(state: KeeperState, ...requests: PluginRequest[]): PluginResult {
 }
 
 const network: PluginRequest = { kind: "network.create", networkID, mtu: 1400 };
-const create = (endpointID: string, address: string): PluginRequest => ({
-  kind: "endpoint.create",
+const create = (endpointID: string, address: string) => ({
+  kind: "endpoint.create" as const,
   networkID,
   endpointID,
   address,
@@ -56,6 +56,18 @@ test("an endpoint's life: created, joined with a link, left and deleted without 
   assert.equal(left.state.endpoints.get(first)?.state, "created");
   const deleted = run(left.state, { kind: "endpoint.delete", endpointID: first });
   assert.equal(deleted.state.endpoints.size, 0);
+});
+
+test("an endpoint with an IPv6 address has the gateway of that family too", () => {
+  const addressIPv6 = "fd5a:9c3e:71b2::5";
+  const created = run(EMPTY_STATE, network, { ...create(first, "10.255.0.5"), addressIPv6 });
+  const { response, effects } = run(created.state, join(first));
+  assert.equal(response["GatewayIPv6"], "fe80::1");
+  assert.deepEqual(response["StaticRoutes"], [
+    { Destination: "169.254.1.1/32", RouteType: 1, NextHop: "" },
+    { Destination: "fe80::1/128", RouteType: 1, NextHop: "" },
+  ]);
+  assert.equal(effects[0]?.kind === "link.create" && effects[0].addressIPv6, addressIPv6);
 });
 
 test("exactly one endpoint of a sandbox returns the gateway, also when it is asked again", () => {

@@ -7,7 +7,13 @@ import { unreachable } from "../../base/assert.ts";
 import { ConflictError, InvalidParameterError, NotFoundError } from "../../base/errors.ts";
 import { macOf, PORT_PREFIX } from "../../base/overlay-links.ts";
 import type { EndpointRecord, KeeperNetwork, KeeperState } from "../state.ts";
-import { ADDRESS_SPACE, GATEWAY_ADDRESS, requestAddress, requestPool } from "./ipam.ts";
+import {
+  ADDRESS_SPACE,
+  GATEWAY_ADDRESS,
+  GATEWAY_ADDRESS6,
+  requestAddress,
+  requestPool,
+} from "./ipam.ts";
 import type { PluginRequest } from "./requests.ts";
 
 export type LinkEffect =
@@ -16,6 +22,7 @@ export type LinkEffect =
       readonly link: string;
       readonly peer: string;
       readonly address: string;
+      readonly addressIPv6?: string;
       /** The uplink's less the tunnel's overhead when absent. */
       readonly mtu?: number;
     }
@@ -168,15 +175,16 @@ function join(state: KeeperState, request: Of<"endpoint.join">): PluginResult {
     (other) => other.gateway && other.sandboxKey === sandboxKey && other.endpointID !== endpointID,
   );
   const { link, peer } = linkNames(endpointID);
-  const { address } = endpoint;
+  const { address, addressIPv6 } = endpoint;
+  const addresses = addressIPv6 === undefined ? { address } : { address, addressIPv6 };
   return {
     state: withEndpoint(state, { ...endpoint, state: "joined", sandboxKey, gateway }),
     response: {
       InterfaceName: { SrcName: peer, DstPrefix: "eth" },
       // With its gateway the Engine sees that no other way out is needed, whatever else the container is on.
-      ...(gateway ? gatewayOf() : { DisableGatewayService: true }),
+      ...(gateway ? gatewaysOf(endpoint) : { DisableGatewayService: true }),
     },
-    effects: [{ kind: "link.create", link, peer, address, ...mtuOf(network) }],
+    effects: [{ kind: "link.create", link, peer, ...addresses, ...mtuOf(network) }],
   };
 }
 
@@ -201,9 +209,15 @@ function mtuOf(network: KeeperNetwork | undefined): { readonly mtu?: number } {
 }
 
 /** The gateway is in no subnet of the container, so a route on the link itself (type 1) leads to it. */
-function gatewayOf() {
-  const route = { Destination: `${GATEWAY_ADDRESS}/32`, RouteType: 1, NextHop: "" };
-  return { Gateway: GATEWAY_ADDRESS, StaticRoutes: [route] };
+function gatewaysOf({ addressIPv6 }: EndpointRecord) {
+  const onLink = (Destination: string) => ({ Destination, RouteType: 1, NextHop: "" });
+  const route = onLink(`${GATEWAY_ADDRESS}/32`);
+  if (addressIPv6 === undefined) return { Gateway: GATEWAY_ADDRESS, StaticRoutes: [route] };
+  return {
+    Gateway: GATEWAY_ADDRESS,
+    GatewayIPv6: GATEWAY_ADDRESS6,
+    StaticRoutes: [route, onLink(`${GATEWAY_ADDRESS6}/128`)],
+  };
 }
 
 function leave(state: KeeperState, endpointID: string): PluginResult {

@@ -7,6 +7,9 @@ import { InvalidParameterError } from "../../base/errors.ts";
 
 /** Of every routed network, off-link and the same on every host; the host's end of each veth pair answers for it. */
 export const GATEWAY_ADDRESS = "169.254.1.1";
+/** The same for IPv6. */
+export const GATEWAY_ADDRESS6 = "fe80::1";
+const GATEWAYS = { ipv4: `${GATEWAY_ADDRESS}/32`, ipv6: `${GATEWAY_ADDRESS6}/128` } as const;
 /** What a network that has no gateway names as its own: the Engine wants one, and no container ever gets it. */
 const NO_GATEWAY = { ipv4: "0.0.0.0/32", ipv6: "::/128" } as const;
 
@@ -22,9 +25,6 @@ interface PoolRequest {
 }
 
 export function requestPool({ pool, v6, bridged }: PoolRequest) {
-  if (v6 && !bridged) {
-    throw new InvalidParameterError("Weft's networks are IPv4: create this one without --ipv6");
-  }
   if (pool === undefined) {
     throw new InvalidParameterError("a network of Weft needs its subnet: name it with --subnet");
   }
@@ -42,7 +42,7 @@ export function requestAddress({ poolID, address, gateway }: AddressRequest) {
   const bridged = poolID.startsWith(BRIDGED);
   const subnet = bridged ? poolID.slice(BRIDGED.length) : poolID;
   const { network, prefix, family } = parseSubnet(subnet);
-  if (gateway && !bridged) return { Address: `${GATEWAY_ADDRESS}/32`, Data: {} };
+  if (gateway && !bridged) return { Address: GATEWAYS[family], Data: {} };
   if (gateway && address === undefined) return { Address: NO_GATEWAY[family], Data: {} };
   if (address === undefined) {
     throw new InvalidParameterError(
@@ -54,7 +54,8 @@ export function requestAddress({ poolID, address, gateway }: AddressRequest) {
   if (isIP(address) !== isIP(network) || !pool.check(address, family)) {
     throw new InvalidParameterError(`address ${address} is not in subnet ${subnet}`);
   }
-  return { Address: `${address}/${bridged ? prefix : 32}`, Data: {} };
+  const whole = family === "ipv4" ? 32 : 128;
+  return { Address: `${address}/${bridged ? prefix : whole}`, Data: {} };
 }
 
 interface Subnet {

@@ -22,12 +22,15 @@ test("the Engine learns what the plugin is", () => {
   assert.equal(decodeRequest("/constructor", {}), undefined);
 });
 
-test("pools may overlap; a pool without a subnet or of IPv6 is refused in plain words", () => {
+test("pools may overlap; a pool without a subnet, or of the other family, is refused in plain words", () => {
   const answer = { PoolID: "10.255.0.0/16", Pool: "10.255.0.0/16", Data: {} };
   assert.deepEqual(ask("/IpamDriver.RequestPool", { Pool: "10.255.0.0/16", V6: false }), answer);
   assert.deepEqual(ask("/IpamDriver.RequestPool", { Pool: "10.255.0.0/16", V6: false }), answer);
   assert.throws(() => ask("/IpamDriver.RequestPool", { Pool: "" }), /--subnet/);
-  assert.throws(() => ask("/IpamDriver.RequestPool", { Pool: "fd00::/64", V6: true }), /IPv4/);
+  assert.throws(
+    () => ask("/IpamDriver.RequestPool", { Pool: "10.255.0.0/16", V6: true }),
+    /not an IPv6/,
+  );
   assert.throws(() => ask("/IpamDriver.RequestPool", { Pool: "10.255.0.0/33" }), /not an IPv4/);
 });
 
@@ -67,7 +70,7 @@ test("an overlay network is known by its kind and VNI", () => {
   assert.throws(() => create({ "weft.kind": "overlay", "weft.vni": "4096" }), /from 4097/);
   assert.throws(() => create({ "weft.kind": "overlay" }), /weft\.vni is missing/);
   assert.throws(() => create({ "weft.kind": "macvlan" }), /macvlan and not overlay/);
-  assert.throws(() => create({}), /without --ipv6/);
+  assert.deepEqual(create({}), { kind: "network.create", networkID });
 });
 
 test("addresses: the manager's is taken, none is refused, the gateway is the same everywhere", () => {
@@ -78,6 +81,10 @@ test("addresses: the manager's is taken, none is refused, the gateway is the sam
   assert.throws(() => address({ Address: "" }), /given by its managers/);
   const Options = { RequestAddressType: "com.docker.network.gateway" };
   assert.equal(address({ Address: "", Options })["Address"], "169.254.1.1/32");
+  const PoolID = "fd5a:9c3e:71b2::/64";
+  const six = address({ PoolID, Address: "fd5a:9c3e:71b2::5" });
+  assert.equal(six["Address"], "fd5a:9c3e:71b2::5/128");
+  assert.equal(address({ PoolID, Address: "", Options })["Address"], "fe80::1/128");
 });
 
 test("a network's MTU option is read and checked; another IPAM driver is refused", () => {

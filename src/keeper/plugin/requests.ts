@@ -67,7 +67,6 @@ export type PluginRequest =
     };
 
 const GENERIC_OPTIONS = "com.docker.network.generic";
-const IPV6_OPTION = "com.docker.network.enable_ipv6";
 const ADDRESS_TYPE_OPTION = "RequestAddressType";
 const GATEWAY_TYPE = "com.docker.network.gateway";
 
@@ -115,9 +114,6 @@ function createNetwork(body: JSONObject): PluginRequest {
   const options = optionalObject(body, "Options");
   const generic = optionalObject(options, GENERIC_OPTIONS);
   const isOverlay = kindOf(generic) === KIND_OVERLAY;
-  if (options[IPV6_OPTION] === true && !isOverlay) {
-    throw new InvalidParameterError("Weft's networks are IPv4: create this one without --ipv6");
-  }
   // With another IPAM driver, addresses would not be the managers'.
   for (const family of ["IPv4Data", "IPv6Data"]) {
     for (const entry of listOf(body[family] ?? [], family)) {

@@ -150,7 +150,12 @@ export class DockerRuntime implements Runtime {
     this.#client.close();
   }
 
-  async #create(config: ContainerConfig): Promise<string> {
+  async #create(told: ContainerConfig): Promise<string> {
+    const networks = told.networks?.map((network) => ({
+      ...network,
+      addresses: this.#networks.addressesIn(network),
+    }));
+    const config = networks === undefined ? told : { ...told, networks };
     const containerID = await this.#createOrAdopt(config);
     await this.#connect(containerID, config.networks?.slice(1) ?? []);
     return containerID;

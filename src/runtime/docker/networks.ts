@@ -16,7 +16,7 @@ import {
   VNI_OPTION,
 } from "../../keeper/plugin/network-options.ts";
 import { PLUGIN_NAME } from "../../keeper/protocol.ts";
-import type { RuntimeNetwork } from "../runtime.ts";
+import type { ContainerNetwork, RuntimeNetwork } from "../runtime.ts";
 import { type Json, listOf, recordOf, stringOf } from "./decode.ts";
 import type { EngineClient } from "./engine-client.ts";
 
@@ -40,6 +40,8 @@ export class EngineNetworks {
   readonly #client: EngineClient;
   /** One at a time, or two tasks would make the same network twice: the Engine's names are not unique. */
   #tail: Promise<unknown> = Promise.resolve();
+  /** Names of networks that the Engine has without the IPv6 subnet that they should have. */
+  readonly #withoutIPv6 = new Set<string>();
 
   constructor(client: EngineClient) {
     this.#client = client;
@@ -50,11 +52,18 @@ export class EngineNetworks {
       const found = await this.#find(network.name);
       if (found !== undefined) {
         if (!found.ours) throw foreignNetworkError(network.name, found.driver);
+        this.#withoutIPv6.delete(network.name);
         if (isAsWanted(found, network)) return;
-        await this.#replace(found);
+        if (!(await this.#replace(found, network))) return;
       }
       await this.#client.call("POST", "/networks/create", { body: networkBody(network) });
     });
+  }
+
+  /** The addresses that a container can have there now. */
+  addressesIn({ name, addresses }: ContainerNetwork): readonly string[] {
+    if (!this.#withoutIPv6.has(name)) return addresses;
+    return addresses.filter((address) => !address.includes(":"));
   }
 
   remove(name: string): Promise<void> {
@@ -83,12 +92,21 @@ export class EngineNetworks {
     return networks.map((network) => stringOf(recordOf(network)["Name"]) ?? "");
   }
 
-  /** One of the same name that its managers have removed goes with its last container. */
-  async #replace({ id }: EngineNetwork): Promise<void> {
+  /**
+   * Whether it is away. One of the same name that its managers have removed goes with its last container. One that lacks
+   * nothing but IPv6, of before the mesh had it, stays meanwhile: containers that come do without.
+   */
+  async #replace(found: EngineNetwork, wanted: RuntimeNetwork): Promise<boolean> {
     try {
-      await this.#delete(id);
+      await this.#delete(found.id);
+      return true;
     } catch (error) {
       if (!(error instanceof ForbiddenError || error instanceof ConflictError)) throw error;
+      const subnets = wanted.subnets.filter((subnet) => !subnet.includes(":"));
+      if (isAsWanted(found, { ...wanted, subnets })) {
+        this.#withoutIPv6.add(wanted.name);
+        return false;
+      }
       throw new UnavailableError("containers of the network before are still ending", {
         cause: error,
       });

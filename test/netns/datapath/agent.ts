@@ -170,7 +170,7 @@ function ended(name: string): Promise<string> {
 
 function askUDP(ask: Ask): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = createSocket("udp4");
+    const socket = createSocket(ask.address.includes(":") ? "udp6" : "udp4");
     const deadline = setTimeout(
       () => finish(new Error("no answer")),
       ask.deadlineMs ?? DEFAULT_DEADLINE_MS,
@@ -221,12 +221,13 @@ async function send(ask: Ask & { times: number }): Promise<void> {
 function serveTCP({ name, port }: { name: string; port: number }): Promise<void> {
   const server = createServer((socket) => {
     socket.on("error", () => {});
-    const who = `${name} ${socket.remoteAddress} ${socket.remotePort}\n`;
+    const address = socket.remoteAddress?.replace("::ffff:", "");
+    const who = `${name} ${address} ${socket.remotePort}\n`;
     socket.on("data", (data) => void socket.write(isEcho(socket, data) ? data : who));
   });
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(port, "0.0.0.0", 128, resolve);
+    server.listen(port, "::", 128, resolve);
   });
 }
 
@@ -251,8 +252,16 @@ async function halfClose(ask: Ask): Promise<string> {
   return data.toString().trim();
 }
 
-function serveUDP({ name, port }: { name: string; port: number }): Promise<void> {
-  const socket = createSocket("udp4");
+async function serveUDP(task: { name: string; port: number }): Promise<void> {
+  await serveUDPOf("udp4", task);
+  await serveUDPOf("udp6", task);
+}
+
+function serveUDPOf(
+  type: "udp4" | "udp6",
+  { name, port }: { name: string; port: number },
+): Promise<void> {
+  const socket = createSocket({ type, ipv6Only: type === "udp6" });
   socket.on("message", (_, from) => {
     served++;
     socket.send(`${name} ${from.address} ${from.port}\n`, from.port, from.address);

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { AppliedReport } from "../../../src/datapath/datapath.ts";
 import type { Drift } from "../../../src/datapath/describe.ts";
+import { ipv6Of } from "../../../src/datapath/ipv6.ts";
 import { runTool } from "../../../src/datapath/run.ts";
 import type { MeshNode, MeshView } from "../../../src/datapath/view.ts";
 import type { AgentCall, Ask } from "./agent.ts";
@@ -17,11 +18,18 @@ import { viewToJSON } from "./view-json.ts";
 
 export const LAN = "192.168.99";
 export const SUBNET = "10.255.0.0/16";
+export const SUBNET6 = "fd5a:9c3e:71b2::/64";
 export const CLIENT = `${LAN}.200`;
 const GATEWAY = "169.254.1.1";
+const GATEWAY6 = "fe80::1";
 const PREFIX = "dpt";
 const LEFT_BEHIND = new RegExp(`^${PREFIX}(\\d+)-\\w+`, "gm");
 const NAMES = ["h1", "h2", "h3"] as const;
+
+/** Each on the LAN has an address of either family, with the same last number. */
+export function lan6(address: string): string {
+  return `2001:db8:99::${address.split(".").at(-1)}`;
+}
 export type HostName = (typeof NAMES)[number];
 
 /** Why these tests cannot run here, or false. */
@@ -128,7 +136,7 @@ export class Host {
       index: number + 1,
       underlayAddress: address,
       overlayAddress: `10.255.0.${2 + number}`,
-      addresses: [address],
+      addresses: [address, lan6(address)],
     };
   }
 
@@ -165,7 +173,9 @@ export class Host {
     const shown = await Promise.all([
       this.run("nft", "-s", "-a", "list", "ruleset"),
       this.run("ip", "-4", "route", "show", "table", "all"),
+      this.run("ip", "-6", "route", "show", "table", "all", "proto", "147"),
       this.run("ip", "rule", "show"),
+      this.run("ip", "-6", "rule", "show"),
       this.run("ip", "-o", "link", "show"),
       this.run("bridge", "fdb", "show"),
       this.run("ip", "neighbour", "show", "nud", "permanent"),
@@ -258,6 +268,8 @@ export class Lab implements AsyncDisposable {
         `link set ${link} up`,
         `addr add ${GATEWAY}/32 dev ${link} scope link`,
         `route add ${address}/32 via ${address} dev ${link} onlink`,
+        `addr add ${GATEWAY6}/64 dev ${link} nodad`,
+        `route add ${ipv6Of(SUBNET6, SUBNET, address)}/128 dev ${link}`,
       ],
       host.namespace,
     );
@@ -267,6 +279,8 @@ export class Lab implements AsyncDisposable {
         "link set eth0 mtu 1450 up",
         `route add ${GATEWAY} dev eth0`,
         `route add default via ${GATEWAY}`,
+        `addr add ${ipv6Of(SUBNET6, SUBNET, address)}/128 dev eth0 nodad`,
+        `route add ::/0 via ${GATEWAY6} dev eth0`,
       ],
       namespace,
     );
@@ -317,7 +331,9 @@ export class Lab implements AsyncDisposable {
     const lan = `${this.#prefix}-lan`;
     await ip([`link add ${port} netns ${lan} type veth peer name eth0 netns ${namespace}`]);
     await ip([`link set ${port} master br0 up`], lan);
-    await ip([`addr add ${address}/24 dev eth0`, "link set eth0 up"], namespace);
+    const addresses = [`${address}/24`, `${lan6(address)}/64 nodad`];
+    const added = addresses.map((one) => `addr add dev eth0 ${one}`);
+    await ip([...added, "link set eth0 up"], namespace);
   }
 
   async #namespace(name: string): Promise<string> {
@@ -350,7 +366,11 @@ async function engineFirewall(namespace: string): Promise<void> {
     namespace,
   );
   // The kernel counts its own redirects against the rate of "port unreachable"; rows of a test follow faster.
-  const settings = ["net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0"];
+  const settings = [
+    "net.ipv4.ip_forward=1",
+    "net.ipv4.icmp_ratelimit=0",
+    "net.ipv6.icmp.ratelimit=0",
+  ];
   await inNamespace(namespace, ["sysctl", "-qw", ...settings]);
   await inNamespace(namespace, ["iptables-restore"], ENGINE_RULES);
 }

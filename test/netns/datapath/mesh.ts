@@ -1,4 +1,6 @@
 /** A mesh on a lab: who runs which task, what is published, and each host's view of it. */
+
+import { ipv6Of } from "../../../src/datapath/ipv6.ts";
 import type {
   HostPort,
   MeshEndpoint,
@@ -8,7 +10,7 @@ import type {
 } from "../../../src/datapath/view.ts";
 import { portKey } from "../../../src/datapath/view.ts";
 import type { Host, HostName, Lab, Place } from "./lab.ts";
-import { SUBNET } from "./lab.ts";
+import { SUBNET, SUBNET6 } from "./lab.ts";
 
 export const TARGET_PORT = 80;
 
@@ -27,6 +29,8 @@ export class Mesh {
   readonly hostPorts = new Map<HostName, HostPort[]>();
   /** Hosts that the others do not know as members. */
   readonly absent = new Set<HostName>();
+  /** Tasks that do not serve IPv6. */
+  readonly ipv4Only = new Set<string>();
   vni = 4096;
   #revision = 0;
 
@@ -71,7 +75,10 @@ export class Mesh {
 
   publishOnHost(host: HostName, port: number, task: string): void {
     const { address } = this.#task(task);
-    const common = { publishedPort: port, targetPort: TARGET_PORT, taskID: task, address };
+    const common = {
+      ...{ publishedPort: port, targetPort: TARGET_PORT, taskID: task, address },
+      ipv6: true,
+    };
     this.hostPorts.set(host, [
       { protocol: "tcp", ...common },
       { protocol: "udp", ...common },
@@ -90,13 +97,18 @@ export class Mesh {
       self: host.node,
       peers: peers.map((other) => other.node),
       subnet: SUBNET,
+      subnet6: SUBNET6,
       vni: this.vni,
       dataPathPort: 4789,
       services,
       networks: [],
       hostPorts,
       overlayLinks: [],
-      localLinks: local.map((task) => ({ address: task.address, link: linkOf(task) })),
+      localLinks: local.map((task) => ({
+        address: task.address,
+        address6: ipv6Of(SUBNET6, SUBNET, task.address),
+        link: linkOf(task),
+      })),
       heldPorts: new Set(ports.map((port) => portKey(port.protocol, port.publishedPort))),
     };
   }
@@ -111,7 +123,13 @@ export class Mesh {
     const [name = "", state] = spec.split(":");
     const { address, host } = this.#task(name);
     const nodeIndex = this.#lab.host(host).node.index;
-    return { taskID: name, address, nodeIndex, state: state === "draining" ? "draining" : "live" };
+    return {
+      ...{ taskID: name, address, nodeIndex },
+      state: state === "draining" ? "draining" : "live",
+      ...(this.ipv4Only.has(name)
+        ? {}
+        : { ipv6Ports: [`tcp/${TARGET_PORT}`, `udp/${TARGET_PORT}`] }),
+    };
   }
 
   #task(name: string): LabTask {

@@ -1,0 +1,55 @@
+/** How this host stands to IPv6, from its settings: whether it has it, forwards it, and takes router advertisements. */
+import { readFileSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { acceptRA, SYSCTL_IP6_FORWARD } from "./facts.ts";
+import { readSysctl } from "./ip/execute.ts";
+import { LINK, TASK_LINK_PREFIX } from "./names.ts";
+
+export interface IPv6Host {
+  /** False too where the user has turned it off. */
+  readonly isEnabled: boolean;
+  readonly isForwarding: boolean;
+  /** Links that take router advertisements as long as the host does not forward; looked for only then. */
+  readonly advertised: readonly string[];
+}
+
+const NO_IPV6: IPv6Host = { isEnabled: false, isForwarding: false, advertised: [] };
+const CONF = "/proc/sys/net/ipv6/conf";
+/** Settings, not links; and links that no router is behind. */
+const NO_UPLINK = new RegExp(
+  `^(all|default|lo|${LINK}|${TASK_LINK_PREFIX}.*|wc.*|w[box].*|docker.*|br-.*|veth.*)$`,
+);
+/** accept_ra: unless the host forwards. */
+const UNLESS_FORWARDING = "1";
+
+/** Whether a router may be behind the link. */
+export function isUplinkName(name: string): boolean {
+  return !NO_UPLINK.test(name);
+}
+
+export async function readIPv6Host(): Promise<IPv6Host> {
+  const [disabled, forwarding] = await Promise.all([
+    readSysctl("net/ipv6/conf/all/disable_ipv6"),
+    readSysctl(SYSCTL_IP6_FORWARD),
+  ]);
+  if (disabled !== "0") return NO_IPV6;
+  const isForwarding = forwarding !== "0";
+  return { isEnabled: true, isForwarding, advertised: isForwarding ? [] : await takers() };
+}
+
+/** For whoever must know before the datapath has looked. */
+export function hostHasIPv6(): boolean {
+  try {
+    return readFileSync(`${CONF}/all/disable_ipv6`, "latin1").trim() === "0";
+  } catch {
+    return false; // a kernel without it
+  }
+}
+
+async function takers(): Promise<string[]> {
+  const links = (await readdir(CONF)).filter(isUplinkName);
+  const read = await Promise.all(
+    links.map(async (link) => [link, await readSysctl(acceptRA(link))] as const),
+  );
+  return read.filter(([, value]) => value === UNLESS_FORWARDING).map(([link]) => link);
+}
