@@ -17,8 +17,9 @@ import { hex, INDEX_BITS, replyMark } from "./mark.ts";
 import type { Ways } from "./mesh.ts";
 import { answeredPorts, endpointsByAddress } from "./mesh.ts";
 import { LINK, overlayMAC, TABLE, TASK_LINKS } from "./names.ts";
-import type { BaseChain, Chain, ElementSet, Ruleset, Table } from "./nft/ruleset.ts";
-import { chain } from "./nft/ruleset.ts";
+import { type Balance, endpointsType, IS_REFUSAL, keptLong, oneOf } from "./nft/balance.ts";
+import type { Chain, ElementSet, Ruleset, Table } from "./nft/ruleset.ts";
+import { baseChain, chain } from "./nft/ruleset.ts";
 import type { MeshPort, MeshProtocol, MeshView } from "./view.ts";
 
 export { TABLE };
@@ -77,8 +78,8 @@ function sets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
     ...accessSets(view),
     ...bothFamilies("own_hosts", ["ipv4_addr", "ipv4_addr"], ownHosts(view)),
     ...bothFamilies("hairpin", ["ipv4_addr", "ipv4_addr"], hairpins(view)),
-    ["mesh_tcp", { type: tcpTimeouts("ip"), kind: "ct timeout", elements: new Map() }],
-    ["mesh_tcp6", { type: tcpTimeouts("ip6"), kind: "ct timeout", elements: new Map() }],
+    ["mesh_tcp", { type: keptLong("ip"), kind: "ct timeout", elements: new Map() }],
+    ["mesh_tcp6", { type: keptLong("ip6"), kind: "ct timeout", elements: new Map() }],
     ["refusals", set(refusals("ipv4_addr"), [])],
     ["refusals6", set(refusals("ipv6_addr"), [])],
     ["late_port", map(LATE_PORT_TYPE, [])],
@@ -88,40 +89,43 @@ function sets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
 
 function chains(view: MeshView, { mark, isRouter6 }: RulesetInit): [string, Chain][] {
   return [
-    ["raw_prerouting", base("filter", "prerouting", PRIORITY_RAW, rawPrerouting(view))],
+    ["raw_prerouting", baseChain("filter", "prerouting", PRIORITY_RAW, rawPrerouting(view))],
     ["from_tunnel", chain([...FROM_MESH, PASS_BY, BY_ITS_SENDER])],
     ["from_member", chain(fromMember())],
     ["from_task", chain([...FROM_MESH, PASS_BY, `${REFUSAL} jump first_refusal`])],
     ["first_refusal", chain(firstRefusal())],
     ["first_refusal6", chain(keptBack("ip6", "refusals6"))],
     ["late_answer", chain(LATE_ANSWER)],
-    ["mark_prerouting", base("filter", "prerouting", PRIORITY_MANGLE, markPrerouting())],
+    ["mark_prerouting", baseChain("filter", "prerouting", PRIORITY_MANGLE, markPrerouting())],
     ["mark_reply", chain(markReply(mark))],
     ["mark_bits", chain(markBits(mark))],
     [
       "nat_prerouting",
-      base("nat", "prerouting", PRIORITY_DSTNAT, [
+      baseChain("nat", "prerouting", PRIORITY_DSTNAT, [
         ...FROM_ENTRY,
         ...NOT_HERE,
         ...NOT_FOR_YOU,
         ...TO_SERVICE,
       ]),
     ],
-    ["nat_output", base("nat", "output", PRIORITY_DSTNAT, [...NOT_HERE, ...TO_SERVICE])],
-    ["refuse_input", base("filter", "input", PRIORITY_FILTER, refuseInput())],
+    ["nat_output", baseChain("nat", "output", PRIORITY_DSTNAT, [...NOT_HERE, ...TO_SERVICE])],
+    ["refuse_input", baseChain("filter", "input", PRIORITY_FILTER, refuseInput())],
     [
       "refuse",
       chain(["meta l4proto tcp reject with tcp reset", "reject with icmpx port-unreachable"]),
     ],
     ["gone", chain(gone())],
-    ["guard_forward", base("filter", "forward", PRIORITY_FILTER, guardForward(view, isRouter6))],
+    [
+      "guard_forward",
+      baseChain("filter", "forward", PRIORITY_FILTER, guardForward(view, isRouter6)),
+    ],
     ["no_router", chain(noRouter())],
     ["into_mesh", chain(intoMesh())],
-    ["guard_output", base("filter", "output", PRIORITY_FILTER, guardOutput(view))],
+    ["guard_output", baseChain("filter", "output", PRIORITY_FILTER, guardOutput(view))],
     ["no_detour", chain(intoEither("drop"))],
     ["clamp", chain(intoEither("tcp option maxseg size set rt mtu"))],
-    ["clamp_postrouting", base("filter", "postrouting", PRIORITY_MANGLE, clampPostrouting())],
-    ["nat_postrouting", base("nat", "postrouting", PRIORITY_SRCNAT, natPostrouting(view))],
+    ["clamp_postrouting", baseChain("filter", "postrouting", PRIORITY_MANGLE, clampPostrouting())],
+    ["nat_postrouting", baseChain("nat", "postrouting", PRIORITY_SRCNAT, natPostrouting(view))],
   ];
 }
 
@@ -148,8 +152,8 @@ const BY_ITS_SENDER = "ct original zone set ether saddr map @peer_zone";
 /** route_localnet lets 127.0.0.0/8 in on these links (CVE-2020-8558); only conntrack may bring it about. */
 const FROM_MESH = ["ip daddr 127.0.0.0/8 drop", "ip saddr 127.0.0.0/8 drop"];
 
-/** The answer to a SYN where nobody listens has sequence number 0 (RFC 9293 §3.10.7.1). Managers ask port 1 for it on purpose. */
-const REFUSAL = "tcp flags & (fin | syn | rst | ack) == (rst | ack) tcp sequence 0 tcp sport != 1";
+/** Managers ask port 1 for it on purpose. */
+const REFUSAL = `${IS_REFUSAL} tcp sport != 1`;
 /** Full, it takes no more, and refusals pass at once. */
 function refusals(address: string): string {
   return `type ${address} . inet_service . ${address} . inet_service; flags dynamic,timeout; timeout 10s; size 65535`;
@@ -169,13 +173,6 @@ function keptBack(family: "ip" | "ip6", seen: string): string[] {
   return [`${flow} @${seen} accept`, `add @${seen} { ${flow} } drop`];
 }
 
-/**
- * A half-closed connection is one that still delivers: an hour instead of the kernel's minute. Idle ones have the
- * kernel's own default of five days, whatever the host's setting is.
- */
-function tcpTimeouts(family: "ip" | "ip6"): string {
-  return `protocol tcp; l3proto ${family}; policy = { established : 432000, close_wait : 3600 }`;
-}
 const KEPT_LONG = { ip: 'ct timeout set "mesh_tcp"', ip6: 'ct timeout set "mesh_tcp6"' };
 /** What another node has led here; its own connections get theirs with their destination. */
 const FROM_ENTRY = [
@@ -404,7 +401,7 @@ class LedPorts {
       this.#endpoints[protocol].push([`${publishedPort} . ${index}`, target]),
     );
     if (!this.#chains.has(name)) {
-      this.#chains.set(name, chain(oneOf(protocol, targets.length, this.#family)));
+      this.#chains.set(name, chain(oneOf(balanceOf(protocol, this.#family), targets.length)));
     }
   }
 
@@ -413,8 +410,8 @@ class LedPorts {
     const suffix = suffixOf(this.#family);
     return [
       [`services${suffix}`, map("type inet_proto . inet_service : verdict", this.#verdicts)],
-      [`tcp_endpoints${suffix}`, map(endpointsType("tcp", this.#family), tcp)],
-      [`udp_endpoints${suffix}`, map(endpointsType("udp", this.#family), udp)],
+      [`tcp_endpoints${suffix}`, map(endpointsOf("tcp", this.#family), tcp)],
+      [`udp_endpoints${suffix}`, map(endpointsOf("udp", this.#family), udp)],
     ];
   }
 }
@@ -439,7 +436,10 @@ function keptChains(): readonly (readonly [string, Chain])[] {
     (["tcp", "udp"] as const).flatMap((protocol) =>
       counts.map(
         (count) =>
-          [chainOf(protocol, count, family), chain(oneOf(protocol, count, family))] as const,
+          [
+            chainOf(protocol, count, family),
+            chain(oneOf(balanceOf(protocol, family), count)),
+          ] as const,
       ),
     ),
   );
@@ -449,18 +449,15 @@ function keptChains(): readonly (readonly [string, Chain])[] {
 const KEPT_CHAINS = 32;
 const CHAINS_KEPT = keptChains();
 
-/** One for each protocol, as nft 1.0.6 does not understand its own `typeof th dport` when it reads it back. */
-function endpointsType(protocol: MeshProtocol, family: Family): string {
-  return `typeof ${protocol} dport . numgen random mod 2 : ${family} daddr . ${protocol} dport`;
+/** By a map for each protocol, as nft 1.0.6 does not understand its own `typeof th dport` when it reads it back. */
+function balanceOf(protocol: MeshProtocol, family: Family): Balance {
+  const first = protocol === "tcp" ? `${KEPT_LONG[family]} ` : "";
+  const map = `${protocol}_endpoints${suffixOf(family)}`;
+  return { family, key: `${protocol} dport`, map, first };
 }
 
-/** The last rule is for a packet that meets a service just losing its last endpoint: the first is always there. */
-function oneOf(protocol: MeshProtocol, count: number, family: Family): string[] {
-  const keep = protocol === "tcp" ? `${KEPT_LONG[family]} ` : "";
-  const endpoints = `@${protocol}_endpoints${suffixOf(family)}`;
-  return [...new Set([count, 1])].map(
-    (n) => `${keep}dnat ${family} to ${protocol} dport . numgen random mod ${n} map ${endpoints}`,
-  );
+function endpointsOf(protocol: MeshProtocol, family: Family): string {
+  return endpointsType(`${protocol} dport`, `${family} daddr . ${protocol} dport`);
 }
 
 /** Last before the tunnel: the reply gets the MAC address of the node that its mark names, and the mark is taken off. */
@@ -584,15 +581,6 @@ function bothFamilies(
     ],
     [`${name}6`, set(type.replaceAll("ipv4", "ipv6"), keys.filter(isIPv6))],
   ];
-}
-
-function base(
-  type: BaseChain["type"],
-  hook: BaseChain["hook"],
-  priority: number,
-  rules: readonly string[],
-): Chain {
-  return chain(rules, { type, hook, priority });
 }
 
 function set(type: string, keys: readonly string[]): ElementSet {

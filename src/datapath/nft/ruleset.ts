@@ -55,6 +55,16 @@ export function chain(rules: readonly string[], base?: BaseChain): Chain {
   return base === undefined ? made : { ...made, base };
 }
 
+/** A chain that the kernel calls itself, at that hook. */
+export function baseChain(
+  type: BaseChain["type"],
+  hook: BaseChain["hook"],
+  priority: number,
+  rules: readonly string[],
+): Chain {
+  return chain(rules, { type, hook, priority });
+}
+
 /** The device counts only where both know it: nft's JSON listing (1.0.6) leaves it out. */
 export function sameBase(a: BaseChain | undefined, b: BaseChain | undefined): boolean {
   if (a?.device !== undefined && b?.device !== undefined && a.device !== b.device) return false;

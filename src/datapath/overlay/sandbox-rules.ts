@@ -3,8 +3,8 @@
  * container's own kernel, so there is no hop between and nothing of it on the host. Any protocol, ports untouched.
  */
 import { endpointsType, IS_REFUSAL, keptLong, oneOf } from "../nft/balance.ts";
-import type { BaseChain, Chain, ElementSet, Ruleset, Table } from "../nft/ruleset.ts";
-import { chain } from "../nft/ruleset.ts";
+import type { Chain, ElementSet, Ruleset, Table } from "../nft/ruleset.ts";
+import { baseChain, chain } from "../nft/ruleset.ts";
 import { isIPv6 } from "./desired-links.ts";
 import type { VirtualIP } from "./virtual-ips.ts";
 
@@ -70,21 +70,12 @@ function elementsOf(rules: Ruleset, name: string): string[] {
 }
 
 const BASE_CHAINS: readonly [string, Chain][] = [
-  ["nat_output", base("nat", "output", PRIORITY_DSTNAT, FAMILIES.map(toOneOf))],
-  ["guard_output", base("filter", "output", PRIORITY_FILTER, FAMILIES.flatMap(guard))],
+  ["nat_output", baseChain("nat", "output", PRIORITY_DSTNAT, FAMILIES.map(toOneOf))],
+  ["guard_output", baseChain("filter", "output", PRIORITY_FILTER, FAMILIES.flatMap(guard))],
   ["refuse", chain(refuse())],
-  ["refused_prerouting", base("filter", "prerouting", PRIORITY_MANGLE, [refused()])],
+  ["refused_prerouting", baseChain("filter", "prerouting", PRIORITY_MANGLE, [refused()])],
   ["first_refusal", chain(FAMILIES.flatMap(keepBack))],
 ];
-
-function base(
-  type: BaseChain["type"],
-  hook: BaseChain["hook"],
-  priority: number,
-  rules: readonly string[],
-): Chain {
-  return chain(rules, { type, hook, priority });
-}
 
 function toOneOf(family: Family): string {
   return `${family} daddr vmap @virtual_ips${suffixOf(family)}`;
