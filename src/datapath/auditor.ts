@@ -54,6 +54,8 @@ const OWN_SETTLE_MS_MAX = 1_400;
  */
 const LONG_AUDIT_MS = 500;
 const OWN_SETTLE_FACTOR = 30;
+/** Audits are long if so many in a row were: one alone may have mended much, or waited for a busy host. */
+const AUDITS_COMPARED = 3;
 /** An audit that took d ms is followed by a pause of ten times d, but no longer than this: drift is mended within a second. */
 const PAUSE_FACTOR = 10;
 const PAUSE_MS_MAX = 800;
@@ -76,8 +78,8 @@ export class Auditor implements Startable {
   #due: { readonly at: number; readonly timer: Timer } | undefined;
   /** Likely own news that has not been looked at: since when, and the look that is due for it. */
   #settling: { readonly since: number; readonly timer: Timer } | undefined;
-  /** What the last audit took. */
-  #tookMs = 0;
+  /** What the last audits took. */
+  #tookMs: readonly number[] = [];
   /** No audit that an event asks for starts before this. */
   #pausedUntil = { lost: 0, changed: 0 };
   #stopped = false;
@@ -135,7 +137,7 @@ export class Auditor implements Startable {
     } finally {
       const now = clock.monotonic();
       const took = now - startedAt;
-      this.#tookMs = took;
+      this.#tookMs = [...this.#tookMs, took].slice(-AUDITS_COMPARED);
       const shortest = took * PAUSE_FACTOR_MIN;
       const pause = Math.max(Math.min(took * PAUSE_FACTOR, PAUSE_MS_MAX), shortest);
       this.#pausedUntil = { lost: now + shortest, changed: now + pause };
@@ -172,8 +174,9 @@ export class Auditor implements Startable {
 
   /** The regular audit comes in any case: waiting longer than for that would put nothing off. */
   #ownSettleMs(): number {
-    if (this.#tookMs < LONG_AUDIT_MS) return OWN_SETTLE_MS;
-    return Math.min(this.#tookMs * OWN_SETTLE_FACTOR, this.#intervalMs);
+    const tookMs = Math.min(...this.#tookMs);
+    if (this.#tookMs.length < AUDITS_COMPARED || tookMs < LONG_AUDIT_MS) return OWN_SETTLE_MS;
+    return Math.min(tookMs * OWN_SETTLE_FACTOR, this.#intervalMs);
   }
 
   /** One audit is due at a time, at the earliest of the times asked for. */

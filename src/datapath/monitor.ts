@@ -77,6 +77,8 @@ export class Monitor implements Startable {
     if (this.#stopped) return;
     const { clock, log, onGap } = this.#components;
     log.warn("a monitor of the kernel ended, starting it again", { monitor: this.#name, ...why });
+    // nft (1.0.6) dies of being told that a `ct timeout` is gone, which a flush of all rules is.
+    onGap();
     this.#retry?.cancel();
     this.#retry = clock.timer("monitor", this.#retryMs, () => {
       this.start();
