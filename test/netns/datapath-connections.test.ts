@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { until } from "../../src/lab/until.ts";
-import { CLIENT, Lab, type Place, whyNot } from "./datapath/lab.ts";
+import { answerWithBytes, askForBytes, FRAGMENTS } from "./datapath/datagrams.ts";
+import { CLIENT, inNamespace, Lab, type Place, whyNot } from "./datapath/lab.ts";
 import { Mesh } from "./datapath/mesh.ts";
 
 const H1 = "192.168.99.100";
@@ -18,6 +19,9 @@ const DEAF = 8083;
 const DOOMED = 8085;
 const HELD = 8086;
 const HELD_PORT = 82;
+const BIG = 5300;
+/** What a server answers whose kernel told it EMSGSIZE. */
+const TOO_LONG = "!90";
 const H3 = "192.168.99.102";
 /** Where no task listens. */
 const CLOSED_PORT = 99;
@@ -165,6 +169,42 @@ describe("a connection through the mesh", { skip: whyNot() }, () => {
     mesh.publish(DOOMED, []);
     await mesh.apply();
     for (const { ended } of ends) assert.equal(await ended, "ECONNRESET");
+  });
+
+  describe("with an uplink of 1,400 bytes", () => {
+    before(async () => {
+      const lan = client.namespace.replace(/client$/, "lan");
+      await inNamespace(lan, ["ip", "link", "set", "p200", "mtu", "1400"]);
+      await inNamespace(client.namespace, ["ip", "link", "set", "eth0", "mtu", "1400"]);
+      for (const host of lab.hosts) {
+        await host.run("ip", "link", "set", "eth0", "mtu", "1400", "up");
+        await host.audit();
+        assert.match(await host.run("ip", "link", "show", "weft0"), /mtu 1350/);
+      }
+    });
+
+    for (const [fragments, told] of [
+      ["anywhere", []],
+      ["here", []],
+      ["never", [1_372, 1_400, 3_000]],
+    ] as const) {
+      it(`gets big datagrams through that may be cut ${fragments}, or tells who sends them`, async () => {
+        const port = BIG + FRAGMENTS[fragments];
+        mesh.publish(port, ["b2"]);
+        repoint(port, port);
+        await mesh.apply();
+        await using _ = await answerWithBytes(mesh.place("b2").namespace, port, fragments);
+        for (const bytes of [1_322, 1_372, 1_400, 3_000]) {
+          const wanted = told.some((one) => one === bytes) ? TOO_LONG : `${bytes}`;
+          const ask = { address: H1, port, fragments };
+          const answer = { ...ask, answerBytes: bytes, bytes: 10 };
+          assert.equal(await askForBytes(client.namespace, answer), wanted, `${bytes} back`);
+          const question = { ...ask, answerBytes: 1, bytes };
+          const got = await askForBytes(client.namespace, question);
+          assert.equal(got, wanted === TOO_LONG ? TOO_LONG : "1", `${bytes} to it`);
+        }
+      });
+    }
   });
 
   async function heldFlows(port: number): Promise<number> {
