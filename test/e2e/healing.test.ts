@@ -3,20 +3,29 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { CUT_OFF } from "../../src/agent/task-step.ts";
 import type { Host } from "../../src/lab/host.ts";
+import { Lab } from "../../src/lab/lab.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { until } from "../../src/lab/until.ts";
 import { probe } from "./support/probing.ts";
-import { Swarm } from "./support/swarm.ts";
+import { Swarm, weft } from "./support/swarm.ts";
+import { difference, everythingOf, type Traces } from "./support/traces.ts";
 
 const PORT = 8080;
 
 describe("a member that somebody damages", { skip: (await labUnavailable()) ?? false }, () => {
   let swarm: Swarm;
   let worker: Host;
+  /** The worker before Weft came. */
+  let clean: Traces;
 
   before(async () => {
-    swarm = await Swarm.create({ hosts: 2 });
+    swarm = new Swarm(await Lab.create({ hosts: 2, images: ["nginx"] }));
     worker = swarm.host(2);
+    // What the Engine sets up at its first container is not Weft's.
+    await worker.engineOk(["run", "--rm", "nginx", "nginx", "-v"]);
+    clean = await everythingOf(worker);
+    await Promise.all(swarm.hosts.map((host) => host.startDaemon()));
+    await swarm.form();
     const spread = ["--replicas", "2", "--replicas-max-per-node", "1"];
     await swarm.create("web", ...spread, "--publish", `${PORT}:80`, "nginx");
     await swarm.answering(PORT);
@@ -84,6 +93,27 @@ describe("a member that somebody damages", { skip: (await labUnavailable()) ?? f
     await until(async () => (await forwarding()) === "1", { what: "forwarding to be on" });
     await swarm.converged("web");
     await swarm.answering(PORT);
+  });
+
+  it("is as before Weft came when it is reset, with half of its kernel state gone", async () => {
+    await worker.stopDaemon();
+    for (const damage of [
+      "nft delete table inet weft",
+      "ip rule del priority 1000",
+      "ip route flush proto 147",
+      "ip link del weft0",
+      "iptables -D DOCKER-USER -i weft0 -m comment --comment weft -j ACCEPT",
+    ]) {
+      await worker.execOk(damage.split(" "));
+    }
+    const { code, stderr } = await weft(worker, "reset", "--force");
+    assert.equal(code, 0, stderr);
+    // It was switched off and on meanwhile, which gives the Engine's bridge and the plug other numbers.
+    const left = Object.values(difference(clean, await everythingOf(worker))).flat();
+    assert.deepEqual(
+      left.filter((line) => !/\bdocker0\b|\beth0@/.test(line)),
+      [],
+    );
   });
 
   async function probeOf(host: Host): Promise<string> {

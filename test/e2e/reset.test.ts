@@ -1,23 +1,12 @@
 /** `weft reset --force`: a host as it was before Weft came. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Host } from "../../src/lab/host.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { Swarm, weft } from "./support/swarm.ts";
-import { assertSameTraces, difference, type Traces, tracesOf } from "./support/traces.ts";
+import { assertSameTraces, difference, everythingOf } from "./support/traces.ts";
 
 const skip = (await labUnavailable()) ?? false;
-
-/** Settings of the kernel that are nobody's trace: counters and what follows the load. */
-const VOLATILE = /nf_conntrack_count|\.gc_|nf_conntrack_generic|random|neigh\.[^.]+\.(gc|locktime)/;
-const FILES = [
-  "/run/weft",
-  "/run/weft.sock",
-  "/run/docker/plugins",
-  "/etc/docker",
-  "/var/lib/weft",
-];
 
 test("weft reset --force takes every trace of Weft off a host", { skip }, async () => {
   const lab = await Lab.create({ hosts: 2, images: ["nginx", "dns-cache"] });
@@ -26,7 +15,7 @@ test("weft reset --force takes every trace of Weft off a host", { skip }, async 
   await Promise.all(
     lab.hosts.map((host) => host.engineOk(["run", "--rm", "nginx", "nginx", "-v"])),
   );
-  const before = await Promise.all(lab.hosts.map(everything));
+  const before = await Promise.all(lab.hosts.map((host) => everythingOf(host)));
   await Promise.all(lab.hosts.map((host) => host.startDaemon()));
   await swarm.form();
   await Promise.all([
@@ -36,7 +25,7 @@ test("weft reset --force takes every trace of Weft off a host", { skip }, async 
   ]);
   await swarm.answering(8080);
   for (const [index, host] of lab.hosts.entries()) {
-    const there = difference(before[index] ?? {}, await everything(host));
+    const there = difference(before[index] ?? {}, await everythingOf(host));
     for (const what of ["rules", "links", "listeners", "containers", "networks", "files"]) {
       assert.ok(there[what], `Weft is seen in the ${what} of ${host.name}`);
     }
@@ -53,7 +42,7 @@ test("weft reset --force takes every trace of Weft off a host", { skip }, async 
     assert.equal(code, 0, stderr);
   }
   for (const [index, host] of lab.hosts.entries()) {
-    assertSameTraces(host, before[index] ?? {}, await everything(host));
+    assertSameTraces(host, before[index] ?? {}, await everythingOf(host));
     const again = await weft(host, "reset", "--force");
     assert.equal(again.code, 0, `a second reset finds nothing to do: ${again.stderr}`);
   }
@@ -64,23 +53,3 @@ test("weft reset --force takes every trace of Weft off a host", { skip }, async 
   await swarm.create("web", "-p", "8080:80", "nginx");
   await swarm.answering(8080);
 });
-
-async function everything(host: Host): Promise<Traces> {
-  const traces = await tracesOf(host, {
-    plugins: ["docker", "info", "--format", "{{json .Plugins.Network}}"],
-  });
-  // Some of them are not there, which find says by its status.
-  const files = await host.exec(["find", ...FILES]);
-  const processes = await host.execOk(["ps", "-eo", "args"]);
-  const sysctls = await host.execOk(["sysctl", "-a", "--pattern", "^net\\."]);
-  return {
-    ...traces,
-    files: linesOf(files.stdout),
-    processes: linesOf(processes).filter((line) => /bin\/weft|cli\/main|keeper/.test(line)),
-    sysctls: linesOf(sysctls).filter((line) => !VOLATILE.test(line)),
-  };
-}
-
-function linesOf(text: string): string[] {
-  return text.split("\n").filter((line) => line !== "");
-}

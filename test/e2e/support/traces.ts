@@ -34,6 +34,39 @@ export async function tracesOf(
   return Object.fromEntries(await Promise.all(looks));
 }
 
+/** Settings of the kernel that are nobody's trace: counters and what follows the load. */
+const VOLATILE = /nf_conntrack_count|\.gc_|nf_conntrack_generic|random|neigh\.[^.]+\.(gc|locktime)/;
+const FILES = [
+  "/run/weft",
+  "/run/weft.sock",
+  "/run/docker/plugins",
+  "/etc/docker",
+  "/etc/firewalld",
+  "/etc/ufw",
+  "/var/lib/weft",
+];
+
+/** As `tracesOf`, with all that a reset must take away: files, plugins, processes and settings of the kernel too. */
+export async function everythingOf(
+  host: Host,
+  more: Readonly<Record<string, readonly string[]>> = {},
+): Promise<Traces> {
+  const traces = await tracesOf(host, {
+    ...more,
+    plugins: ["docker", "info", "--format", "{{json .Plugins.Network}}"],
+  });
+  // Some of them are not there, which find says by its status.
+  const files = await host.exec(["find", ...FILES]);
+  const processes = await host.execOk(["ps", "-eo", "args"]);
+  const sysctls = await host.execOk(["sysctl", "-a", "--pattern", "^net\\."]);
+  return {
+    ...traces,
+    files: linesOf(files.stdout),
+    processes: linesOf(processes).filter((line) => /bin\/weft|cli\/main|keeper/.test(line)),
+    sysctls: linesOf(sysctls).filter((line) => !VOLATILE.test(line)),
+  };
+}
+
 /** Fails with the lines that came and went, by command. */
 export function assertSameTraces(host: Host, before: Traces, after: Traces): void {
   assert.deepEqual(difference(before, after), {}, `traces on ${host.name}`);
@@ -76,4 +109,8 @@ function without(lines: readonly string[], others: readonly string[]): string[] 
     left.splice(index, 1);
     return false;
   });
+}
+
+function linesOf(text: string): string[] {
+  return text.split("\n").filter((line) => line !== "");
 }
