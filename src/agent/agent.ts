@@ -4,7 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Clock } from "../base/clock.ts";
+import type { Clock, Timer } from "../base/clock.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Meters } from "../base/meters.ts";
@@ -24,26 +24,28 @@ import type {
   TaskAssignment,
   TaskLogMessage,
 } from "../dispatcher/assignment.ts";
-import type { OwnEndpoints } from "../gossip/endpoint-book.ts";
+import type { SaidEndpoint } from "../gossip/endpoint-news.ts";
 import type { KeeperClient } from "../keeper/protocol.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { NodeAttachments } from "./attachments.ts";
 import { DEFAULT_STOP_GRACE_MS, stopGraceMsOf } from "./container-config.ts";
+import type { EndpointOverrides } from "./corrected-mesh.ts";
 import { decodeLinkCounters, type MeteredTask, meshFamilies } from "./endpoint-metrics.ts";
 import { NetworkSweeper, runtimeNetworkOf } from "./engine-networks.ts";
 import { KeeperLink } from "./keeper-link.ts";
 import { LinkWatch, placesOf } from "./link-watch.ts";
 import { type AgentMemory, MemoryFile } from "./memory.ts";
 import { MeshApplier, type MeshDatapath } from "./mesh-applier.ts";
-import type { EndpointOverride } from "./mesh-view.ts";
 import { DEFAULT_ZONE, type ZoneInit } from "./names.ts";
 import { type Interfaces, NodeDescriber } from "./node-describer.ts";
 import { NodePorts } from "./node-ports.ts";
+import { ownEndpoints, READY_MS } from "./own-endpoints.ts";
 import { MeshSieve } from "./sound-mesh.ts";
 import { removeTaskFiles, TaskFiles } from "./task-files.ts";
 import { TaskLogs } from "./task-logs.ts";
 import type { TaskSurroundings } from "./task-machine.ts";
 import { type ReadTaskSockets, readTaskSockets } from "./task-sockets.ts";
+import type { StartingTask } from "./told-endpoints.ts";
 import { TrafficWatch } from "./traffic-watch.ts";
 import { Worker } from "./worker.ts";
 
@@ -78,10 +80,12 @@ export interface AgentComponents {
 /** What the agent tells the gossip, and hears from it. */
 export interface AgentGossip {
   setMesh(mesh: MeshConfig): void;
-  /** This node's own endpoints that are not as managers have told. */
-  setOwn(own: OwnEndpoints): void;
+  /** What this node says of its own endpoints. */
+  setOwn(own: readonly SaidEndpoint[]): void;
+  /** Endpoints that managers know to start. */
+  starting(): ReadonlyMap<string, StartingTask>;
   /** What the nodes themselves say of tasks, whatever managers have told. */
-  overrides(): ReadonlyMap<string, EndpointOverride>;
+  overrides(): EndpointOverrides;
   /** Calls back whenever `overrides` has changed. */
   onOverrides(callback: () => void): void;
 }
@@ -120,6 +124,8 @@ export class Agent implements Startable, SessionHandler {
   readonly #files: TaskFiles;
   #fileRemovals = Promise.resolve();
   #gone: readonly string[] = [];
+  #ownTimer: Timer | undefined;
+  #stopped = false;
   readonly #runtime: Runtime;
   readonly #datapath: MeshDatapath;
   readonly #meters: Meters | undefined;
@@ -238,6 +244,8 @@ export class Agent implements Startable, SessionHandler {
 
   /** Stops deciding: containers, kernel and keeper go on as they are. */
   async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#ownTimer?.cancel();
     await this.#describer.stop();
     await this.#links.stop();
     await this.#networks.stop();
@@ -447,10 +455,18 @@ export class Agent implements Startable, SessionHandler {
   }
 
   #tellOwn(): void {
-    const draining = [...this.#worker.machines].flatMap(([taskID, { status }]) =>
-      status.state === "running" && status.unhealthy === true ? [taskID] : [],
-    );
-    this.#gossip?.setOwn({ gone: this.#gone, draining });
+    const { mesh } = this.#applier;
+    const gossip = this.#gossip;
+    if (mesh === undefined || gossip === undefined) return;
+    const own = ownEndpoints({
+      ...{ nodeID: this.#init.nodeID, mesh, gone: this.#gone, now: this.#clock.now() },
+      starting: gossip.starting(),
+      tasks: this.#worker.machines.values(),
+    });
+    gossip.setOwn(own);
+    this.#ownTimer?.cancel();
+    if (this.#stopped || !own.some(({ word }) => word === "ready")) return;
+    this.#ownTimer = this.#clock.timer("own endpoints", READY_MS, () => this.#tellOwn());
   }
 
   #onStatus(taskID: string, status: TaskStatus): void {

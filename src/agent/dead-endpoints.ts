@@ -6,7 +6,7 @@
 import type { Clock, Timer } from "../base/clock.ts";
 import { Reconciler, type Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
-import type { MeshEndpoint } from "../datapath/view.ts";
+import type { ToldEndpoint } from "../dispatcher/assignment.ts";
 import { type EndpointProbe, tcpEndpointProbe } from "../dispatcher/endpoint-probe.ts";
 
 /** They are asked this often. */
@@ -20,7 +20,7 @@ const PROBES_PER_ROUND_MAX = 64;
 export interface Suspect {
   /** The node's own address in the ingress network, which its kernel answers. */
   readonly overlayAddress: string;
-  readonly endpoints: readonly MeshEndpoint[];
+  readonly endpoints: readonly ToldEndpoint[];
   /** Tasks that only their networks' members reach: they share their host's fate. */
   readonly inner: readonly string[];
   /** Only doubted as yet: asked, and not hidden. */

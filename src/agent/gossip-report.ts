@@ -13,6 +13,8 @@ export interface GossipReport {
   readonly keys: readonly string[];
   readonly counters: GossipCounters;
   readonly members: readonly GossipMemberReport[];
+  /** Words about endpoints that managers have told otherwise: not heard. */
+  readonly disputed: number;
   /** What is wrong between this node and others, strangers too. */
   readonly ailments: readonly Ailment[];
 }
@@ -46,6 +48,7 @@ export function gossipReport(
   fault: string,
   lagOf: (nodeID: string) => Lag | undefined,
   now: number,
+  disputed: number,
 ): GossipReport {
   const members = (node?.members() ?? []).map((member): GossipMemberReport => {
     const lag = lagOf(member.node);
@@ -63,6 +66,7 @@ export function gossipReport(
     fault: node === undefined && fault === "" ? "no manager has told keys and address yet" : fault,
     keys: (node?.keyring?.keys ?? []).map(fingerprint),
     counters: node?.counters ?? NO_COUNTS,
+    disputed,
     ailments: node?.ailments() ?? [],
     members: members.toSorted((a, b) => (a.nodeID < b.nodeID ? -1 : 1)),
   };

@@ -9,8 +9,9 @@ import type { HostTrace, TraceQuestion } from "../datapath/host-trace.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
 import type { MeshView } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
+import { type CorrectedMesh, correctedMesh, type EndpointOverrides } from "./corrected-mesh.ts";
 import type { KeeperLink } from "./keeper-link.ts";
-import { type EndpointOverride, goneEndpoints, meshPortsOf, meshView } from "./mesh-view.ts";
+import { goneEndpoints, meshPortsOf, meshView } from "./mesh-view.ts";
 import { type NameSet, networkNames, type ZoneInit, zoneNames } from "./names.ts";
 import type { NodePorts } from "./node-ports.ts";
 
@@ -51,7 +52,7 @@ export interface MeshApplierComponents {
   /** Local addresses that the kernel routes to have changed. */
   readonly onReachable: () => void;
   /** What the nodes themselves say of tasks, whatever managers have told. */
-  readonly overrides?: () => ReadonlyMap<string, EndpointOverride>;
+  readonly overrides?: () => EndpointOverrides;
   /** Tasks of this node that managers still tell as endpoints and that are none any more. */
   readonly onGone?: (taskIDs: readonly string[]) => void;
 }
@@ -145,21 +146,20 @@ export class MeshApplier implements Startable {
   async #apply(mesh: MeshConfig): Promise<boolean> {
     const { nodeID, link, ports, datapath, overrides, onGone } = this.#components;
     const endpoints = link.endpoints ?? [];
-    const said = overrides?.() ?? new Map<string, EndpointOverride>();
+    const corrected = correctedMesh(mesh, overrides?.() ?? new Map());
     const view = meshView({
       nodeID,
-      mesh,
+      mesh: corrected,
       hostPorts: ports.hostPorts(this.#components.serves6),
       endpoints,
       heldPorts: link.heldKeys(),
-      overrides: said,
       publishDefault: this.#components.publishDefault,
     });
     if (view === undefined) return false;
     onGone?.(goneEndpoints({ nodeID, mesh, endpoints }));
     this.#ipv6 = (await datapath.apply(view)).ipv6;
     // After the rules, so that no name leads where there is no way; before it is confirmed that nothing leads to a task that drains.
-    const [named] = await Promise.allSettled([link.tellNames(() => this.#names(mesh, view, said))]);
+    const [named] = await Promise.allSettled([link.tellNames(() => this.#names(corrected, view))]);
     this.#reachable = new Set(view.localLinks.map(({ address }) => address));
     this.#live = liveTasks(view);
     this.#components.onReachable();
@@ -172,13 +172,8 @@ export class MeshApplier implements Startable {
     return true;
   }
 
-  #names(
-    mesh: MeshConfig,
-    view: MeshView,
-    overrides: ReadonlyMap<string, EndpointOverride>,
-  ): readonly NameSet[] {
-    const zone = zoneNames(mesh, this.#components.zone, overrides);
-    return [...view.networks.map(networkNames), zone];
+  #names(mesh: CorrectedMesh, view: MeshView): readonly NameSet[] {
+    return [...view.networks.map(networkNames), zoneNames(mesh, this.#components.zone)];
   }
 
   #tellProblems(): void {

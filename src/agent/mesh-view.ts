@@ -1,30 +1,24 @@
-/** The datapath's input from what the managers told and what the keeper has: pure, the same facts, the same view. */
+/** The datapath's input from the mesh and what the keeper has: pure, the same facts, the same view. */
 import { EVERY_ADDRESS } from "../cluster/publish-labels.ts";
-import type { OverlayEndpoint, OverlayLink, OverlayNetwork } from "../datapath/overlay/view.ts";
+import type { OverlayLink } from "../datapath/overlay/view.ts";
 import type { HostPort, LocalLink, MeshPort, MeshService, MeshView } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
 import type { KeeperEndpoint } from "../keeper/protocol.ts";
+import { type CorrectedMesh, overlayEndpoints } from "./corrected-mesh.ts";
 
 export interface MeshFacts {
   readonly nodeID: string;
-  readonly mesh: MeshConfig;
+  readonly mesh: CorrectedMesh;
   readonly hostPorts: readonly HostPort[];
   readonly endpoints: readonly KeeperEndpoint[];
   readonly heldPorts: ReadonlySet<string>;
-  /** What the nodes themselves say of tasks, whatever managers have told. */
-  readonly overrides?: ReadonlyMap<string, EndpointOverride>;
   /** Networks of this host's addresses at which ports are answered whose service does not say; all when absent or empty. */
   readonly publishDefault?: readonly string[];
 }
 
-/** An endpoint that is none any more, or is given nothing new. */
-export type EndpointOverride = "gone" | "draining";
-
-const NOTHING: ReadonlyMap<string, EndpointOverride> = new Map();
-
 /** Undefined while the mesh has no network, or this node no place in it. */
 export function meshView(facts: MeshFacts): MeshView | undefined {
-  const { mesh, nodeID, overrides = NOTHING, publishDefault = [] } = facts;
+  const { mesh, nodeID, publishDefault = [] } = facts;
   const self = mesh.nodes.find((node) => node.nodeID === nodeID);
   if (mesh.network === undefined || self === undefined) return undefined;
   const localLinks = localLinksOf(facts.endpoints);
@@ -40,9 +34,8 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
     services: mesh.services
       .filter(({ ports, endpoints }) => ports.length > 0 || endpoints.length > 0)
       .map((service) => withoutGone(service, self.index, linked))
-      .map((service) => overridden(service, overrides))
       .map((service) => boundService(service, publishDefault)),
-    networks: mesh.networks.map((network) => overriddenNetwork(network, overrides)),
+    networks: mesh.networks,
     hostPorts: boundPorts(facts.hostPorts, publishDefault),
     localLinks,
     overlayLinks: overlayLinksOf(facts.endpoints),
@@ -55,14 +48,16 @@ export function goneEndpoints({
   mesh,
   nodeID,
   endpoints,
-}: Pick<MeshFacts, "mesh" | "nodeID" | "endpoints">): readonly string[] {
+}: Pick<MeshFacts, "nodeID" | "endpoints"> & { readonly mesh: MeshConfig }): readonly string[] {
   const self = mesh.nodes.find((node) => node.nodeID === nodeID);
   const linked = new Set(localLinksOf(endpoints).map(({ address }) => address));
   const gone = new Set<string>();
   // One by one, as there may be a hundred thousand and only some are here.
   for (const service of mesh.services) {
-    for (const { taskID, nodeIndex, address } of service.endpoints) {
-      if (nodeIndex === self?.index && !linked.has(address)) gone.add(taskID);
+    for (const { taskID, nodeIndex, address, state } of service.endpoints) {
+      // One that starts has no link yet.
+      const isRunning = nodeIndex === self?.index && state !== "starting";
+      if (isRunning && !linked.has(address)) gone.add(taskID);
     }
   }
   for (const network of mesh.networks) {
@@ -71,18 +66,12 @@ export function goneEndpoints({
         .filter(({ state, vni }) => state === "joined" && vni === network.vni)
         .map(({ address }) => address),
     );
-    // One that starts has no link yet.
     for (const { taskID, nodeIndex, state, addresses } of overlayEndpoints(network)) {
       const isRunning = nodeIndex === self?.index && state !== "starting";
       if (isRunning && !joined.has(addresses[0] ?? "")) gone.add(taskID);
     }
   }
   return [...gone];
-}
-
-/** All endpoints of an overlay network, of services and containers alike. */
-export function overlayEndpoints({ services, containers }: OverlayNetwork): OverlayEndpoint[] {
-  return [...services.flatMap(({ endpoints }) => endpoints), ...containers];
 }
 
 /** Ports of the mesh that every node is to hold. */
@@ -145,41 +134,4 @@ function withoutGone(
     ({ nodeIndex, address }) => nodeIndex !== selfIndex || linked.has(address),
   );
   return { ...service, endpoints };
-}
-
-function overridden(
-  service: MeshService,
-  overrides: ReadonlyMap<string, EndpointOverride>,
-): MeshService {
-  if (overrides.size === 0) return service;
-  if (!service.endpoints.some(({ taskID }) => overrides.has(taskID))) return service;
-  return { ...service, endpoints: overriddenEndpoints(service.endpoints, overrides) };
-}
-
-/** The same network where it has no endpoint of which the nodes say something. */
-function overriddenNetwork(
-  network: OverlayNetwork,
-  overrides: ReadonlyMap<string, EndpointOverride>,
-): OverlayNetwork {
-  if (overrides.size === 0) return network;
-  if (!overlayEndpoints(network).some(({ taskID }) => overrides.has(taskID))) return network;
-  return {
-    ...network,
-    services: network.services.map((service) => ({
-      ...service,
-      endpoints: overriddenEndpoints(service.endpoints, overrides),
-    })),
-    containers: overriddenEndpoints(network.containers, overrides),
-  };
-}
-
-function overriddenEndpoints<E extends { readonly taskID: string; readonly state: string }>(
-  endpoints: readonly E[],
-  overrides: ReadonlyMap<string, EndpointOverride>,
-): readonly E[] {
-  return endpoints
-    .filter(({ taskID }) => overrides.get(taskID) !== "gone")
-    .map((endpoint) =>
-      overrides.has(endpoint.taskID) ? { ...endpoint, state: "draining" } : endpoint,
-    );
 }

@@ -6,6 +6,7 @@ import type { MeshNode } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
 import { lookUp } from "../keeper/dns/lookup.ts";
 import { NameIndex } from "../keeper/dns/name-index.ts";
+import { correctedMesh } from "./corrected-mesh.ts";
 import { type NameSet, networkNames, zoneNames } from "./names.ts";
 
 const endpoint = (at: number, state: OverlayEndpoint["state"] = "live"): OverlayEndpoint => ({
@@ -96,7 +97,8 @@ test("outside: nodes that answer, through the mesh all and in host mode those wi
       { serviceID: "new", serviceName: "new", endpoints: [], ports: [] },
     ],
   };
-  const set = zoneNames(mesh, { zone: "weft", listen: ["127.0.0.1:9353"] });
+  const corrected = correctedMesh(mesh, new Map());
+  const set = zoneNames(corrected, { zone: "weft", listen: ["127.0.0.1:9353"] });
   const ask = answers(set, true);
   const rows: [string, string, unknown][] = [
     ["my-web.weft", "A", ["192.168.99.101", "192.168.99.102"]],
@@ -111,11 +113,12 @@ test("outside: nodes that answer, through the mesh all and in host mode those wi
     ["my-web", "A", "foreign"],
   ];
   for (const [name, type, expected] of rows) assert.deepEqual(ask(name, type), expected, name);
-  const hidden = answers(
-    zoneNames(mesh, { zone: "weft", listen: [] }, new Map([["a", "gone"]])),
-    true,
-  );
+  const without = correctedMesh(mesh, new Map([["a", { word: "gone" }]]));
+  const hidden = answers(zoneNames(without, { zone: "weft", listen: [] }), true);
   assert.deepEqual(hidden("_53._udp.dns.weft", "SRV"), ["2.nodes.weft:32002"]);
-  const again = zoneNames({ ...mesh, revision: 2 }, { zone: "weft", listen: [] });
+  const again = zoneNames(correctedMesh({ ...mesh, revision: 2 }, new Map()), {
+    zone: "weft",
+    listen: [],
+  });
   assert.equal(again.groups.at(-1), set.groups.at(-1), "what did not change is the same value");
 });

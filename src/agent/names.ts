@@ -5,7 +5,6 @@
  */
 import type { OverlayEndpoint, OverlayNetwork, OverlayService } from "../datapath/overlay/view.ts";
 import type { MeshNode, MeshService } from "../datapath/view.ts";
-import type { MeshConfig } from "../dispatcher/assignment.ts";
 import {
   type NamedPort,
   type NameEntry,
@@ -13,6 +12,7 @@ import {
   type NameSetChange,
   networkSetID,
 } from "../keeper/dns/names.ts";
+import type { CorrectedMesh } from "./corrected-mesh.ts";
 
 export interface NameSet extends Pick<NameSetChange, "set" | "suffix" | "subnets" | "listen"> {
   readonly groups: readonly NameGroup[];
@@ -45,26 +45,16 @@ const ZONE_SET = "outside";
 /** All nodes that answer, as one host. */
 const ALL_NODES = "all.nodes";
 
-/** `hidden`: tasks that are given nothing new, whatever the managers have told. */
 export function zoneNames(
-  mesh: MeshConfig,
+  mesh: Pick<CorrectedMesh, "nodes" | "services">,
   { zone, listen }: ZoneInit,
-  hidden: ReadonlyMap<string, unknown> = new Map(),
 ): NameSet {
   const groups = [
     ...mesh.nodes.map((node) => memoized(node, nodeGroup)),
     allNodesGroup(mesh.nodes),
-    ...mesh.services
-      .map((service) => without(service, hidden))
-      .map((service) => memoized(service, publishedGroup)),
+    ...mesh.services.map((service) => memoized(service, publishedGroup)),
   ];
   return { set: ZONE_SET, suffix: zone, subnets: [], listen, groups };
-}
-
-function without(service: MeshService, hidden: ReadonlyMap<string, unknown>): MeshService {
-  const { published = [] } = service;
-  if (!published.some(({ taskID }) => hidden.has(taskID))) return service;
-  return { ...service, published: published.filter(({ taskID }) => !hidden.has(taskID)) };
 }
 
 // ---- in a network ------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ import { systemClock } from "../base/clock.ts";
 import { silentLogger } from "../base/logger.ts";
 import { seededRandom } from "../base/random.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
+import type { SaidEndpoint } from "../gossip/endpoint-news.ts";
+import { said } from "../gossip/testing.ts";
 import { TIMINGS } from "../gossip/timings.ts";
 import { MemoryNetwork } from "../gossip/transport-memory.ts";
 import { NodeGossip } from "./node-gossip.ts";
@@ -89,25 +91,90 @@ class Nodes implements AsyncDisposable {
 test("with managers away, a task that ends is hidden everywhere, and back when its node says so", async () => {
   await using nodes = new Nodes();
   nodes.managersAway();
-  nodes.of("n3").setOwn({ gone: ["t3"], draining: [] });
+  nodes.of("n3").setOwn(said({ gone: ["t3"] }));
   await nodes.hiding(["n1", "n2"], ["t3"]);
-  nodes.of("n3").setOwn({ gone: [], draining: [] });
+  nodes.of("n3").setOwn([]);
   await nodes.hiding(["n1", "n2"], []);
+});
+
+/** As managers know it before they hear that these tasks run; on the third node a second one does. */
+function starting(...taskIDs: readonly string[]): MeshConfig {
+  const { services, ...rest } = mesh();
+  const network = { name: "ingress", subnet: "10.255.0.0/16", vni: 4_096, dataPathPort: 4_789 };
+  return {
+    ...{ ...rest, network },
+    services: services.map((service) => ({
+      ...service,
+      endpoints: [
+        ...service.endpoints.map((one) =>
+          taskIDs.includes(one.taskID) ? { ...one, state: "starting" as const } : one,
+        ),
+        { taskID: "u3", address: "10.255.0.23", nodeIndex: 3, state: "live" as const },
+      ],
+    })),
+  };
+}
+const readyAt = (taskID: string, address: string, vni = 4_096): SaidEndpoint => ({
+  ...{ taskID, word: "ready", places: [{ vni, address }] },
+  ...{ ports: [], ipv6Ports: [] },
+});
+
+test("with managers away, a task that becomes ready is ready everywhere, until it is gone or managers say more", async () => {
+  await using nodes = new Nodes();
+  for (const node of nodes.nodes.values()) node.setMesh(starting("t3"));
+  nodes.managersAway();
+  nodes.of("n3").setOwn([readyAt("t3", "10.255.0.13")]);
+  await nodes.hiding(["n1", "n2", "n3"], ["t3"]);
+  assert.equal(nodes.of("n1").overrides().get("t3")?.word, "ready");
+  // Its node does not say it for ever; who has heard it goes on.
+  nodes.of("n3").setOwn(said({ draining: ["u3"] }));
+  await nodes.hiding(["n1", "n2", "n3"], ["t3", "u3"]);
+  assert.equal(nodes.of("n1").overrides().get("t3")?.word, "ready");
+  nodes.of("n3").setOwn(said({ gone: ["t3"] }));
+  await nodes.until(() => nodes.of("n1").overrides().get("t3")?.word === "gone");
+  assert.equal(nodes.of("n3").overrides().get("t3"), undefined, "here it has no link anyway");
+  nodes.of("n3").setOwn([readyAt("t3", "10.255.0.13")]);
+  await nodes.until(() => nodes.of("n1").overrides().get("t3")?.word === "ready");
+  nodes.of("n1").setMesh(mesh());
+  assert.deepEqual([...nodes.of("n1").overrides()], [], "managers know it to run");
+});
+
+test("nobody makes another's endpoint, nor one of its own elsewhere than managers have put it", async () => {
+  await using nodes = new Nodes();
+  for (const node of nodes.nodes.values()) node.setMesh(starting("t1", "t3"));
+  nodes.managersAway();
+  const truth = said({ draining: ["u3"] });
+  const lies = [
+    readyAt("t1", "10.255.0.11"),
+    readyAt("t3", "10.255.0.99"),
+    readyAt("x", "10.255.0.98"),
+  ];
+  nodes.of("n3").setOwn([...truth, ...lies]);
+  await nodes.hiding(["n2"], ["u3"]);
+  assert.equal(nodes.of("n2").report().disputed, 2);
+  nodes.of("n3").setOwn([readyAt("t3", "10.255.0.13", 4_097)]);
+  await nodes.hiding(["n2"], []);
+  assert.equal(nodes.of("n2").report().disputed, 1);
+  nodes.of("n1").setOwn([readyAt("t1", "10.255.0.11")]);
+  await nodes.hiding(["n2"], ["t1"]);
+  nodes.of("n3").setOwn(said({ gone: ["t1", "t3"] }));
+  await nodes.hiding(["n2"], ["t1", "t3"]);
+  assert.equal(nodes.of("n2").overrides().get("t1")?.word, "ready");
 });
 
 test("nobody's word hides another's endpoints", async () => {
   await using nodes = new Nodes();
   nodes.managersAway();
-  nodes.of("n3").setOwn({ gone: ["t1", "t2", "t3"], draining: [] });
+  nodes.of("n3").setOwn(said({ gone: ["t1", "t2", "t3"] }));
   await nodes.hiding(["n1", "n2"], ["t3"]);
 });
 
 test("a dead node's endpoints are hidden when they are silent, and kept while they answer", async () => {
   await using nodes = new Nodes();
   nodes.managersAway();
-  nodes.of("n3").setOwn({ gone: ["t3"], draining: [] }); // news has gone round: all know all
+  nodes.of("n3").setOwn(said({ gone: ["t3"] })); // news has gone round: all know all
   await nodes.hiding(["n1", "n2"], ["t3"]);
-  nodes.of("n3").setOwn({ gone: [], draining: [] });
+  nodes.of("n3").setOwn([]);
   await nodes.hiding(["n1", "n2"], []);
   nodes.answering.delete("10.255.0.12");
   await nodes.of("n2").stop();
@@ -129,18 +196,18 @@ test("a dead node's endpoints are hidden when they are silent, and kept while th
 
 test("a node's own word counts while managers are heard too, and draining is less than gone", async () => {
   await using nodes = new Nodes();
-  nodes.of("n3").setOwn({ gone: [], draining: ["t3"] });
+  nodes.of("n3").setOwn(said({ draining: ["t3"] }));
   await nodes.hiding(["n1", "n2", "n3"], ["t3"]);
-  assert.deepEqual([...nodes.of("n1").overrides()], [["t3", "draining"]]);
-  nodes.of("n3").setOwn({ gone: ["t3"], draining: [] });
-  await nodes.until(() => nodes.of("n1").overrides().get("t3") === "gone");
+  assert.deepEqual([...nodes.of("n1").overrides()], [["t3", { word: "draining" }]]);
+  nodes.of("n3").setOwn(said({ gone: ["t3"] }));
+  await nodes.until(() => nodes.of("n1").overrides().get("t3")?.word === "gone");
 });
 
 test("while a manager is heard it alone says who is dead; one that is back is given time to know", async () => {
   await using nodes = new Nodes();
-  nodes.of("n3").setOwn({ gone: ["t3"], draining: [] });
+  nodes.of("n3").setOwn(said({ gone: ["t3"] }));
   await nodes.hiding(["n1", "n2"], ["t3"]);
-  nodes.of("n3").setOwn({ gone: [], draining: [] });
+  nodes.of("n3").setOwn([]);
   await nodes.hiding(["n1", "n2"], []);
   nodes.answering.clear();
   nodes.of("n2").setConnected(false);
@@ -157,9 +224,9 @@ test("while a manager is heard it alone says who is dead; one that is back is gi
 test("a manager whose node is dead is not waited for", async () => {
   await using nodes = new Nodes();
   for (const nodeID of ["n1", "n2"]) nodes.of(nodeID).setManagers(["n3"]);
-  nodes.of("n3").setOwn({ gone: ["t3"], draining: [] }); // all know all
+  nodes.of("n3").setOwn(said({ gone: ["t3"] })); // all know all
   await nodes.hiding(["n1", "n2"], ["t3"]);
-  nodes.of("n3").setOwn({ gone: [], draining: [] });
+  nodes.of("n3").setOwn([]);
   await nodes.hiding(["n1", "n2"], []);
   nodes.answering.delete("10.255.0.13");
   await nodes.of("n3").stop();
@@ -169,21 +236,21 @@ test("a manager whose node is dead is not waited for", async () => {
 test("news that fits into no packet is found missing by the digests, and fetched", async () => {
   await using nodes = new Nodes();
   const others = Array.from({ length: 60 }, (_, index) => `${"x".repeat(25)}${index}`);
-  nodes.of("n3").setOwn({ gone: ["t3"], draining: [] });
+  nodes.of("n3").setOwn(said({ gone: ["t3"] }));
   await nodes.hiding(["n1", "n2"], ["t3"]);
-  nodes.of("n3").setOwn({ gone: others, draining: [] });
+  nodes.of("n3").setOwn(said({ gone: others }));
   await nodes.hiding(["n1", "n2"], []);
 });
 
 test("a node that moves is found at its new address, and is nobody else", async () => {
   await using nodes = new Nodes();
-  nodes.of("n3").setOwn({ gone: ["t3"], draining: [] });
+  nodes.of("n3").setOwn(said({ gone: ["t3"] }));
   await nodes.hiding(["n1", "n2"], ["t3"]);
   const moved = mesh();
   const elsewhere = moved.nodes.map((node) =>
     node.nodeID === "n3" ? { ...node, underlayAddress: "192.168.9.33" } : node,
   );
   for (const node of nodes.nodes.values()) node.setMesh({ ...moved, nodes: elsewhere });
-  nodes.of("n3").setOwn({ gone: [], draining: [] });
+  nodes.of("n3").setOwn([]);
   await nodes.hiding(["n1", "n2"], []);
 });

@@ -1,29 +1,32 @@
 /**
- * What the nodes tell each other without a manager: who is dead, and which endpoints are gone or drain. It
- * only ever hides endpoints that managers have made.
+ * What the nodes tell each other without a manager: who is dead, and which endpoints are gone, drain, or are
+ * ready. Endpoints are only ever those that managers have made.
  *
  *     a node's word about its own endpoints ─▶ counts always
  *     a node is dead ─▶ managers are told; while none is heard, its silent endpoints are hidden
  */
+import { isDeepStrictEqual } from "node:util";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Random } from "../base/random.ts";
-import type { MeshEndpoint, MeshNode } from "../datapath/view.ts";
+import type { MeshNode } from "../datapath/view.ts";
 import type { MeshConfig, PeerProblem } from "../dispatcher/assignment.ts";
 import type { EndpointProbe } from "../dispatcher/endpoint-probe.ts";
 import type { Address } from "../gossip/address.ts";
-import { EndpointBook, type OwnEndpoints } from "../gossip/endpoint-book.ts";
+import { EndpointBook } from "../gossip/endpoint-book.ts";
+import type { SaidEndpoint } from "../gossip/endpoint-news.ts";
 import type { MemberState } from "../gossip/messages.ts";
 import type { Member, MemberChange } from "../gossip/swim-state.ts";
 import type { Timings } from "../gossip/timings.ts";
 import type { Transport } from "../gossip/transport.ts";
 import type { AgentGossip } from "./agent.ts";
+import type { EndpointOverride, EndpointOverrides } from "./corrected-mesh.ts";
 import { DeadEndpoints, type Suspect } from "./dead-endpoints.ts";
 import { GossipLag } from "./gossip-lag.ts";
 import { GossipMember } from "./gossip-member.ts";
 import { type GossipReport, gossipReport } from "./gossip-report.ts";
-import { type EndpointOverride, overlayEndpoints } from "./mesh-view.ts";
+import { isAsTold, type ToldEndpoints, toldEndpoints } from "./told-endpoints.ts";
 
 /** A manager that is back waits this long for its nodes; until it knows itself, what is hidden stays so. */
 const KEEP_MS = 20_000;
@@ -53,15 +56,19 @@ export class NodeGossip implements AgentGossip, Startable {
   readonly #lag = new GossipLag();
   #mesh: MeshConfig | undefined;
   /** Made when it is asked for: most changes of a large mesh concern nobody who is dead. */
-  #endpoints: ReadonlyMap<number, NodeEndpoints> | undefined;
+  #toldEndpoints: ToldEndpoints | undefined;
   #managers: readonly string[] = [];
-  #own: OwnEndpoints = { gone: [], draining: [] };
+  #own: readonly SaidEndpoint[] = [];
+  /** Tasks that their nodes have said to be ready while managers know them to start. */
+  #ready: ReadonlyMap<string, EndpointOverride> = new Map();
+  /** Words about endpoints that managers have told otherwise. */
+  #disputed = 0;
   /** A manager is heard and has told the mesh. */
   #isTold = false;
   #isConnected = false;
   #keepUntil = Number.NEGATIVE_INFINITY;
   #keepTimer: Timer | undefined;
-  #overrides: ReadonlyMap<string, EndpointOverride> = new Map();
+  #overrides: EndpointOverrides = new Map();
   #onOverrides: () => void = () => {};
 
   constructor(components: NodeGossipComponents) {
@@ -129,7 +136,7 @@ export class NodeGossip implements AgentGossip, Startable {
 
   setMesh(mesh: MeshConfig): void {
     this.#mesh = mesh;
-    this.#endpoints = undefined;
+    this.#toldEndpoints = undefined;
     const nodeIDs = new Set(mesh.nodes.map(({ nodeID }) => nodeID));
     this.#book.setNodes(nodeIDs);
     this.#lag.keep(nodeIDs);
@@ -144,7 +151,7 @@ export class NodeGossip implements AgentGossip, Startable {
     this.#dead.markDirty();
   }
 
-  setOwn(own: OwnEndpoints): void {
+  setOwn(own: readonly SaidEndpoint[]): void {
     this.#own = own;
     const news = this.#book.setOwn(own);
     if (news !== undefined) this.#member.node?.broadcast(EndpointBook.key, news);
@@ -155,7 +162,7 @@ export class NodeGossip implements AgentGossip, Startable {
   report(): GossipReport {
     const { node, fault } = this.#member;
     const now = this.#components.clock.monotonic();
-    return gossipReport(node, fault, (nodeID) => this.#lag.of(nodeID), now);
+    return gossipReport(node, fault, (nodeID) => this.#lag.of(nodeID), now, this.#disputed);
   }
 
   /** Members that should answer. */
@@ -179,7 +186,12 @@ export class NodeGossip implements AgentGossip, Startable {
     });
   }
 
-  overrides(): ReadonlyMap<string, EndpointOverride> {
+  /** Endpoints that managers know to start. */
+  starting(): ToldEndpoints["starting"] {
+    return this.#told()?.starting ?? new Map();
+  }
+
+  overrides(): EndpointOverrides {
     return this.#overrides;
   }
 
@@ -240,71 +252,65 @@ export class NodeGossip implements AgentGossip, Startable {
     if (!isActing && !this.#managersAre(DOUBTED)) return [];
     return (this.#mesh?.nodes ?? []).flatMap(({ nodeID, index, overlayAddress }) => {
       const state = this.#stateOf(nodeID) ?? "alive";
-      const known = DOUBTED.has(state) ? this.#endpointsOf(index) : undefined;
+      const known = DOUBTED.has(state) ? this.#told()?.byNode.get(index) : undefined;
       if (known === undefined) return [];
-      return [{ ...known, overlayAddress, isDead: isActing && DEAD.has(state) }];
+      const endpoints = known.endpoints.filter(
+        ({ taskID, state }) => state !== "starting" || this.#ready.has(taskID),
+      );
+      const isDead = isActing && DEAD.has(state);
+      return [{ endpoints, inner: known.inner, overlayAddress, isDead }];
     });
   }
 
-  #endpointsOf(index: number): NodeEndpoints | undefined {
-    if (this.#mesh === undefined) return undefined;
-    this.#endpoints ??= byNode(this.#mesh);
-    return this.#endpoints.get(index);
+  #told(): ToldEndpoints | undefined {
+    if (this.#mesh !== undefined) this.#toldEndpoints ??= toldEndpoints(this.#mesh);
+    return this.#toldEndpoints;
   }
 
   #stateOf(nodeID: string): MemberState | undefined {
     return this.#member.node?.member(nodeID)?.state;
   }
 
-  /** A node's word counts for its own endpoints only. */
+  /** A node's word counts for its own endpoints only, and makes none: what managers have not put there is not heard. */
   #decide(): void {
     const overrides = new Map<string, EndpointOverride>();
+    const ready = this.#stillStarting();
+    this.#disputed = 0;
     for (const { nodeID, index } of this.#mesh?.nodes ?? []) {
-      // What is gone here is not in this node's view anyway.
       const isSelf = nodeID === this.#components.nodeID;
-      const gone = isSelf ? [] : this.#book.goneOf(nodeID);
-      const draining = isSelf ? this.#own.draining : this.#book.drainingOf(nodeID);
-      if (gone.length + draining.length === 0) continue;
-      const { endpoints = [], inner = [] } = this.#endpointsOf(index) ?? {};
-      const own = new Set([...endpoints.map(({ taskID }) => taskID), ...inner]);
-      for (const taskID of draining) if (own.has(taskID)) overrides.set(taskID, "draining");
-      for (const taskID of gone) if (own.has(taskID)) overrides.set(taskID, "gone");
+      const said = isSelf ? this.#own : this.#book.saidBy(nodeID);
+      if (said.length === 0) continue;
+      const told = this.#told()?.byNode.get(index)?.taskIDs;
+      for (const endpoint of said) {
+        const { taskID, word } = endpoint;
+        if (word === "ready") this.#noteReady(ready, endpoint, index);
+        if (word === "ready" || told?.has(taskID) !== true) continue;
+        ready.delete(taskID);
+        // What is gone here is not in this node's view anyway.
+        if (!isSelf || word !== "gone") overrides.set(taskID, { word });
+      }
     }
+    this.#ready = ready;
+    for (const [taskID, override] of ready) overrides.set(taskID, override);
     const silent = this.#dead.silent();
-    for (const taskID of silent) overrides.set(taskID, "gone");
-    if (isSame(overrides, this.#overrides)) return;
+    for (const taskID of silent) overrides.set(taskID, { word: "gone" });
+    if (isDeepStrictEqual(overrides, this.#overrides)) return;
     if (silent.length > 0) this.#log.info("endpoints of dead nodes are hidden", { tasks: silent });
     this.#overrides = overrides;
     this.#onOverrides();
   }
-}
 
-interface NodeEndpoints {
-  readonly endpoints: readonly MeshEndpoint[];
-  /** Tasks that are in overlay networks alone. */
-  readonly inner: readonly string[];
-}
-
-function byNode({ services, networks }: MeshConfig): ReadonlyMap<number, NodeEndpoints> {
-  const byNode = new Map<number, { endpoints: MeshEndpoint[]; inner: string[] }>();
-  const of = (nodeIndex: number) => {
-    const known = byNode.get(nodeIndex) ?? { endpoints: [], inner: [] };
-    byNode.set(nodeIndex, known);
-    return known;
-  };
-  const published = new Set<string>();
-  for (const endpoint of services.flatMap(({ endpoints }) => endpoints)) {
-    of(endpoint.nodeIndex).endpoints.push(endpoint);
-    published.add(endpoint.taskID);
+  /** A task that was ready is so until managers say more of it: its node does not repeat it for ever. */
+  #stillStarting(): Map<string, EndpointOverride> {
+    const starting = this.#told()?.starting;
+    return new Map([...this.#ready].filter(([taskID]) => starting?.has(taskID) === true));
   }
-  for (const { taskID, nodeIndex } of networks.flatMap(overlayEndpoints)) {
-    if (published.has(taskID)) continue;
-    published.add(taskID);
-    of(nodeIndex).inner.push(taskID);
-  }
-  return byNode;
-}
 
-function isSame<V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): boolean {
-  return a.size === b.size && [...a].every(([key, value]) => b.get(key) === value);
+  #noteReady(ready: Map<string, EndpointOverride>, endpoint: SaidEndpoint, index: number): void {
+    const told = this.#told()?.starting.get(endpoint.taskID);
+    if (told === undefined) return;
+    const { taskID, word, ports, ipv6Ports } = endpoint;
+    if (isAsTold(endpoint, index, told)) ready.set(taskID, { word, ports, ipv6Ports });
+    else this.#disputed++;
+  }
 }

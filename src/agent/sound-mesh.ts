@@ -7,8 +7,8 @@ import { isIP, isIPv4 } from "node:net";
 import { contains, formatCidr, overlaps, parseCidr } from "../cluster/cidr.ts";
 import { formatCidr6, parseCidr6 } from "../cluster/cidr6.ts";
 import type { OverlayEndpoint, OverlayNetwork, OverlayService } from "../datapath/overlay/view.ts";
-import type { MeshEndpoint, MeshNode, MeshPort, MeshService } from "../datapath/view.ts";
-import type { MeshConfig } from "../dispatcher/assignment.ts";
+import type { MeshNode, MeshPort } from "../datapath/view.ts";
+import type { MeshConfig, ToldService } from "../dispatcher/assignment.ts";
 
 export interface SiftedMesh {
   readonly mesh: MeshConfig;
@@ -39,7 +39,7 @@ const TEXT_LENGTH_MAX = 64;
 /** Remembers what it has looked at: of ten thousand services only those that changed are looked at again. */
 export class MeshSieve {
   #subnet: string | undefined;
-  #services = new WeakMap<MeshService, MeshService>();
+  #services = new WeakMap<ToldService, ToldService>();
   #nodes = new WeakMap<MeshNode, MeshNode | "bad">();
   #networks = new WeakMap<OverlayNetwork, OverlayNetwork | "bad">();
   /** Of networks, which are other objects whenever something in them changes. */
@@ -73,7 +73,7 @@ export class MeshSieve {
     return untold;
   }
 
-  #sifted(service: MeshService, network: Network | undefined, refused: string[]): MeshService {
+  #sifted(service: ToldService, network: Network | undefined, refused: string[]): ToldService {
     const before = this.#services.get(service);
     if (before !== undefined) return before;
     const sifted = siftService(service, network, refused);
@@ -121,14 +121,14 @@ function siftNode(node: MeshNode, refused: string[]): MeshNode | undefined {
 }
 
 function siftService(
-  service: MeshService,
+  service: ToldService,
   network: Network | undefined,
   refused: string[],
-): MeshService {
+): ToldService {
   const what = text(service.serviceName);
   const subnet = network === undefined ? undefined : parseCidr(network.subnet);
   const ports = service.ports.filter((port) => isSoundPort(port, what, refused));
-  const endpoints = service.endpoints.filter((endpoint: MeshEndpoint) => {
+  const endpoints = service.endpoints.filter((endpoint) => {
     const { taskID, address, nodeIndex, ipv6Ports = [] } = endpoint;
     const of = `endpoint ${text(taskID)} of ${what}`;
     const isOfMesh =

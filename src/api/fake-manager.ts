@@ -50,6 +50,7 @@ const GOSSIP: GossipReport = {
     exchanges: 1,
     exchangesFailed: 0,
   },
+  disputed: 0,
   ailments: [{ kind: "udp", host: "192.168.99.101" }],
   members: [
     { nodeID: NODE_ID, hostname: "n1", address: "192.168.99.100:7946", state: "alive" },

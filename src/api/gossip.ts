@@ -21,6 +21,8 @@ export interface GossipAnswer {
     readonly Exchanges: number;
     readonly ExchangesFailed: number;
   };
+  /** Words about endpoints that managers have told otherwise. */
+  readonly Disputed: number;
   readonly Members: readonly GossipMemberAnswer[];
   readonly Ailments: readonly GossipAilmentAnswer[];
 }
@@ -57,7 +59,14 @@ export async function postGossipKeyRotate(call: ApiCall): Promise<Answer> {
   return { status: 200, body: {} };
 }
 
-function gossipAnswer({ fault, keys, counters, members, ailments }: GossipReport): GossipAnswer {
+function gossipAnswer({
+  fault,
+  keys,
+  counters,
+  disputed,
+  members,
+  ailments,
+}: GossipReport): GossipAnswer {
   return {
     Fault: fault,
     Keys: keys,
@@ -70,6 +79,7 @@ function gossipAnswer({ fault, keys, counters, members, ailments }: GossipReport
       Exchanges: counters.exchanges,
       ExchangesFailed: counters.exchangesFailed,
     },
+    Disputed: disputed,
     Members: members.map(memberAnswer),
     Ailments: ailments.map(({ kind, host, node }) => ({
       Kind: kind,

@@ -5,8 +5,8 @@
 import { findService } from "../cluster/finders.ts";
 import type { Snapshot } from "../cluster/store.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
-import { type MeshEndpoint, type MeshPort, type MeshService, portKey } from "../datapath/view.ts";
-import type { MeshSurvey } from "../dispatcher/assignment.ts";
+import { type MeshPort, portKey } from "../datapath/view.ts";
+import type { MeshSurvey, ToldEndpoint, ToldService } from "../dispatcher/assignment.ts";
 import type { Answer, ApiCall } from "./call.ts";
 import { requireManager } from "./manager.ts";
 
@@ -118,7 +118,7 @@ function indexOf({ ports, routed, connections }: KernelMesh): KernelIndex {
   };
 }
 
-function serviceAnswer(service: MeshService, facts: Facts): MeshServiceAnswer {
+function serviceAnswer(service: ToldService, facts: Facts): MeshServiceAnswer {
   return {
     ID: service.serviceID,
     Name: service.serviceName,
@@ -131,7 +131,7 @@ function serviceAnswer(service: MeshService, facts: Facts): MeshServiceAnswer {
   };
 }
 
-function endpointAnswer(endpoint: MeshEndpoint, port: MeshPort, facts: Facts): MeshEndpointAnswer {
+function endpointAnswer(endpoint: ToldEndpoint, port: MeshPort, facts: Facts): MeshEndpointAnswer {
   const slot = facts.snapshot.get("task", endpoint.taskID)?.slot;
   const kernels = [...facts.kernels].map(([nodeID, kernel]) => {
     const Connections = kernel.connections.get(endpoint.address) ?? 0;
@@ -149,12 +149,12 @@ function endpointAnswer(endpoint: MeshEndpoint, port: MeshPort, facts: Facts): M
 
 function stateIn(
   { live, routed }: KernelIndex,
-  endpoint: MeshEndpoint,
+  endpoint: ToldEndpoint,
   port: MeshPort,
 ): KernelState {
   const here = live.get(portKey(port.protocol, port.publishedPort));
   if (here?.has(endpoint.address) === true) return "live";
   if (!routed.has(endpoint.address)) return "absent";
-  // Routed to and given nothing new: a kernel that is behind may still say so of one that is wanted live.
-  return endpoint.state === "live" ? "draining" : endpoint.state;
+  // Routed to and given nothing new; a kernel that is behind may be so with one that is wanted live.
+  return "draining";
 }

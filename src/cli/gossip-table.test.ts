@@ -10,6 +10,7 @@ const ANSWER: GossipAnswer = {
     ...{ PacketsIn: 10, PacketsOut: 9, BytesOut: 900, Undecodable: 1, Unsealed: 2 },
     ...{ Exchanges: 3, ExchangesFailed: 1 },
   },
+  Disputed: 1,
   Ailments: [
     { Kind: "udp", Addr: "10.0.0.3" },
     { Kind: "tcp", Addr: "10.0.0.4" },
@@ -47,6 +48,7 @@ test("each member with how far this node lags behind it, then what was refused",
     "! a second host goes by the certificate of b: 10.0.0.8",
     "keys: 0a1b2c3d, ffffffff (the first seals)",
     "packets: 10 in, 9 out; not opened by any key: 2; unreadable: 1",
+    "not believed: 1, about endpoints that managers have put elsewhere",
     "exchanges: 3, failed: 1",
   ]);
 });

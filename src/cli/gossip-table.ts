@@ -5,7 +5,7 @@ import { align } from "./mesh-table.ts";
 
 /** A line for each member, then what was refused and the keys. */
 export function describeGossip(answer: GossipAnswer): string[] {
-  const { Fault, Keys, Counters, Members, Ailments } = answer;
+  const { Fault, Keys, Counters, Disputed, Members, Ailments } = answer;
   if (Fault !== "") return [`this node does not gossip: ${Fault}`];
   const head = ["NODE", "HOSTNAME", "ADDRESS", "STATE", "LAG", "ANSWERED"];
   const rows = Members.map((member) => [
@@ -22,6 +22,9 @@ export function describeGossip(answer: GossipAnswer): string[] {
     ...Ailments.map((ailment) => `! ${ailmentText(ailment)}`),
     `keys: ${Keys.join(", ")} (the first seals)`,
     `packets: ${Counters.PacketsIn} in, ${Counters.PacketsOut} out; not opened by any key: ${Counters.Unsealed}; unreadable: ${Counters.Undecodable}`,
+    ...(Disputed === 0
+      ? []
+      : [`not believed: ${Disputed}, about endpoints that managers have put elsewhere`]),
     `exchanges: ${Counters.Exchanges}, failed: ${Counters.ExchangesFailed}`,
   ];
 }

@@ -13,7 +13,7 @@ import type {
 import type { HostTrace, TraceQuestion } from "../datapath/host-trace.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
 import type { OverlayNetwork } from "../datapath/overlay/view.ts";
-import type { MeshNode, MeshService } from "../datapath/view.ts";
+import type { MeshEndpoint, MeshNode, MeshService } from "../datapath/view.ts";
 
 /** A task that this node must run, or must end. */
 export interface TaskAssignment {
@@ -48,9 +48,20 @@ export interface MeshConfig {
   };
   /** All members that have an index and an address, this node among them. */
   readonly nodes: readonly MeshNode[];
-  readonly services: readonly MeshService[];
+  readonly services: readonly ToldService[];
   /** Users' overlay networks that this node takes part in; as managers keep the mesh, all of them. */
   readonly networks: readonly OverlayNetwork[];
+}
+
+/** An endpoint as managers know it, from when its task was given to a node until it has ended. */
+export interface ToldEndpoint extends Omit<MeshEndpoint, "state"> {
+  /** Starting: where it is going to be. Its node says when it is ready, and until then it is no part of any kernel's mesh. */
+  readonly state: MeshEndpoint["state"] | "starting";
+}
+
+/** A service with all its endpoints, those that start too. */
+export interface ToldService extends Omit<MeshService, "endpoints"> {
+  readonly endpoints: readonly ToldEndpoint[];
 }
 
 /** The mesh as it should be, and each node's kernel as it is; who is missing has not answered. */

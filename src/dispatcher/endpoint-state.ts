@@ -1,6 +1,7 @@
-/** Whether new connections are led to a running task: alike for published ports and for overlay networks. Pure. */
+/** Whether new connections are led to a task: alike for published ports and for overlay networks. Pure. */
 import type { AttachmentID, TaskID } from "../base/ids.ts";
 import { isTaskStateAtLeast, type Node, type Task } from "../cluster/objects.ts";
+import { isOver } from "../cluster/task-lifecycle.ts";
 
 /** What is known of endpoints on nodes whose daemon cannot be reached, from asking the endpoints themselves. */
 export interface EndpointEvidence {
@@ -31,4 +32,19 @@ export function endpointState(
 /** A user's container in an overlay network has a place, not a task: as an endpoint it goes by the place. */
 export function asEndpoint(attachmentID: AttachmentID): TaskID {
   return attachmentID as string as TaskID;
+}
+
+/**
+ * The same of a task that may not run yet: starting from when a node has it, so that all nodes know where it is going
+ * to be, and take it into their mesh on that node's word. One that starts and must stop is draining like one that
+ * runs: the word that it is ready may be everywhere but here.
+ */
+export function startingOrState(
+  task: Task,
+  node: Node,
+  evidence: EndpointEvidence,
+): "starting" | "live" | "draining" | undefined {
+  if (isOver(task) || !isTaskStateAtLeast(task.status.state, "assigned")) return undefined;
+  const state = endpointState(task, node, evidence);
+  return state === "live" && task.status.state !== "running" ? "starting" : state;
 }

@@ -2,9 +2,10 @@
  * The mesh as frames. What changed for every node is compared and encoded once, however many sessions it goes to,
  * and so is what changed in one overlay network; a session adds no more than its sequence number.
  */
+
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { OverlayService } from "../datapath/overlay/view.ts";
-import type { MeshService } from "../datapath/view.ts";
+import type { ToldService } from "./assignment.ts";
 import { chunksOf } from "./chunks.ts";
 import { ManagerFrameSchema, MeshSchema } from "./gen/weft_pb.ts";
 import { diffMesh, EMPTY_MESH, isEmptyMeshDelta, type MeshTable } from "./mesh.ts";
@@ -173,7 +174,7 @@ function encodeDelta(delta: OverlayDelta | undefined): Frames {
   });
 }
 
-function weightOf(service: MeshService | OverlayService): number {
+function weightOf(service: ToldService | OverlayService): number {
   const published = "published" in service ? (service.published?.length ?? 0) : 0;
   return 1 + service.endpoints.length + published;
 }

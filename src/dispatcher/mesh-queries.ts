@@ -2,8 +2,7 @@
 import type { TaskID } from "../base/ids.ts";
 import type { Snapshot } from "../cluster/store.ts";
 import type { OverlayService } from "../datapath/overlay/view.ts";
-import type { MeshService } from "../datapath/view.ts";
-import { mustStop } from "./assignment.ts";
+import { mustStop, type ToldService } from "./assignment.ts";
 import { asEndpoint } from "./endpoint-state.ts";
 import { ingressAddressOf, type MeshTable } from "./mesh.ts";
 import type { ProbeTarget } from "./node-liveness.ts";
@@ -22,7 +21,7 @@ export function stoppingEndpoints(snapshot: Snapshot, mesh: MeshTable): readonly
 }
 
 /** Its parts in the ingress network and in overlay networks. */
-function* servicesOf(mesh: MeshTable): Iterable<MeshService | OverlayService> {
+function* servicesOf(mesh: MeshTable): Iterable<ToldService | OverlayService> {
   yield* mesh.services.values();
   for (const { services } of mesh.overlays.tables.values()) yield* services.values();
 }

@@ -112,14 +112,24 @@ test("the mesh is the network, its members and the services that publish into it
   ]);
 });
 
-test("an endpoint is live, draining or not there", async () => {
+test("an endpoint starts, is live, is draining, or is not there", async () => {
   const lost = { lost: new Set(["t1" as TaskID]), answering: new Set<TaskID>() };
   const answering = { lost: new Set<TaskID>(), answering: new Set(["t1" as TaskID]) };
   const rows: [string, TaskInit, NodeState, EndpointEvidence, string | undefined][] = [
     ["runs and is meant to", {}, "ready", NO_EVIDENCE, "live"],
     ["is to be stopped", { desiredState: "shutdown" }, "ready", NO_EVIDENCE, "draining"],
     ["is to be removed", { desiredState: "remove" }, "ready", NO_EVIDENCE, "draining"],
-    ["starts", { state: "starting" }, "ready", NO_EVIDENCE, undefined],
+    ["starts", { state: "starting" }, "ready", NO_EVIDENCE, "starting"],
+    ["was given to its node", { state: "assigned" }, "ready", NO_EVIDENCE, "starting"],
+    ["waits for a node", { state: "pending" }, "ready", NO_EVIDENCE, undefined],
+    ["starts on a node that is down", { state: "starting" }, "down", NO_EVIDENCE, undefined],
+    [
+      "starts and is to be stopped, and may be live by its node's word",
+      { state: "starting", desiredState: "shutdown" },
+      "ready",
+      NO_EVIDENCE,
+      "draining",
+    ],
     ["has ended", { state: "shutdown" }, "ready", NO_EVIDENCE, undefined],
     ["is on a node in doubt", {}, "unknown", NO_EVIDENCE, "live"],
     ["is on a node in doubt and silent", {}, "unknown", lost, undefined],

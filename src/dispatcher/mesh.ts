@@ -7,15 +7,9 @@ import { isDeepStrictEqual } from "node:util";
 import type { Node, Task } from "../cluster/objects.ts";
 import { publishAccess } from "../cluster/publish-labels.ts";
 import type { Snapshot } from "../cluster/store.ts";
-import type {
-  MeshEndpoint,
-  MeshNode,
-  MeshPort,
-  MeshService,
-  PublishedTask,
-} from "../datapath/view.ts";
-import type { MeshConfig } from "./assignment.ts";
-import { type EndpointEvidence, endpointState } from "./endpoint-state.ts";
+import type { MeshNode, MeshPort, PublishedTask } from "../datapath/view.ts";
+import type { MeshConfig, ToldEndpoint, ToldService } from "./assignment.ts";
+import { type EndpointEvidence, endpointState, startingOrState } from "./endpoint-state.ts";
 import { diffKeyed, isEmptyDelta, type KeyedDelta } from "./keyed-delta.ts";
 import { hasLeft } from "./node-state.ts";
 import { NO_OVERLAYS, type Overlays, overlayNetworksOf, updateOverlays } from "./overlays.ts";
@@ -25,7 +19,7 @@ export interface MeshTable {
   readonly revision: number;
   readonly network: MeshConfig["network"];
   readonly nodes: ReadonlyMap<string, MeshNode>;
-  readonly services: ReadonlyMap<string, MeshService>;
+  readonly services: ReadonlyMap<string, ToldService>;
   /** All of them; a node is told those that it takes part in. */
   readonly overlays: Overlays;
 }
@@ -36,7 +30,7 @@ export interface MeshDelta {
   /** `null` when it went away; absent when it did not change. */
   readonly network?: NonNullable<MeshConfig["network"]> | null;
   readonly nodes: KeyedDelta<MeshNode>;
-  readonly services: KeyedDelta<MeshService>;
+  readonly services: KeyedDelta<ToldService>;
 }
 
 /** What may have changed since the table was made. */
@@ -155,14 +149,14 @@ function meshNodeOf(node: Node | undefined): MeshNode | undefined {
 }
 
 /**
- * Ports are the service's of now, endpoints are its tasks' that run. Of a service that is gone, or no
+ * Ports are the service's of now, endpoints are its tasks' from when a node has them. Of a service that is gone, or no
  * longer publishes, the endpoints stay until they have ended, so that what is connected can finish.
  */
 function meshServiceOf(
   snapshot: Snapshot,
   serviceID: string,
   evidence: EndpointEvidence,
-): MeshService | undefined {
+): ToldService | undefined {
   const service = snapshot.get("service", serviceID);
   const tasks = snapshot.tasksOfService(serviceID);
   const endpoints = tasks
@@ -194,8 +188,8 @@ function publishedTasksOf(
   evidence: EndpointEvidence,
 ): readonly PublishedTask[] {
   const ports = task.status.portStatus?.ports ?? [];
-  if (ports.length === 0) return [];
-  const node = nodeOfRunning(snapshot, task);
+  if (ports.length === 0 || task.status.state !== "running") return [];
+  const node = memberOf(snapshot, task);
   if (node === undefined || endpointState(task, node, evidence) !== "live") return [];
   return ports.flatMap(({ protocol, publishMode, publishedPort, targetPort }) =>
     publishMode === "host" && publishedPort !== undefined && protocol !== "sctp"
@@ -204,25 +198,25 @@ function publishedTasksOf(
   );
 }
 
-/** The node of a task that runs, when it is a member. */
-function nodeOfRunning(
-  snapshot: Snapshot,
-  task: Task,
-): (Node & { readonly index: number }) | undefined {
-  const node = task.nodeID === undefined ? undefined : snapshot.get("node", task.nodeID);
-  if (task.status.state !== "running" || node?.index === undefined) return undefined;
-  return { ...node, index: node.index };
+/** A task's node, when it is a member. */
+function memberOf(snapshot: Snapshot, { nodeID }: Task): (Node & IndexedNode) | undefined {
+  const node = nodeID === undefined ? undefined : snapshot.get("node", nodeID);
+  return node?.index === undefined ? undefined : { ...node, index: node.index };
+}
+
+interface IndexedNode {
+  readonly index: number;
 }
 
 function meshEndpointOf(
   snapshot: Snapshot,
   task: Task,
   evidence: EndpointEvidence,
-): MeshEndpoint | undefined {
-  const node = nodeOfRunning(snapshot, task);
+): ToldEndpoint | undefined {
+  const node = memberOf(snapshot, task);
   if (node === undefined) return undefined;
   const address = ingressAddressOf(snapshot, task);
-  const state = endpointState(task, node, evidence);
+  const state = startingOrState(task, node, evidence);
   if (address === undefined || state === undefined) return undefined;
   const { ipv6Ports } = task.status;
   return {

@@ -9,7 +9,7 @@ import { isTaskStateAtLeast, type Network, type Service, type Task } from "../cl
 import type { Snapshot } from "../cluster/store.ts";
 import { isOver } from "../cluster/task-lifecycle.ts";
 import type { OverlayEndpoint, OverlayNetwork, OverlayService } from "../datapath/overlay/view.ts";
-import { asEndpoint, type EndpointEvidence, endpointState } from "./endpoint-state.ts";
+import { asEndpoint, type EndpointEvidence, startingOrState } from "./endpoint-state.ts";
 import { diffKeyed, isEmptyDelta, type KeyedDelta } from "./keyed-delta.ts";
 
 /** What of a network is not its members. */
@@ -243,9 +243,8 @@ function endpointOf(
 ): OverlayEndpoint | undefined {
   const { nodeID, status } = task;
   const node = nodeID === undefined ? undefined : snapshot.get("node", nodeID);
-  if (node?.index === undefined || isOver(task)) return undefined;
-  if (!isTaskStateAtLeast(status.state, "assigned")) return undefined;
-  const state = endpointState(task, node, evidence);
+  if (node?.index === undefined) return undefined;
+  const state = startingOrState(task, node, evidence);
   if (state === undefined) return undefined;
   const containerID = status.containerStatus?.containerID;
   return {
@@ -255,7 +254,7 @@ function endpointOf(
     aliases: containerID === undefined ? [] : [containerID.slice(0, 12)],
     addresses: addresses.map(withoutPrefixLength),
     nodeIndex: node.index,
-    state: status.state === "running" ? state : "starting",
+    state,
   };
 }
 

@@ -1,14 +1,7 @@
 /** The mesh on the wire: each value of datapath/view.ts as its message, and back. */
 import { create } from "@bufbuild/protobuf";
-import type {
-  MeshEndpoint,
-  MeshNode,
-  MeshPort,
-  MeshProtocol,
-  MeshService,
-  PublishedTask,
-} from "../datapath/view.ts";
-import type { MeshConfig } from "./assignment.ts";
+import type { MeshNode, MeshPort, MeshProtocol, PublishedTask } from "../datapath/view.ts";
+import type { MeshConfig, ToldEndpoint, ToldService } from "./assignment.ts";
 import {
   type MeshNetwork as MeshNetworkMessage,
   MeshNetworkSchema,
@@ -47,7 +40,7 @@ export function decodeMeshNode(message: MeshNodeMessage): MeshNode {
   return message.down ? { ...node, down: true } : node;
 }
 
-export function encodeMeshService(service: MeshService): MeshServiceMessage {
+export function encodeMeshService(service: ToldService): MeshServiceMessage {
   return create(MeshServiceSchema, {
     serviceId: service.serviceID,
     serviceName: service.serviceName,
@@ -62,6 +55,7 @@ export function encodeMeshService(service: MeshService): MeshServiceMessage {
       nodeIndex: endpoint.nodeIndex,
       draining: endpoint.state === "draining",
       ipv6Ports: [...(endpoint.ipv6Ports ?? [])],
+      starting: endpoint.state === "starting",
     })),
     published: (service.published ?? []).map(({ taskID: taskId, ...task }) => ({
       ...task,
@@ -70,17 +64,17 @@ export function encodeMeshService(service: MeshService): MeshServiceMessage {
   });
 }
 
-export function decodeMeshService(message: MeshServiceMessage): MeshService {
+export function decodeMeshService(message: MeshServiceMessage): ToldService {
   return {
     serviceID: message.serviceId,
     serviceName: message.serviceName,
     ports: message.ports.map(decodeMeshPort),
     endpoints: message.endpoints.map(
-      (endpoint): MeshEndpoint => ({
+      (endpoint): ToldEndpoint => ({
         taskID: endpoint.taskId,
         address: endpoint.address,
         nodeIndex: endpoint.nodeIndex,
-        state: endpoint.draining ? "draining" : "live",
+        state: endpoint.starting ? "starting" : endpoint.draining ? "draining" : "live",
         ...(endpoint.ipv6Ports.length === 0 ? {} : { ipv6Ports: endpoint.ipv6Ports }),
       }),
     ),

@@ -3,7 +3,9 @@
  * ping goes a digest: how far the answerer's own word is, and a hash of all it knows. So whoever lags behind
  * a node, or differs from it, finds out with the next ping, and asks for an exchange.
  */
+import { isDeepStrictEqual } from "node:util";
 import {
+  boundedEndpoints,
   decodeNews,
   type EndpointNews,
   encodeNews,
@@ -11,8 +13,8 @@ import {
   mergeNews,
   NEWS_BYTES_MAX,
   type NewsTable,
+  type SaidEndpoint,
   TABLE_HASH_BYTES,
-  TASKS_MAX,
 } from "./endpoint-news.ts";
 import { DecodeError } from "./msgpack.ts";
 
@@ -20,12 +22,6 @@ import { DecodeError } from "./msgpack.ts";
 export interface FreshNews {
   readonly key: string;
   readonly payload: Buffer;
-}
-
-/** This node's endpoints that are not as managers have told. */
-export interface OwnEndpoints {
-  readonly gone: readonly string[];
-  readonly draining: readonly string[];
 }
 
 /** What a member's digest says about it and about this node. */
@@ -43,7 +39,7 @@ const DIGEST_BYTES = 1 + 6 + 4 + TABLE_HASH_BYTES;
 const AHEAD_MS_MAX = 3_600_000;
 const VERSION_MAX = 2 ** 32 - 1;
 const EPOCH_MAX = 2 ** 48 - 1;
-const NO_TASKS: readonly string[] = [];
+const NOTHING: readonly SaidEndpoint[] = [];
 
 export class EndpointBook {
   /** Under which a node's own word is broadcast. */
@@ -59,7 +55,7 @@ export class EndpointBook {
   constructor(node: string, epoch: number) {
     this.#node = node;
     const ownEpoch = Math.min(epoch, EPOCH_MAX);
-    this.#own = { node, epoch: ownEpoch, version: 0, gone: [], draining: [] };
+    this.#own = { node, epoch: ownEpoch, version: 0, endpoints: NOTHING };
   }
 
   /** Words of other nodes than these are forgotten, and not taken any more. */
@@ -68,13 +64,11 @@ export class EndpointBook {
     this.#setTable(new Map([...this.#table].filter(([node]) => this.#nodes.has(node))));
   }
 
-  /** What to tell, when it is new and short enough for a packet. */
-  setOwn({ gone, draining }: OwnEndpoints): Buffer | undefined {
-    const own = { gone: bounded(gone), draining: bounded(draining) };
-    if (own.gone.join() === this.#own.gone.join()) {
-      if (own.draining.join() === this.#own.draining.join()) return undefined;
-    }
-    this.#own = { ...this.#own, version: this.#own.version + 1, ...own };
+  /** What this node says of its endpoints from now on: what to tell, when it is new and short enough for a packet. */
+  setOwn(own: readonly SaidEndpoint[]): Buffer | undefined {
+    const endpoints = boundedEndpoints(own);
+    if (isDeepStrictEqual(endpoints, this.#own.endpoints)) return undefined;
+    this.#own = { ...this.#own, version: this.#own.version + 1, endpoints };
     this.#hash = undefined;
     return forPacket(this.#own);
   }
@@ -95,12 +89,10 @@ export class EndpointBook {
     });
   }
 
-  goneOf(node: string): readonly string[] {
-    return this.#table.get(node)?.gone ?? NO_TASKS;
-  }
-
-  drainingOf(node: string): readonly string[] {
-    return this.#table.get(node)?.draining ?? NO_TASKS;
+  /** What a node says of its endpoints; of this one what it says itself. */
+  saidBy(node: string): readonly SaidEndpoint[] {
+    const news = node === this.#node ? this.#own : this.#table.get(node);
+    return news?.endpoints ?? NOTHING;
   }
 
   /** All of it, for an exchange. */
@@ -153,15 +145,9 @@ export class EndpointBook {
 
   /** Who has nothing to say says it differently at each start, and is left out. */
   #hashed(): Buffer {
-    this.#hash ??= hashOfNews(
-      this.#all().filter(({ gone, draining }) => gone.length + draining.length > 0),
-    );
+    this.#hash ??= hashOfNews(this.#all().filter(({ endpoints }) => endpoints.length > 0));
     return this.#hash;
   }
-}
-
-function bounded(taskIDs: readonly string[]): readonly string[] {
-  return taskIDs.toSorted().slice(0, TASKS_MAX);
 }
 
 function forPacket(news: EndpointNews): Buffer | undefined {

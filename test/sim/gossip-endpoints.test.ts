@@ -4,6 +4,8 @@ import { test } from "node:test";
 import { GossipLag } from "../../src/agent/gossip-lag.ts";
 import { randomBelow } from "../../src/base/random.ts";
 import { EndpointBook } from "../../src/gossip/endpoint-book.ts";
+import type { SaidEndpoint } from "../../src/gossip/endpoint-news.ts";
+import { said } from "../../src/gossip/testing.ts";
 import { TIMINGS } from "../../src/gossip/timings.ts";
 import { forSeeds } from "./gossip/seeds.ts";
 import {
@@ -23,8 +25,8 @@ class Speaker implements SimulatedApplication {
     this.book = new EndpointBook(actions.node, 1);
     this.book.setNodes(nodes);
   }
-  say(gone: readonly string[], draining: readonly string[]): void {
-    const news = this.book.setOwn({ gone, draining });
+  say(endpoints: readonly SaidEndpoint[]): void {
+    const news = this.book.setOwn(endpoints);
     if (news !== undefined) this.#actions.broadcast(EndpointBook.key, news);
     this.#actions.setDigest(this.book.digest());
   }
@@ -68,7 +70,9 @@ class Cluster {
     const all = [...this.speakers.values()];
     const count = [0, 1, 3, 80][randomBelow(random, 4)] ?? 0;
     const tasks = Array.from({ length: count }, (_, index) => `${"t".repeat(22)}${index + 100}`);
-    all[randomBelow(random, all.length)]?.say(tasks.slice(1), tasks.slice(0, 1));
+    all[randomBelow(random, all.length)]?.say(
+      said({ gone: tasks.slice(2), draining: tasks.slice(0, 1), ready: tasks.slice(1, 2) }),
+    );
   }
   differing(): string[] {
     return [...this.speakers].flatMap(([node, { book }]) =>
