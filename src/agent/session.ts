@@ -28,6 +28,7 @@ import {
   AgentFrameSchema,
   type AskTrace,
   Dispatcher,
+  type GossipKeys,
   type HeartbeatAnswer,
   type ManagerFrame,
   type Managers,
@@ -321,7 +322,7 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
           this.#questions.answer(kind.value);
           break;
         case "gossipKeys":
-          this.#init.onGossipKeys?.(kind.value.keys);
+          this.#onGossipKeys(kind.value);
           break;
         case undefined:
           // A newer manager's frame that this node does not know.
@@ -356,6 +357,11 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
     } catch (error) {
       this.#components.log.warn("a packet cannot be traced", { error });
     }
+  }
+
+  #onGossipKeys({ keys, generation }: GossipKeys): void {
+    this.#init.onGossipKeys?.(keys);
+    this.#send({ case: "gossipKeysInstalled", value: { generation } });
   }
 
   #onWelcome(connection: Connection, welcome: Welcome): void {

@@ -32,12 +32,13 @@ import { type EndpointProbe, tcpEndpointProbe } from "./endpoint-probe.ts";
 import type { AgentFrame, Attach, Hello, PublishLogsRequest, Report } from "./gen/weft_pb.ts";
 import { type HeartbeatTiming, heartbeatTiming, nextBeatMs } from "./heartbeat.ts";
 import { KernelSurvey } from "./kernel-survey.ts";
+import { KeySpread } from "./key-spread.ts";
 import { LogBroker } from "./log-broker.ts";
 import { EMPTY_MESH, type MeshTable, meshConfigOf, updateMesh } from "./mesh.ts";
 import { runningEndpoints, stoppingEndpoints } from "./mesh-queries.ts";
 import { NetworkDiagnosis } from "./network-diagnosis.ts";
 import { NodeLiveness, type Verdict } from "./node-liveness.ts";
-import { doubtAllNodes, LEFT_MESSAGE, setNodeState } from "./node-state.ts";
+import { doubtAllNodes, hasLeft, LEFT_MESSAGE, setNodeState } from "./node-state.ts";
 import { overlaysOfNode } from "./overlays.ts";
 import { ReportWriter } from "./report-writer.ts";
 import {
@@ -58,6 +59,8 @@ export interface DispatcherComponents {
   readonly random: Random;
   readonly log: Logger;
   readonly probe?: EndpointProbe;
+  /** A node is no member any more: what it knows must be worth nothing. */
+  readonly onGone?: () => void;
 }
 
 /** A node's stream, as the server accepted it. */
@@ -88,7 +91,8 @@ export class Dispatcher implements Startable {
   #holds: Holds = new Map();
   #holdTimer: Timer | undefined;
   #unsubscribe: (() => void) | undefined;
-  #gossipKeys: readonly Uint8Array[] = [];
+  readonly #keys = new KeySpread();
+  readonly #onGone: () => void;
 
   constructor(components: DispatcherComponents) {
     const { store, clock, log } = components;
@@ -96,6 +100,7 @@ export class Dispatcher implements Startable {
     this.#clock = clock;
     this.#random = components.random;
     this.#log = log;
+    this.#onGone = components.onGone ?? (() => {});
     this.#reports = new ReportWriter({ store, clock: this.#clock, log });
     this.#survey = new KernelSurvey(clock);
     this.#diagnosis = new NetworkDiagnosis({ store, clock, log });
@@ -191,10 +196,9 @@ export class Dispatcher implements Startable {
     return { mesh: meshConfigOf(this.#mesh), kernels };
   }
 
-  /** What nodes are to seal their gossip with, from now on. */
-  setGossipKeys(keys: readonly Uint8Array[]): void {
-    this.#gossipKeys = keys;
-    for (const session of this.#sessions.values()) session.setGossipKeys(keys);
+  /** What nodes are to seal their gossip with, from now on; resolves when all that have a session have it. */
+  setGossipKeys(keys: readonly Uint8Array[]): Promise<void> {
+    return this.#keys.tell(keys, this.#sessions);
   }
 
   /** What the members say of one among themselves, as this manager's own node hears it. */
@@ -242,6 +246,9 @@ export class Dispatcher implements Startable {
       case "traceAnswer":
         this.#survey.onTrace(session.nodeID, kind.value);
         break;
+      case "gossipKeysInstalled":
+        this.#keys.onInstalled(session, kind.value.generation);
+        break;
       case "attach":
         await this.#onAttach(session, kind.value);
         break;
@@ -274,7 +281,7 @@ export class Dispatcher implements Startable {
     this.#sessions.set(session.nodeID, session);
     this.#liveness.connected(session.nodeID);
     session.welcome(node.spec.role, this.#managers(), this.#heartbeatAnswer());
-    if (this.#gossipKeys.length > 0) session.setGossipKeys(this.#gossipKeys);
+    this.#keys.tellNew(session);
     this.#markNode(node.id);
     this.#markSession(node.id);
     this.#log.info("session open", { nodeID: node.id, addr });
@@ -322,6 +329,7 @@ export class Dispatcher implements Startable {
     await setNodeState(this.#store, session.nodeID, "down", { message: LEFT_MESSAGE });
     this.#forgetSession(session);
     session.end();
+    this.#onGone();
   }
 
   #onClosed(session: NodeSession): void {
@@ -335,6 +343,7 @@ export class Dispatcher implements Startable {
   #forgetSession(session: NodeSession): void {
     if (this.#sessions.get(session.nodeID) !== session) return;
     this.#sessions.delete(session.nodeID);
+    this.#keys.check();
     this.#diagnosis.closed(session.nodeID);
     this.#attachments.forgetQuestions(session.nodeID);
     this.#logs.sessionClosed(session.nodeID);
@@ -365,7 +374,7 @@ export class Dispatcher implements Startable {
       const { object } = change;
       this.#markNode(object.id);
       this.#diagnosis.markDirty();
-      if (change.action === "remove") this.#onNodeRemoved(object.id);
+      if (change.action === "remove") this.#onNodeRemoved(object);
       else if (change.action === "update" && change.old.spec.role !== object.spec.role) {
         this.#sessions.get(object.id)?.setRole(object.spec.role);
       }
@@ -378,16 +387,20 @@ export class Dispatcher implements Startable {
     for (const session of this.#sessions.values()) session.answerHeartbeat(this.#heartbeatAnswer());
   }
 
-  #onNodeRemoved(nodeID: NodeID): void {
+  #onNodeRemoved(node: Node): void {
+    const { id: nodeID } = node;
     this.#liveness.forget(nodeID);
     this.#diagnosis.forget(nodeID);
     this.#attachments.releaseAll(nodeID).catch((error: unknown) => {
       this.#log.error("places of a removed node's containers are not given back", { error });
     });
     const session = this.#sessions.get(nodeID);
-    if (session === undefined) return;
-    session.remove(`node ${nodeID} was removed from the cluster`);
-    this.#forgetSession(session);
+    if (session !== undefined) {
+      session.remove(`node ${nodeID} was removed from the cluster`);
+      this.#forgetSession(session);
+    }
+    // One that left was shut out then.
+    if (!hasLeft(node)) this.#onGone();
   }
 
   #markNode(nodeID: string): void {

@@ -48,6 +48,8 @@ export class NodeSession {
   applied = 0;
   /** Overlay networks that the node takes part in; the dispatcher's to set. */
   overlayIDs: ReadonlySet<string> = new Set();
+  /** The generation of the gossip's keys that the node has said to have installed. */
+  keysInstalled = 0;
   /** Reports taken and not yet acknowledged. */
   unacknowledged = 0;
   readonly #stream: SessionStream;
@@ -97,8 +99,8 @@ export class NodeSession {
     this.#send({ case: "role", value: { role } });
   }
 
-  setGossipKeys(keys: readonly Uint8Array[]): void {
-    this.#send({ case: "gossipKeys", value: { keys: [...keys] } });
+  setGossipKeys(keys: readonly Uint8Array[], generation: number): void {
+    this.#send({ case: "gossipKeys", value: { keys: [...keys], generation } });
   }
 
   setManagers(managers: readonly ManagerAddress[]): void {

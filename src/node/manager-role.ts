@@ -73,7 +73,10 @@ export class ManagerRole implements ManagerBackend, Startable {
     const { clock, random, log } = components;
     this.#components = components;
     this.store = init.store;
-    this.#dispatcher = new Dispatcher({ store: init.store, clock, random, log });
+    this.#dispatcher = new Dispatcher({
+      ...{ store: init.store, clock, random, log },
+      onGone: () => this.#gossipKeys.shutOut(),
+    });
     this.#gossipKeys = new GossipKeys({
       secrets: init.store.secrets,
       clock,

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { GossipAnswer, GossipMemberAnswer } from "../../src/api/gossip.ts";
+import type { MeshAnswer } from "../../src/api/mesh.ts";
 import type { Host } from "../../src/lab/host.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { until } from "../../src/lab/until.ts";
@@ -18,7 +19,7 @@ const REQUESTS = 45;
 describe("what nodes know of each other", { skip }, () => {
   let swarm: Swarm;
   before(async () => {
-    swarm = await Swarm.create();
+    swarm = await Swarm.create({ images: ["nginx", "busybox"] });
     await swarm.create("web", "-p", "8080:80", "--mode", "global", "nginx");
     await swarm.answering(8080);
     await Promise.all(swarm.hosts.map((host) => seesAllAlive(host)));
@@ -85,6 +86,37 @@ describe("what nodes know of each other", { skip }, () => {
     await onlyAnsweredBy([1, 2, 3]);
   });
 
+  test("with every manager away a task that becomes ready is taken into the mesh of all nodes", async () => {
+    const serve =
+      'trap "exit 0" TERM; mkdir /www; echo late > /www/index.html; httpd -f -p 80 -h /www & wait';
+    await swarm.docker(
+      ...["service", "create", "--detach", "--name", "late", "-p", "8081:80", "--no-resolve-image"],
+      ...["--constraint", "node.hostname==n3", "--health-cmd", "test -e /well"],
+      ...["--health-interval", "300ms", "--health-start-period", "300s"],
+      ...["busybox", "sh", "-c", serve],
+    );
+    const list = ["ps", "-q", "--filter", "label=com.docker.swarm.service.name=late"];
+    const container = await until(async () => (await swarm.host(3).engineOk(list)).trim(), {
+      what: "the container of late to be started",
+      timeoutMs: 60_000,
+    });
+    const allKnow = async () => {
+      const { Revision, Nodes, Services } = (await swarm.api("/weft/mesh")) as MeshAnswer;
+      const [port] = Services.find(({ Name }) => Name === "late")?.Ports ?? [];
+      const isStarting = port?.Endpoints[0]?.Wanted === "starting";
+      return isStarting && Nodes.every((node) => node.Revision === Revision);
+    };
+    await until(allKnow, { what: "all nodes to know that late starts" });
+    await swarm.refusing(8081);
+    await swarm.manager.killDaemon("SIGKILL");
+    await swarm.host(3).engineOk(["exec", container, "touch", "/well"]);
+    await swarm.answering(8081, [swarm.host(2), swarm.host(3)]);
+    await swarm.manager.startDaemon();
+    await swarm.converged("late");
+    await swarm.answering(8081);
+    await swarm.remove("late");
+  });
+
   test("so does a host that crashes; one whose daemon alone is dead stays", async (t) => {
     await swarm.manager.killDaemon("SIGKILL");
     await swarm.host(3).crash();
@@ -112,6 +144,23 @@ describe("what nodes know of each other", { skip }, () => {
       what: "all nodes ready",
       timeoutMs: 30_000,
     });
+  });
+
+  test("a node that is removed is shut out at once: no key that it has known is left anywhere", async (t) => {
+    const gone = swarm.host(3);
+    const known = new Set((await gossipOf(gone)).Keys);
+    await swarm.docker("node", "update", "--availability", "drain", "n3");
+    const removedAt = performance.now();
+    await swarm.docker("node", "rm", "--force", "n3");
+    const isShutOut = async () => {
+      const rings = await Promise.all([1, 2].map((number) => gossipOf(swarm.host(number))));
+      return rings.every(({ Keys }) => Keys.length === 1 && !known.has(Keys[0] ?? ""));
+    };
+    await until(isShutOut, { what: "a key that n3 does not know", timeoutMs: 30_000 });
+    t.diagnostic(`shut out after ${Math.round(performance.now() - removedAt)} ms`);
+    const states = (await gossipOf(swarm.host(2))).Members.filter(({ State }) => State === "alive");
+    assert.deepEqual(states.map(({ Hostname }) => Hostname).toSorted(), ["n1", "n2"]);
+    assert.equal(await swarm.readyNodes(), 2);
   });
 
   /** Waits until a burst through n2 is answered whole, by the tasks of exactly these hosts; resolves with how long it took. */
