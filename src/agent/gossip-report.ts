@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { addressText } from "../gossip/address.ts";
 import type { Ailment } from "../gossip/ailments.ts";
-import type { GossipCounters, GossipNode } from "../gossip/gossip-node.ts";
+import { type GossipCounters, type GossipNode, NO_COUNTS } from "../gossip/gossip-node.ts";
 import type { MemberState } from "../gossip/messages.ts";
 import type { Lag } from "./gossip-lag.ts";
 
@@ -31,15 +31,6 @@ export interface GossipMemberReport {
   readonly answeredMsAgo?: number;
 }
 
-const NO_COUNTS: GossipCounters = {
-  packetsIn: 0,
-  packetsOut: 0,
-  bytesOut: 0,
-  undecodable: 0,
-  unsealed: 0,
-  exchanges: 0,
-  exchangesFailed: 0,
-};
 /** Hexadecimal digits: enough to see which keys two nodes share, and nothing of a key. */
 const FINGERPRINT_LENGTH = 8;
 

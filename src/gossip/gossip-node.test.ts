@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
-import { setTimeout } from "node:timers/promises";
 import { systemClock } from "../base/clock.ts";
 import { createLogger, silentLogger } from "../base/logger.ts";
 import { seededRandom } from "../base/random.ts";
@@ -120,11 +119,17 @@ test("a member that only connections reach lives, and its closed port is known u
   await until(n1, "n2", "alive");
   const isClosed = () =>
     n1.ailments().some(({ kind, host }) => kind === "udp" && host === "10.0.0.2");
-  network.packetPasses = () => false;
-  while (!isClosed()) await setTimeout(5);
+  /** Resolves with a packet on its way that finds it so: all of them, or none, arrive until then and after. */
+  const whilePackets = (arrive: boolean, isSo: () => boolean) =>
+    new Promise<void>((resolve) => {
+      network.packetPasses = () => {
+        if (isSo()) resolve();
+        return arrive;
+      };
+    });
+  await whilePackets(false, isClosed);
   assert.equal(n1.member("n2")?.state, "alive");
-  network.packetPasses = () => true;
-  while (isClosed()) await setTimeout(5);
+  await whilePackets(true, () => !isClosed());
 });
 
 test("rubbish on the wire changes nothing and is counted", async () => {

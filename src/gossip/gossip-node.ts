@@ -77,6 +77,17 @@ export interface GossipCounters {
   exchangesFailed: number;
 }
 
+/** Of one that has not begun. */
+export const NO_COUNTS: Readonly<GossipCounters> = {
+  packetsIn: 0,
+  packetsOut: 0,
+  bytesOut: 0,
+  undecodable: 0,
+  unsealed: 0,
+  exchanges: 0,
+  exchangesFailed: 0,
+};
+
 interface GossipEvents {
   change: [change: MemberChange, member: Member];
 }
@@ -99,15 +110,7 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
   readonly #streams = new Map<number, Duplex>();
   readonly #ailments = new Ailments();
   readonly #troubles = new Map<string, number>();
-  readonly counters: GossipCounters = {
-    packetsIn: 0,
-    packetsOut: 0,
-    bytesOut: 0,
-    undecodable: 0,
-    unsealed: 0,
-    exchanges: 0,
-    exchangesFailed: 0,
-  };
+  readonly counters: GossipCounters = { ...NO_COUNTS };
   #state: SwimState | undefined;
   #places: ReadonlyMap<string, Address> = new Map();
   #timer: Timer | undefined;
