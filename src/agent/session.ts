@@ -13,7 +13,7 @@ import type { Random } from "../base/random.ts";
 import { memberCredentials } from "../ca/client.ts";
 import { MANAGER_SERVER_NAME } from "../ca/identity.ts";
 import type { NodeCertificates } from "../ca/node-certificates.ts";
-import type { NodeDescription, PortProblem } from "../cluster/objects.ts";
+import type { Network, NodeDescription, PortProblem } from "../cluster/objects.ts";
 import type {
   AttachmentDesk,
   AttachmentPlace,
@@ -36,7 +36,7 @@ import {
 } from "../dispatcher/gen/weft_pb.ts";
 import { RpcClient } from "../dispatcher/rpc.ts";
 import { decodeTraceQuestion } from "../dispatcher/wire-host-trace.ts";
-import { encodeDescription } from "../dispatcher/wire-objects.ts";
+import { decodeNetwork, encodeDescription } from "../dispatcher/wire-objects.ts";
 import { encodePeerProblems, encodePortProblems, encodeStatus } from "../dispatcher/wire-status.ts";
 import { AttachQuestions } from "./attach-questions.ts";
 import { LogPublisher } from "./log-publisher.ts";
@@ -70,10 +70,20 @@ export interface AgentSessionInit {
   readonly advertiseAddr: string;
   /** The cluster's managers are others now: to be kept for the next start. */
   readonly onManagers: (managers: readonly { nodeID: string; addr: string }[]) => void;
+  /** Whom to trust, and who this node's certificate is to come from (both PEM), soon. */
+  readonly onTrust?: (trust: NodeTrust) => void;
+  /** The cluster's networks that this node shows. */
+  readonly onNetworks?: (networks: readonly Network[]) => void;
   /** What the gossip is sealed with, the first key; the others open only. */
   readonly onGossipKeys?: (keys: readonly Uint8Array[]) => void;
   /** Whether a manager is heard. */
   readonly onConnected?: (isConnected: boolean) => void;
+}
+
+export interface NodeTrust {
+  readonly roots: string;
+  readonly issuer: string;
+  readonly renewWithinMs: number;
 }
 
 type Stream = ClientDuplexStream<AgentFrame, ManagerFrame>;
@@ -111,6 +121,7 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
   #flushDue = false;
   #stopped = true;
   #onLost: (() => void) | undefined;
+  #unsubscribe: (() => void) | undefined;
 
   constructor(components: AgentSessionComponents, init: AgentSessionInit) {
     this.#components = components;
@@ -122,12 +133,16 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
 
   start(): void {
     this.#stopped = false;
+    this.#unsubscribe = this.#components.certificates.onChanged(() =>
+      this.reportDescription(this.#description),
+    );
     this.#connect();
   }
 
   /** The node goes quiet; its tasks and its place in the cluster stay. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#unsubscribe?.();
     this.#retry?.cancel();
     const connection = this.#connection;
     if (connection !== undefined) this.#close(connection);
@@ -177,7 +192,7 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
   }
   reportDescription(description: NodeDescription): void {
     this.#description = description;
-    this.#outbox.putDescription(description);
+    this.#outbox.putDescription(this.#described());
     this.#flushSoon();
   }
 
@@ -195,6 +210,10 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
   detach(attachmentIDs: readonly string[]): void {
     if (this.#connection?.welcomed !== true) return;
     this.#send({ case: "detach", value: { attachmentIds: [...attachmentIDs] } });
+  }
+
+  #described(): NodeDescription {
+    return { ...this.#description, tlsInfo: this.#components.certificates.tlsInfo };
   }
 
   // ---- connecting ------------------------------------------------------------------------------
@@ -229,7 +248,7 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
     stream.on("data", (frame: ManagerFrame) => this.#onFrame(connection, frame));
     stream.on("error", (error) => this.#lose(connection, messageOf(client.error(error))));
     stream.on("end", () => this.#lose(connection, "the manager ended the session"));
-    const description = encodeDescription(this.#description);
+    const description = encodeDescription(this.#described());
     const { advertiseAddr } = this.#init;
     this.#send({ case: "hello", value: { description, advertiseAddr } });
   }
@@ -320,6 +339,12 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
           break;
         case "attached":
           this.#questions.answer(kind.value);
+          break;
+        case "trust":
+          this.#init.onTrust?.(kind.value);
+          break;
+        case "networks":
+          this.#init.onNetworks?.(kind.value.networks.map(decodeNetwork));
           break;
         case "gossipKeys":
           this.#onGossipKeys(kind.value);

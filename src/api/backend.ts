@@ -4,7 +4,8 @@
  */
 
 import type { GossipReport } from "../agent/gossip-report.ts";
-import type { ClusterSpec, NodeAvailability, NodeRole } from "../cluster/objects.ts";
+import type { RootChange, RotationPlan } from "../ca/root-rotation.ts";
+import type { ClusterSpec, Network, NodeAvailability, NodeRole } from "../cluster/objects.ts";
 import type { Store } from "../cluster/store.ts";
 import type { TraceQuestion } from "../datapath/host-trace.ts";
 import type {
@@ -54,6 +55,8 @@ export interface JoinRequest {
 export interface ManagerBackend {
   readonly store: Store;
   rotateJoinToken(role: NodeRole): Promise<void>;
+  /** Hands `write` the rotation that a change of the root leaves the cluster in; one change at a time. */
+  changeRoot(asked: RootChange, write: (plan: RotationPlan) => Promise<void>): Promise<void>;
   /** Lines of the tasks, from whichever nodes run them, until the signal. */
   logs(subscription: LogSubscription, signal: AbortSignal): AsyncIterable<TaskLogMessage>;
   /** CIDRs that this manager's host has routes to, now. */
@@ -79,6 +82,8 @@ export interface NodeBackend {
   settle(attachmentID: string): void;
   /** What the Engine calls a network of the cluster; undefined where it is none, or not on this node. */
   localNetwork(reference: string): string | undefined;
+  /** The cluster's networks as far as this node knows them: on a manager all, else those that it takes part in. */
+  networks(): readonly Network[];
   /** How this node's gossip stands; undefined on a node of no cluster. */
   gossip(): GossipReport | undefined;
 }

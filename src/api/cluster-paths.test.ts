@@ -6,6 +6,7 @@ import { createServer as createNetServer } from "node:net";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { FakeClock, systemClock } from "../base/clock.ts";
 import { silentLogger } from "../base/logger.ts";
+import { createRootCA } from "../ca/root-ca.ts";
 import { makeNode, makePort, makeService, makeTask } from "../cluster/factories.ts";
 import type { Service } from "../cluster/objects.ts";
 import { type AskInit, ask, type FakeEngine, startFakeEngine } from "./fake-engine.ts";
@@ -13,6 +14,7 @@ import { FakeBackend, NODE_ID } from "./fake-manager.ts";
 import type { GossipAnswer } from "./gossip.ts";
 import { frame } from "./logs.ts";
 import { ApiServer } from "./server.ts";
+import { encodeTlsInfo } from "./wire/trust-root.ts";
 
 /** Any JSON: what is no object has no fields. */
 interface Json {
@@ -389,6 +391,56 @@ describe("the swarm", () => {
     );
   });
 
+  it("hands a root of the user's own on, and neither keeps nor shows it", async () => {
+    const swarm = await get("/swarm");
+    const version = say(swarm["Version"]?.["Index"]);
+    const spec = swarm["Spec"] ?? {};
+    const caConfig = { ...spec["CAConfig"], ForceRotate: 1, SigningCACert: "c", SigningCAKey: "k" };
+    await post(`/swarm/update?version=${version}`, { ...spec, CAConfig: caConfig });
+    assert.deepEqual(backend.calls, [
+      `change root ${JSON.stringify({ forceRotate: 1, signingCACert: "c", signingCAKey: "k" })}`,
+    ]);
+    const after = await get("/swarm");
+    assert.deepEqual(after["Spec"]?.["CAConfig"], {
+      NodeCertExpiry: 7_776_000_000_000_000,
+      ForceRotate: 1,
+    });
+    assert.deepEqual(
+      await refusal(`/swarm/update?version=${version}`, {
+        method: "POST",
+        body: JSON.stringify({ ...spec, CAConfig: { ...caConfig, ForceRotate: 2 } }),
+      }),
+      [500, "rpc error: code = Unknown desc = update out of sequence"],
+    );
+    assert.equal(backend.calls.length, 1);
+  });
+
+  it("shows a rotation with the root that it goes to, and each node's own word on its certificate", async () => {
+    const [old, next] = [await createRootCA(Date.now()), await createRootCA(Date.now())];
+    const tlsInfo = { trustRoot: "both", certIssuerSubject: "aa", certIssuerPublicKey: "bb" };
+    await backend.store.update((tx) => {
+      for (const cluster of tx.list("cluster")) {
+        const rootRotation = { certificate: next.certificate, crossSigned: "" };
+        tx.put("cluster", { ...cluster, rootCACertificate: old.certificate, rootRotation });
+      }
+      const node = tx.get("node", NODE_ID);
+      if (node?.description === undefined) throw new Error("the node has no description");
+      tx.put("node", { ...node, description: { ...node.description, tlsInfo } });
+    });
+    const swarm = await get("/swarm");
+    assert.deepEqual(swarm["RootRotationInProgress"], true);
+    assert.deepEqual(swarm["TLSInfo"], {
+      ...encodeTlsInfo(next.certificate),
+      TrustRoot: old.certificate,
+    });
+    const node = await get(`/nodes/${NODE_ID}`);
+    assert.deepEqual(node["Description"]?.["TLSInfo"], {
+      TrustRoot: "both",
+      CertIssuerSubject: "aa",
+      CertIssuerPublicKey: "bb",
+    });
+  });
+
   for (const [part, words] of [
     [
       "outside",
@@ -437,7 +489,7 @@ describe("what is merged", () => {
       );
     assert.deepEqual(await rows(), ["ingress overlay swarm", "bridge bridge local"]);
     backend.part = "worker";
-    assert.deepEqual(await rows(), ["bridge bridge local", "ingress overlay swarm"]);
+    assert.deepEqual(await rows(), ["ingress overlay swarm", "bridge bridge local"]);
   });
 
   it("/networks/create passes a local network on, body and all", async () => {

@@ -4,6 +4,7 @@ import type { GossipReport } from "../agent/gossip-report.ts";
 import { ForbiddenError } from "../base/errors.ts";
 import { makeCluster, makeNetwork, makeNode } from "../cluster/factories.ts";
 import { findNetwork } from "../cluster/finders.ts";
+import type { Network } from "../cluster/objects.ts";
 import { createMemoryStore } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
 import type { TraceQuestion } from "../datapath/host-trace.ts";
@@ -103,6 +104,13 @@ export class FakeBackend implements NodeBackend {
     if (this.part !== "manager") return undefined;
     return {
       store: this.store,
+      changeRoot: async (asked, write) => {
+        const { forceRotate } = asked;
+        if (forceRotate > 0 || asked.signingCACert !== "") {
+          await this.#record(`change root ${JSON.stringify(asked)}`);
+        }
+        await write({});
+      },
       rotateGossipKey: () => this.#record("rotate gossip key"),
       rotateJoinToken: (role) => this.#record(`rotate ${role}`),
       logs: (subscription) => this.#logs(subscription),
@@ -113,6 +121,10 @@ export class FakeBackend implements NodeBackend {
       }),
       traceOn: async (nodeID, packet) => this.traces(nodeID, packet),
     };
+  }
+
+  networks(): readonly Network[] {
+    return this.part === "outside" ? [] : this.store.view().list("network");
   }
 
   gossip(): GossipReport | undefined {

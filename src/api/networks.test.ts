@@ -128,6 +128,43 @@ describe("networks of the cluster", () => {
     assert.match(await refusal(overlay("x")), /^503 This node is not a swarm manager\./);
   });
 
+  it("are on a worker those that it takes part in, under the cluster's ids", async () => {
+    const id = await make("lan");
+    const behind = { Name: "lan", Id: "e1", Driver: "weft", Scope: "local" };
+    const bridge = { Name: "bridge", Id: "e2", Driver: "bridge", Scope: "local" };
+    engine.answers.set("GET /networks", [200, JSON.stringify([behind, bridge])]);
+    const Containers = { c1: { Name: "mine", IPv4Address: "10.0.1.9/32" } };
+    engine.answers.set("GET /networks/lan", [200, JSON.stringify({ ...behind, Containers })]);
+    const onManager = await inspect("lan");
+    backend.part = "worker";
+    const [, listed] = await send("GET", "/networks");
+    const ingress = backend.store.view().list("network")[0]?.id;
+    assert.deepEqual(
+      (listed as unknown as readonly Json[]).map(({ Name, Id, Scope }) => [Name, Id, Scope]),
+      [
+        ["ingress", ingress, "swarm"],
+        ["lan", id, "swarm"],
+        ["bridge", "e2", "local"],
+      ],
+    );
+    for (const reference of ["lan", id]) assert.deepEqual(await inspect(reference), onManager);
+    const [status, { message }] = await send("DELETE", "/networks/lan");
+    assert.equal(status, 503);
+    assert.match(message as string, /^This node is not a swarm manager\. Worker nodes/);
+    const [taken] = await send("POST", "/networks/create", { Name: "lan", Driver: "bridge" });
+    assert.equal(taken, 409);
+  });
+
+  it("are the Engine's on a worker that no manager has spoken to yet", async () => {
+    const behind = { Name: "lan", Id: "e1", Driver: "weft", Scope: "local" };
+    engine.answers.set("GET /networks", [200, JSON.stringify([behind])]);
+    backend.part = "worker";
+    backend.networks = () => [];
+    const [, listed] = await send("GET", "/networks");
+    const shown = { ...behind, Driver: "overlay", Scope: "swarm", Ingress: false };
+    assert.deepEqual(listed, [shown]);
+  });
+
   it("are resolved to their ids in a service, which keeps them there", async () => {
     const id = await make("lan");
     const Networks = [{ Target: "lan", Aliases: ["www"] }];

@@ -4,7 +4,7 @@
  */
 import { delay } from "../base/clock.ts";
 import { InvalidParameterError, NotFoundError, SystemError } from "../base/errors.ts";
-import { findNetwork } from "../cluster/finders.ts";
+import { findNetworkAmong } from "../cluster/finders.ts";
 import type { Network } from "../cluster/objects.ts";
 import { isPredefined } from "../cluster/predefined-networks.ts";
 import type { Snapshot, Store } from "../cluster/store.ts";
@@ -36,17 +36,15 @@ export async function listNetworks(call: ApiCall): Promise<Answer> {
   const local: unknown = parseJson(answer.body.toString("utf8"));
   if (answer.status !== 200 || !Array.isArray(local)) return { status: answer.status, body: local };
   const filters = new Filters(readFilters(call.query));
-  const snapshot = call.context.backend.manager()?.store.view();
-  const cluster = (snapshot?.list("network") ?? []).filter(
-    (each) => snapshot !== undefined && isListed(snapshot, each, filters),
-  );
-  const own = local.filter(
-    (network) => snapshot === undefined || driverOf(network) !== WEFT_DRIVER,
-  );
-  return {
-    status: 200,
-    body: [...cluster.map((network) => encodeNetwork(network)), ...own.map(disguise)],
-  };
+  const { backend } = call.context;
+  const snapshot = backend.manager()?.store.view();
+  const known = backend.networks();
+  const cluster = known.filter((each) => isListed(snapshot, each, filters));
+  // One that the managers have removed is nobody's to see; without a word from them the Engine's is all that there is.
+  const isHidden = (network: unknown) =>
+    driverOf(network) === WEFT_DRIVER && (snapshot !== undefined || known.length > 0);
+  const own = local.filter((network) => !isHidden(network)).map(disguise);
+  return { status: 200, body: [...cluster.map((network) => encodeNetwork(network)), ...own] };
 }
 
 /** The cluster's own by id, name or prefix; any other is the Engine's to answer. */
@@ -204,8 +202,8 @@ export async function postNetwork(call: ApiCall): Promise<Answer> {
   const body = await bodyOf(call);
   const given: unknown = parseJson(body.toString("utf8"));
   const request = decodeValue(networkCreateRequest, given);
-  const taken = call.context.backend.manager()?.store.view().list("network") ?? [];
-  if (taken.some(({ spec }) => spec.name === request.name)) throw nameTaken(request.name);
+  if (call.context.backend.networks().some(({ spec }) => spec.name === request.name))
+    throw nameTaken(request.name);
   const isClusters = request.driver === "overlay" || request.scope === "swarm";
   if (!isClusters || request.configOnly) {
     if (request.ingress) throw new InvalidParameterError(INGRESS_IS_GLOBAL);
@@ -253,12 +251,10 @@ async function passOn(call: ApiCall): Promise<Answer> {
 /** The network that a path names: in full first, the Engine's own next, and only then by a prefix of its id. */
 async function clusterNetwork(call: ApiCall): Promise<Network | undefined> {
   const { backend, engine } = call.context;
-  const snapshot = backend.manager()?.store.view();
   const reference = param(call, "id");
   let network: Network;
   try {
-    if (snapshot === undefined) return undefined;
-    network = findNetwork(snapshot, reference);
+    network = findNetworkAmong(backend.networks(), reference);
   } catch (error) {
     if (error instanceof NotFoundError) return undefined;
     throw error;
@@ -268,7 +264,7 @@ async function clusterNetwork(call: ApiCall): Promise<Network | undefined> {
   return local.status === 404 ? network : undefined;
 }
 
-function isListed(snapshot: Snapshot, network: Network, filters: Filters): boolean {
+function isListed(snapshot: Snapshot | undefined, network: Network, filters: Filters): boolean {
   const { id, spec } = network;
   return (
     filters.some("id", (wanted) => id.includes(wanted)) &&
@@ -285,11 +281,13 @@ function isListed(snapshot: Snapshot, network: Network, filters: Filters): boole
   );
 }
 
-function isDangling(snapshot: Snapshot, network: Network): boolean {
-  return !network.spec.ingress && userOf(snapshot, network) === undefined;
+/** A node that is no manager knows only those that it uses itself. */
+function isDangling(snapshot: Snapshot | undefined, network: Network): boolean {
+  if (network.spec.ingress || snapshot === undefined) return false;
+  return userOf(snapshot, network) === undefined;
 }
 
-/** On a node that is no manager the Engine's network stands for the cluster's, and is shown as Docker shows that. */
+/** Until a manager has said what the cluster's networks are the Engine's stand for them, and are shown as Docker shows those. */
 function disguise(network: unknown): unknown {
   if (driverOf(network) !== WEFT_DRIVER || !isRecord(network)) return network;
   return { ...network, Driver: "overlay", Scope: "swarm", Ingress: network["Name"] === "ingress" };

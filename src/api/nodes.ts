@@ -1,6 +1,6 @@
 /** `/nodes`: the cluster's members. */
 import { NotImplementedError, SystemError } from "../base/errors.ts";
-import { findCluster, findNode } from "../cluster/finders.ts";
+import { findNode } from "../cluster/finders.ts";
 import type { Node, NodeSpec } from "../cluster/objects.ts";
 import type { Transaction } from "../cluster/store.ts";
 import { type Answer, type ApiCall, bodyOf, boolParam, param, versionParam } from "./call.ts";
@@ -9,7 +9,6 @@ import { type Filters, parseFilters } from "./filters.ts";
 import { requireManager } from "./manager.ts";
 import { encodeNode, nodeSpec } from "./wire/node.ts";
 import { decodeText } from "./wire/schema.ts";
-import { encodeTlsInfo } from "./wire/trust-root.ts";
 
 const FILTERS = ["id", "label", "name", "node.label", "role", "membership"];
 
@@ -18,16 +17,14 @@ export function listNodes(call: ApiCall): Answer {
   checkWords(filters, "role", ["worker", "manager"]);
   checkWords(filters, "membership", ["accepted", "pending"]);
   const snapshot = requireManager(call.context).store.view();
-  const tlsInfo = encodeTlsInfo(findCluster(snapshot)?.rootCACertificate ?? "");
   const nodes = snapshot.list("node").filter((node) => isListed(node, filters));
-  return { status: 200, body: nodes.map((node) => encodeNode(node, tlsInfo)) };
+  return { status: 200, body: nodes.map(encodeNode) };
 }
 
 export function inspectNode(call: ApiCall): Answer {
   const snapshot = requireManager(call.context).store.view();
   const node = findNode(snapshot, param(call, "id"));
-  const tlsInfo = encodeTlsInfo(findCluster(snapshot)?.rootCACertificate ?? "");
-  return { status: 200, body: encodeNode(node, tlsInfo) };
+  return { status: 200, body: encodeNode(node) };
 }
 
 export async function postNodeUpdate(call: ApiCall): Promise<Answer> {

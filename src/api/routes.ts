@@ -123,7 +123,7 @@ export const API_ROUTES: readonly ApiRoute[] = [
     "POST",
     "/swarm/update",
     postSwarmUpdate,
-    "changes the cluster's settings, rotates join tokens",
+    "changes the cluster's settings, rotates join tokens and the root certificate",
   ),
   weft("GET", "/swarm/unlockkey", getUnlockKey, "always empty: there is no autolock"),
   weft("POST", "/swarm/unlock", postSwarmUnlock, "refused: there is no autolock"),

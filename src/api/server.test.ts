@@ -21,6 +21,7 @@ const outsider: NodeBackend = {
     remoteManagers: [],
   }),
   manager: () => undefined,
+  networks: () => [],
   gossip: () => undefined,
   attach: () => assert.fail(),
   settle: () => {},

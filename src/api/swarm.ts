@@ -12,7 +12,7 @@ import type { Snapshot } from "../cluster/store.ts";
 import { type Answer, type ApiCall, bodyOf, boolParam, versionParam } from "./call.ts";
 import { outOfSequence, rpcError } from "./errors.ts";
 import { requireManager } from "./manager.ts";
-import { clusterSpec, encodeCluster } from "./wire/cluster.ts";
+import { clusterSpec, encodeCluster, separateSigningMaterial } from "./wire/cluster.ts";
 import { decodeText } from "./wire/schema.ts";
 import { initRequest, joinRequest } from "./wire/swarm-requests.ts";
 
@@ -29,8 +29,14 @@ export async function postSwarmInit(call: ApiCall): Promise<Answer> {
   const request = decodeText(initRequest, (await bodyOf(call)).toString("utf8"));
   const { state } = call.context.backend.status();
   if (state !== "inactive" && !request.forceNewCluster) throw alreadyInSwarm();
-  validateClusterSpec(request.spec);
-  return { status: 200, body: await call.context.backend.init(request) };
+  const { spec, material } = separateSigningMaterial(request.spec);
+  if (material.signingCACert !== undefined || material.signingCAKey !== undefined) {
+    throw new NotImplementedError(
+      "a cluster of Weft's begins with a root of its own: exchange it with docker swarm ca --rotate --ca-cert … --ca-key …",
+    );
+  }
+  validateClusterSpec(spec);
+  return { status: 200, body: await call.context.backend.init({ ...request, spec }) };
 }
 
 export async function postSwarmJoin(call: ApiCall): Promise<Answer> {
@@ -59,19 +65,26 @@ export async function postSwarmLeave(call: ApiCall): Promise<Answer> {
 }
 
 export async function postSwarmUpdate(call: ApiCall): Promise<Answer> {
-  const spec = decodeText(clusterSpec, (await bodyOf(call)).toString("utf8"));
+  const body = decodeText(clusterSpec, (await bodyOf(call)).toString("utf8"));
+  const { spec, material } = separateSigningMaterial(body);
   const version = versionParam(call.query, "swarm");
   const rotateWorker = flagParam(call.query, "rotateWorkerToken");
   const rotateManager = flagParam(call.query, "rotateManagerToken");
   if (flagParam(call.query, "rotateManagerUnlockKey")) throw autolockRefusal();
   const manager = requireManager(call.context);
   if (spec.name !== "default") throw wrongName();
-  await manager.store.update((tx) => {
-    const cluster = requireCluster(tx);
-    if (cluster.version.index !== version) throw outOfSequence();
-    validateClusterSpec(spec);
-    tx.put("cluster", { ...cluster, spec });
-  });
+  const isOld = (snapshot: Snapshot) => requireCluster(snapshot).version.index !== version;
+  if (isOld(manager.store.view())) throw outOfSequence();
+  validateClusterSpec(spec);
+  const { forceRotate = 0 } = spec.caConfig;
+  const { signingCACert = "", signingCAKey = "" } = material;
+  await manager.changeRoot({ forceRotate, signingCACert, signingCAKey }, (plan) =>
+    manager.store.update((tx) => {
+      if (isOld(tx)) throw outOfSequence();
+      const { rootRotation: _before, ...cluster } = requireCluster(tx);
+      tx.put("cluster", { ...cluster, ...plan, spec });
+    }),
+  );
   if (rotateWorker) await manager.rotateJoinToken("worker");
   if (rotateManager) await manager.rotateJoinToken("manager");
   return { status: 200 };

@@ -1,15 +1,17 @@
 /**
  * Renews a node's certificate before it expires: at a moment drawn from between half and four fifths of
- * its life, so that nodes that joined together do not ask together (swarmkit ca/config.go).
+ * its life, so that nodes that joined together do not ask together (swarmkit ca/config.go); and soon, when
+ * it is to come from another authority than it does.
  */
 import type { Clock, Timer } from "../base/clock.ts";
-import { isTemporary } from "../base/errors.ts";
+import { isTemporary, UnavailableError } from "../base/errors.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Random } from "../base/random.ts";
 import { newKeyAndRequest } from "./certificate-request.ts";
 import { requestRenewal } from "./client.ts";
 import type { NodeCertificates } from "./node-certificates.ts";
+import { type Issuer, isSameIssuer, issuerOf } from "./tls-info.ts";
 
 const EARLIEST = 0.5;
 const LATEST = 0.8;
@@ -39,6 +41,10 @@ export class CertificateRenewer implements Startable {
   #timer: Timer | undefined;
   #running: Promise<void> | undefined;
   #failures = 0;
+  /** Who the certificate is to come from; whoever signs, until a manager says it. */
+  #issuer: Issuer | undefined;
+  /** The wait is for a certificate of another issuer's. */
+  #isDue = false;
 
   constructor(components: CertificateRenewerComponents) {
     this.#certificates = components.certificates;
@@ -50,7 +56,24 @@ export class CertificateRenewer implements Startable {
 
   start(): void {
     const { notBefore, notAfter } = this.#certificates.validity;
+    this.#isDue = false;
     this.#waitUntil(renewalTime(notBefore, notAfter, this.#random));
+  }
+
+  /**
+   * The certificate is to come from this authority (PEM). One from another is renewed within so long, at a moment
+   * of this node's own, as all nodes are told together; and again until it does.
+   */
+  requireIssuer(authority: string, withinMs: number): void {
+    this.#issuer = issuerOf(authority);
+    if (this.#isRightIssuer() || this.#isDue || this.#running !== undefined) return;
+    this.#isDue = true;
+    this.#failures = 0;
+    this.#waitUntil(this.#clock.now() + withinMs * this.#random.next());
+  }
+
+  #isRightIssuer(): boolean {
+    return this.#issuer === undefined || isSameIssuer(this.#certificates.tlsInfo, this.#issuer);
   }
 
   async stop(): Promise<void> {
@@ -80,11 +103,12 @@ export class CertificateRenewer implements Startable {
 
   #waitUntil(time: number): void {
     if (this.#stopping.signal.aborted) return;
+    this.#timer?.cancel();
     const waitMs = time - this.#clock.now();
     const isLast = waitMs <= TIMER_MS_MAX;
     const delayMs = Math.max(0, Math.min(waitMs, TIMER_MS_MAX));
     this.#timer = this.#clock.timer("certificate renewal", delayMs, () => {
-      if (isLast) this.#running = this.#attempt();
+      if (isLast) this.#running = this.#attempt().finally(() => (this.#running = undefined));
       else this.#waitUntil(time);
     });
   }
@@ -92,6 +116,11 @@ export class CertificateRenewer implements Startable {
   async #attempt(): Promise<void> {
     try {
       await this.renew();
+      if (!this.#isRightIssuer()) {
+        throw new UnavailableError(
+          "the manager signed with the authority that it was about to leave",
+        );
+      }
       this.#failures = 0;
       this.start();
     } catch (error) {

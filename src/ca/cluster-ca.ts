@@ -1,7 +1,8 @@
 /**
  * The CA as part of a cluster: made at `swarm init`, opened again at each start of a manager, its join
- * tokens rotated on demand. The private key is in the store's secret box and never leaves this room.
+ * tokens rotated on demand. Private keys are in the store's secret box and never leave this room.
  */
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import { millisecondsOf } from "../base/duration.ts";
 import { SystemError } from "../base/errors.ts";
@@ -13,8 +14,9 @@ import { newJoinToken } from "./join-token.ts";
 import { NodeCertificates } from "./node-certificates.ts";
 import { createRootCA, NODE_VALIDITY_MS_MIN, RootCA } from "./root-ca.ts";
 
-/** The name of the CA's private key in the store's secret box. */
-export const CA_KEY_SECRET = "ca-key";
+/** Where in the store's secret box the CA's private key is; in a rotation those of both roots, one after the other. */
+const CA_KEY_SECRET = "ca-key";
+const PRIVATE_KEY = /-----BEGIN ([A-Z ]*PRIVATE KEY)-----[^]+?-----END \1-----\n?/g;
 
 /** What a new cluster's CA gives to the cluster object. */
 export interface NewClusterCA {
@@ -26,20 +28,63 @@ export interface NewClusterCA {
 export async function createClusterCA(store: Store, clock: Clock): Promise<NewClusterCA> {
   const material = await createRootCA(clock.now());
   await store.secrets.set(CA_KEY_SECRET, material.key);
-  const { certificate } = material;
-  return {
-    rootCA: new RootCA(material),
-    joinTokens: { worker: newJoinToken(certificate), manager: newJoinToken(certificate) },
-  };
+  return { rootCA: new RootCA(material), joinTokens: newJoinTokens(material.certificate) };
 }
 
-/** The CA of the cluster in this store. */
+/** Tokens for the cluster with this root certificate, both fresh. */
+export function newJoinTokens(rootCertificate: string): Cluster["joinTokens"] {
+  return { worker: newJoinToken(rootCertificate), manager: newJoinToken(rootCertificate) };
+}
+
+/** The CA that signs in the cluster of this store: in a rotation, the next root. */
 export function openClusterCA(store: Store): RootCA {
-  const key = store.secrets.get(CA_KEY_SECRET);
+  const { rootCACertificate, rootRotation } = theCluster(store.view());
+  if (rootRotation === undefined) return openRoot(store, rootCACertificate);
+  return openRoot(store, rootRotation.certificate, rootRotation.crossSigned);
+}
+
+/** The authority with this certificate, of those whose keys the store has. */
+export function openRoot(store: Store, certificate: string, intermediate = ""): RootCA {
+  const key = keysIn(store).find((each) => isKeyOf(each, certificate));
   if (key === undefined) {
     throw new SystemError("the store has a cluster but not its CA's private key: restore a backup");
   }
-  return new RootCA({ certificate: theCluster(store.view()).rootCACertificate, key });
+  return new RootCA({ certificate, key }, intermediate);
+}
+
+/** Keeps a key beside those that are there, durably. */
+export async function addCAKey(store: Store, key: string): Promise<void> {
+  const keys = [...new Set([...keysIn(store), key])];
+  await store.secrets.set(CA_KEY_SECRET, keys.join(""));
+}
+
+/** Forgets every key that belongs to none of the cluster's roots. */
+export async function forgetOldCAKeys(store: Store): Promise<void> {
+  const roots = rootsOf(theCluster(store.view()));
+  const keys = keysIn(store);
+  if (keys.length <= roots.length) return;
+  const kept = keys.filter((key) => roots.some((root) => isKeyOf(key, root)));
+  if (kept.length > 0) await store.secrets.set(CA_KEY_SECRET, kept.join(""));
+}
+
+function keysIn(store: Store): readonly string[] {
+  return (store.secrets.get(CA_KEY_SECRET) ?? "").match(PRIVATE_KEY) ?? [];
+}
+
+function isKeyOf(key: string, certificate: string): boolean {
+  return new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));
+}
+
+/** The certificates of the authorities that members are to trust: in a rotation both. */
+export function rootsOf({ rootCACertificate, rootRotation }: Cluster): readonly string[] {
+  return rootRotation === undefined
+    ? [rootCACertificate]
+    : [rootCACertificate, rootRotation.certificate];
+}
+
+/** The certificate of the authority that members' certificates are to come from. */
+export function issuingRootOf({ rootCACertificate, rootRotation }: Cluster): string {
+  return rootRotation?.certificate ?? rootCACertificate;
 }
 
 /** The first manager's own certificate; every other node asks for its own by join token. */
@@ -80,6 +125,7 @@ export async function renewExpiredManager(
     now: clock.now(),
   });
   await certificates.renew(key, certificate);
+  certificates.trust(rootsOf(theCluster(store.view())).join(""));
   return true;
 }
 

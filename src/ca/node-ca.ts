@@ -21,7 +21,7 @@ import {
   type NodeRole,
 } from "../cluster/objects.ts";
 import type { Snapshot, Store } from "../cluster/store.ts";
-import { nodeValidityMs, theCluster } from "./cluster-ca.ts";
+import { nodeValidityMs, openClusterCA, theCluster } from "./cluster-ca.ts";
 import type { NodeIdentity } from "./identity.ts";
 import { isSameToken } from "./join-token.ts";
 import { type RootCA, requestedKey } from "./root-ca.ts";
@@ -31,7 +31,6 @@ const ADDRESS_LENGTH_SHOWN = 64;
 
 export interface NodeCAComponents {
   readonly store: Store;
-  readonly rootCA: RootCA;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -58,19 +57,22 @@ export interface CertificateIssued {
 
 export class NodeCA {
   readonly #store: Store;
-  readonly #rootCA: RootCA;
   readonly #clock: Clock;
   readonly #log: Logger;
+  #opened: { readonly cluster: Cluster; readonly signer: RootCA };
 
+  /** Throws SystemError where the store has not the key to sign with. */
   constructor(components: NodeCAComponents) {
     this.#store = components.store;
-    this.#rootCA = components.rootCA;
+    const cluster = theCluster(this.#store.view());
+    this.#opened = { cluster, signer: openClusterCA(this.#store) };
     this.#clock = components.clock;
     this.#log = components.log;
   }
 
+  /** The one that join tokens name: in a rotation the old one, until it is over. */
   rootCertificate(): string {
-    return this.#rootCA.certificate;
+    return theCluster(this.#store.view()).rootCACertificate;
   }
 
   async issue(asked: CertificateAsked, caller: Caller): Promise<CertificateIssued> {
@@ -112,12 +114,20 @@ export class NodeCA {
   }
 
   #sign(request: string, nodeID: NodeID, role: NodeRole, cluster: Cluster): Promise<string> {
-    return this.#rootCA.issue({
+    return this.#signer(cluster).issue({
       request,
       identity: { nodeID, clusterID: cluster.id, role },
       validityMs: nodeValidityMs(cluster),
       now: this.#clock.now(),
     });
+  }
+
+  /** Opened anew after a change of the cluster: its root may be another. */
+  #signer(cluster: Cluster): RootCA {
+    if (this.#opened.cluster !== cluster) {
+      this.#opened = { cluster, signer: openClusterCA(this.#store) };
+    }
+    return this.#opened.signer;
   }
 }
 

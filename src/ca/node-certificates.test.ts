@@ -61,7 +61,7 @@ test("renewal replaces both files and tells who listens", async (context) => {
   const { directory, issue } = await setUp(context);
   const certificates = await NodeCertificates.create(directory, await issue());
   let told = 0;
-  certificates.onRenewed(() => told++);
+  certificates.onChanged(() => told++);
   const next = await issue();
   await certificates.renew(next.key, next.certificate);
   assert.equal(told, 1);

@@ -5,9 +5,12 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { SystemError } from "../base/errors.ts";
+import { InvalidParameterError, SystemError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
+import type { TLSInfo } from "../cluster/objects.ts";
 import { identityOfCertificate, type NodeIdentity } from "./identity.ts";
+import { certificatesIn } from "./pem.ts";
+import { tlsInfoOf } from "./tls-info.ts";
 
 const ROOT_FILE = "swarm-root-ca.crt";
 const CERTIFICATE_FILE = "swarm-node.crt";
@@ -18,25 +21,27 @@ const NEXT_KEY_FILE = "swarm-node.key.next";
 export interface CertificateMaterial {
   /** PKCS#8, PEM. */
   readonly key: string;
-  /** PEM. */
+  /** PEM; in a rotation followed by the next root as the old one signed it. */
   readonly certificate: string;
-  /** PEM. */
+  /** PEM, one root after the other. */
   readonly rootCertificate: string;
 }
 
-/** The node's certificates as they are now; renewal replaces them and tells whoever listens. */
+/** The node's certificates as they are now; whoever listens is told when others have taken their place. */
 export class NodeCertificates {
   readonly directory: string;
   readonly #listeners = new Set<() => void>();
   #material: CertificateMaterial;
   #identity: NodeIdentity;
   #validity: { readonly notBefore: number; readonly notAfter: number };
+  #tlsInfo: TLSInfo;
 
   private constructor(directory: string, material: CertificateMaterial) {
     this.directory = directory;
     this.#material = material;
     this.#identity = checkedIdentity(directory, material);
     this.#validity = validityOf(material.certificate);
+    this.#tlsInfo = tlsInfoOf(material.certificate, material.rootCertificate);
   }
 
   /** What is on disk; undefined when this node is in no cluster. */
@@ -86,17 +91,37 @@ export class NodeCertificates {
   async renew(key: string, certificate: string): Promise<void> {
     const material = { ...this.#material, key, certificate };
     const identity = checkedIdentity(this.directory, material);
+    const tlsInfo = tlsInfoOf(certificate, material.rootCertificate);
     writeFileAtomic(join(this.directory, NEXT_KEY_FILE), key, 0o600);
     writeFileAtomic(join(this.directory, CERTIFICATE_FILE), certificate, 0o644);
     completeRenewal(this.directory);
     this.#material = material;
     this.#identity = identity;
     this.#validity = validityOf(certificate);
+    this.#tlsInfo = tlsInfo;
     for (const listener of this.#listeners) listener();
   }
 
-  /** Calls `listener` after each renewal. Returns the unsubscribe function. */
-  onRenewed(listener: () => void): () => void {
+  /** These roots (PEM, one after the other) and no others are trusted from now on, and after a restart. */
+  trust(roots: string): void {
+    if (roots === this.#material.rootCertificate) return;
+    if (certificatesIn(roots).length === 0) {
+      throw new InvalidParameterError("a node cannot trust nobody: no certificate was given");
+    }
+    const tlsInfo = tlsInfoOf(this.#material.certificate, roots);
+    writeFileAtomic(join(this.directory, ROOT_FILE), roots, 0o644);
+    this.#material = { ...this.#material, rootCertificate: roots };
+    this.#tlsInfo = tlsInfo;
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** What this node says of its certificates. */
+  get tlsInfo(): TLSInfo {
+    return this.#tlsInfo;
+  }
+
+  /** Calls `listener` after each renewal, and when others are trusted. Returns the unsubscribe function. */
+  onChanged(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }

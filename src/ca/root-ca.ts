@@ -1,10 +1,11 @@
 /**
- * The cluster's root CA, as Docker makes it (read off dockerd 20.10): CN=swarm-ca, P-256, 20 years. Only
- * managers load this file; the signing library is imported when first needed.
+ * The cluster's root CA, as Docker makes it (read off dockerd 20.10): CN=swarm-ca, P-256, 20 years; a user's own
+ * may be another. Only managers load this file; the signing library is imported when first needed.
  */
 import { createPrivateKey, randomBytes, webcrypto, X509Certificate } from "node:crypto";
 import { InvalidParameterError } from "../base/errors.ts";
 import { CA_SERVER_NAME, type NodeIdentity, organizationalUnit } from "./identity.ts";
+import { importParameters, signingKey } from "./signing-key.ts";
 
 const ROOT_COMMON_NAME = CA_SERVER_NAME;
 const MS_PER_DAY = 86_400_000;
@@ -66,15 +67,18 @@ export async function createRootCA(now: number): Promise<RootCAMaterial> {
 export class RootCA {
   readonly certificate: string;
   readonly #key: string;
+  readonly #intermediate: string;
 
-  constructor(material: RootCAMaterial) {
-    if (
-      !new X509Certificate(material.certificate).checkPrivateKey(createPrivateKey(material.key))
-    ) {
+  /** With an intermediate (PEM), what is issued is followed by it, for nodes that trust only whoever signed that. */
+  constructor(material: RootCAMaterial, intermediate = "") {
+    const key = createPrivateKey(material.key);
+    if (!new X509Certificate(material.certificate).checkPrivateKey(key)) {
       throw new InvalidParameterError("the CA's private key does not belong to its certificate");
     }
+    importParameters(key);
     this.certificate = material.certificate;
     this.#key = material.key;
+    this.#intermediate = intermediate;
   }
 
   /**
@@ -89,15 +93,16 @@ export class RootCA {
     const { nodeID, clusterID, role } = init.identity;
     const unit = organizationalUnit(role);
     const names = role === "manager" ? [unit, nodeID, CA_SERVER_NAME] : [unit, nodeID];
+    const { key, algorithm } = await signingKey(this.#key);
     const certificate = await x509.X509CertificateGenerator.create({
       serialNumber: newSerialNumber(),
       subject: `O=${clusterID}, OU=${unit}, CN=${nodeID}`,
       issuer: root.subjectName,
       notBefore: new Date(init.now - BACKDATE_MS),
       notAfter: new Date(notAfter),
-      signingAlgorithm: ALGORITHM,
+      signingAlgorithm: algorithm,
       publicKey,
-      signingKey: await this.#signingKey(),
+      signingKey: key,
       extensions: [
         new x509.KeyUsagesExtension(
           x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment,
@@ -109,18 +114,52 @@ export class RootCA {
         ]),
         new x509.BasicConstraintsExtension(false, undefined, true),
         await x509.SubjectKeyIdentifierExtension.create(publicKey),
-        await x509.AuthorityKeyIdentifierExtension.create(root.publicKey),
+        await this.#authorityKeyIdentifier(),
         new x509.SubjectAlternativeNameExtension(
           names.map((value) => ({ type: "dns" as const, value })),
         ),
       ],
     });
+    return `${certificate.toString("pem")}\n${this.#intermediate}`;
+  }
+
+  /** Another authority's name and key under this one's signature: whoever trusts this one trusts what the other signs. */
+  async crossSign(other: string, now: number): Promise<string> {
+    const x509 = await loadX509();
+    const root = new x509.X509Certificate(this.certificate);
+    const authority = new x509.X509Certificate(other);
+    const { key, algorithm } = await signingKey(this.#key);
+    const identifier = authority.getExtension(x509.SubjectKeyIdentifierExtension);
+    const certificate = await x509.X509CertificateGenerator.create({
+      serialNumber: newSerialNumber(),
+      subject: authority.subjectName,
+      issuer: root.subjectName,
+      notBefore: new Date(now - BACKDATE_MS),
+      notAfter: new Date(Math.min(root.notAfter.getTime(), authority.notAfter.getTime())),
+      signingAlgorithm: algorithm,
+      publicKey: authority.publicKey,
+      signingKey: key,
+      extensions: [
+        new x509.KeyUsagesExtension(
+          x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign,
+          true,
+        ),
+        new x509.BasicConstraintsExtension(true, undefined, true),
+        identifier ?? (await x509.SubjectKeyIdentifierExtension.create(authority.publicKey)),
+        await this.#authorityKeyIdentifier(),
+      ],
+    });
     return `${certificate.toString("pem")}\n`;
   }
 
-  #signingKey(): Promise<webcrypto.CryptoKey> {
-    const der = createPrivateKey(this.#key).export({ format: "der", type: "pkcs8" });
-    return webcrypto.subtle.importKey("pkcs8", der, ALGORITHM, false, ["sign"]);
+  /** As the root itself gives its key's identifier: a user's own root may have made it in another way. */
+  async #authorityKeyIdentifier() {
+    const x509 = await loadX509();
+    const root = new x509.X509Certificate(this.certificate);
+    const own = root.getExtension(x509.SubjectKeyIdentifierExtension);
+    return own === null
+      ? await x509.AuthorityKeyIdentifierExtension.create(root.publicKey)
+      : new x509.AuthorityKeyIdentifierExtension(own.keyId);
   }
 }
 

@@ -33,7 +33,15 @@ export function findTask(snapshot: Snapshot, reference: string): Task {
 }
 
 export function findNetwork(snapshot: Snapshot, reference: string): Network {
-  return find(snapshot, "network", reference, (network) => [network.spec.name]);
+  return findNetworkAmong(snapshot.list("network"), reference);
+}
+
+/** Of these, for a node that does not have them all. */
+export function findNetworkAmong(networks: readonly Network[], reference: string): Network {
+  return (
+    networks.find(({ id }) => id === reference) ??
+    findAmong("network", networks, reference, (network) => [network.spec.name])
+  );
 }
 
 export function findSecret(snapshot: Snapshot, reference: string): Secret {
@@ -81,11 +89,17 @@ function find<K extends Exclude<Kind, "cluster">>(
   reference: string,
   namesOf: (object: ObjectsByKind[K]) => readonly string[],
 ): ObjectsByKind[K] {
-  const byID = snapshot.get(kind, reference);
-  if (byID !== undefined) return byID;
+  return snapshot.get(kind, reference) ?? findAmong(kind, snapshot.list(kind), reference, namesOf);
+}
+
+function findAmong<K extends Exclude<Kind, "cluster">>(
+  kind: K,
+  objects: readonly ObjectsByKind[K][],
+  reference: string,
+  namesOf: (object: ObjectsByKind[K]) => readonly string[],
+): ObjectsByKind[K] {
   if (reference === "") throw new NotFoundError(`${kind} ${reference} not found`);
   const wanted = reference.toLowerCase();
-  const objects = snapshot.list(kind);
   const named = objects.filter((object) =>
     namesOf(object).some((name) => name.toLowerCase() === wanted),
   );

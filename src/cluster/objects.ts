@@ -46,10 +46,21 @@ export interface ClusterSpec {
   };
   /** Nanoseconds. */
   readonly dispatcher: { readonly heartbeatPeriod: number };
-  /** Nanoseconds. */
-  readonly caConfig: { readonly nodeCertExpiry: number };
+  readonly caConfig: {
+    /** Nanoseconds. */
+    readonly nodeCertExpiry: number;
+    /** Counted up by `swarm ca --rotate`: another number asks for another root. */
+    readonly forceRotate?: number;
+  };
   readonly taskDefaults: Readonly<Record<string, unknown>>;
   readonly encryptionConfig: { readonly autoLockManagers: boolean };
+}
+
+/** PEM; the private key is beside that of the present root. */
+export interface RootRotation {
+  readonly certificate: string;
+  /** The new root's name and key under the present root's signature: what the new one signs is believed by both sides. */
+  readonly crossSigned: string;
 }
 
 export interface Cluster extends ObjectMeta {
@@ -57,6 +68,8 @@ export interface Cluster extends ObjectMeta {
   readonly spec: ClusterSpec;
   /** PEM. The private key is never part of this object; it lives in the store's secret box. */
   readonly rootCACertificate: string;
+  /** The root that every node's certificate is to come from before the one above is forgotten. */
+  readonly rootRotation?: RootRotation;
   /** The whole tokens, `SWMTKN-1-…`. */
   readonly joinTokens: { readonly worker: string; readonly manager: string };
   /** CIDRs that overlay subnets are taken from. */
@@ -86,6 +99,15 @@ export interface Resources {
   readonly pids?: number;
 }
 
+/** Whom a node trusts, and who signed its certificate. */
+export interface TLSInfo {
+  /** PEM, one certificate after the other. */
+  readonly trustRoot: string;
+  /** DER in base64. */
+  readonly certIssuerSubject: string;
+  readonly certIssuerPublicKey: string;
+}
+
 /** What a node says of itself when its session begins, and again when it changes. */
 export interface NodeDescription {
   readonly hostname: string;
@@ -98,6 +120,7 @@ export interface NodeDescription {
   };
   /** Every address of the host but loopback's, IPv6's link-local and Weft's own ones, so that the mesh knows members as clients. */
   readonly addresses: readonly string[];
+  readonly tlsInfo?: TLSInfo;
 }
 
 /** A published port that a node could not bind, in plain words. */

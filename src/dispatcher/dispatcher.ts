@@ -12,10 +12,11 @@ import type { NodeID, TaskID } from "../base/ids.ts";
 import { Reconciler, type Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Random } from "../base/random.ts";
+import { issuingRootOf, rootsOf, theCluster } from "../ca/cluster-ca.ts";
 import type { NodeIdentity } from "../ca/identity.ts";
 import { memberOf } from "../ca/node-ca.ts";
 import type { Node } from "../cluster/objects.ts";
-import type { Snapshot, Store, StoreEvent } from "../cluster/store.ts";
+import type { Change, Snapshot, Store, StoreEvent } from "../cluster/store.ts";
 import type { TraceQuestion } from "../datapath/host-trace.ts";
 import {
   type LogSubscription,
@@ -39,7 +40,7 @@ import { runningEndpoints, stoppingEndpoints } from "./mesh-queries.ts";
 import { NetworkDiagnosis } from "./network-diagnosis.ts";
 import { NodeLiveness, type Verdict } from "./node-liveness.ts";
 import { doubtAllNodes, hasLeft, LEFT_MESSAGE, setNodeState } from "./node-state.ts";
-import { overlaysOfNode } from "./overlays.ts";
+import { networksShownTo, overlaysOfNode } from "./overlays.ts";
 import { ReportWriter } from "./report-writer.ts";
 import {
   type HeartbeatAnswer,
@@ -52,6 +53,8 @@ import { decodePeerProblems, decodePortProblems, decodeStatus } from "./wire-sta
 
 /** Ours sends four; one that sends more than this has its session ended, as the store cannot be had faster. */
 const REPORTS_UNACKNOWLEDGED_MAX = 64;
+/** A certificate takes a manager some milliseconds: this many nodes' worth of time all nodes have, when all need one. */
+const RENEWAL_MS = 20;
 
 export interface DispatcherComponents {
   readonly store: Store;
@@ -281,6 +284,7 @@ export class Dispatcher implements Startable {
     this.#sessions.set(session.nodeID, session);
     this.#liveness.connected(session.nodeID);
     session.welcome(node.spec.role, this.#managers(), this.#heartbeatAnswer());
+    this.#tellTrust(session);
     this.#keys.tellNew(session);
     this.#markNode(node.id);
     this.#markSession(node.id);
@@ -369,7 +373,7 @@ export class Dispatcher implements Startable {
   #onEvent(event: StoreEvent): void {
     for (const change of event.changes) {
       this.#dirt.markChange(change);
-      if (change.kind === "cluster") this.#tellHeartbeat();
+      if (change.kind === "cluster") this.#onCluster(change);
       if (change.kind !== "node") continue;
       const { object } = change;
       this.#markNode(object.id);
@@ -382,9 +386,24 @@ export class Dispatcher implements Startable {
     this.#reconciler.markDirty();
   }
 
-  /** The period may be another: who was told to be silent for longer must not be taken for dead. */
-  #tellHeartbeat(): void {
-    for (const session of this.#sessions.values()) session.answerHeartbeat(this.#heartbeatAnswer());
+  /** The period may be another: who was told to be silent for longer must not be taken for dead. So may be the root. */
+  #onCluster(change: Change & { readonly kind: "cluster" }): void {
+    const old = change.action === "update" ? rootsOf(change.old).join("") : "";
+    const isOtherRoot = old !== rootsOf(change.object).join("");
+    for (const session of this.#sessions.values()) {
+      session.answerHeartbeat(this.#heartbeatAnswer());
+      if (isOtherRoot) this.#tellTrust(session);
+    }
+  }
+
+  #tellTrust(session: NodeSession): void {
+    const snapshot = this.#store.view();
+    const cluster = theCluster(snapshot);
+    session.setTrust({
+      roots: rootsOf(cluster).join(""),
+      issuer: issuingRootOf(cluster),
+      renewWithinMs: snapshot.list("node").length * RENEWAL_MS,
+    });
   }
 
   #onNodeRemoved(node: Node): void {
@@ -425,6 +444,7 @@ export class Dispatcher implements Startable {
         session.overlayIDs = overlaysOfNode(snapshot, session.nodeID);
       }
       session.syncMesh(this.#mesh);
+      session.syncNetworks(networksShownTo(snapshot, session.overlayIDs));
     }
     const held = this.#updateHolds(snapshot, dirt.sessions);
     for (const session of this.#sessions.values()) {

@@ -138,7 +138,7 @@ export class LoopbackCluster {
 
   /** Also after `stopManager`, on the same port and store. */
   async startManager(): Promise<void> {
-    const { store, rootCA, certificates, log } = this;
+    const { store, certificates, log } = this;
     const clock = this.#init.clock ?? systemClock;
     const dispatcher = new Dispatcher({
       store,
@@ -147,7 +147,7 @@ export class LoopbackCluster {
       log,
       probe: { answers: async (address) => this.#init.answers?.(address) ?? false },
     });
-    const nodeCA = new NodeCA({ store, rootCA, clock, log });
+    const nodeCA = new NodeCA({ store, clock, log });
     const server = new ManagerServer(
       { dispatcher, nodeCA, certificates, log },
       { host: "127.0.0.1", port: this.#port },

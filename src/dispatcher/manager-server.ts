@@ -97,7 +97,7 @@ export class ManagerServer implements Startable {
   /** Resolves when it listens; rejects when the address cannot be had. */
   async start(): Promise<void> {
     const useNewest = () => this.#tls.setSecureContext(this.#secureContext());
-    this.#unsubscribe = this.#components.certificates.onRenewed(useNewest);
+    this.#unsubscribe = this.#components.certificates.onChanged(useNewest);
     useNewest();
     const { host, port } = this.#init;
     await new Promise<void>((resolve, reject) => {

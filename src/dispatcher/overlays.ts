@@ -78,6 +78,11 @@ export function overlaysOfNode(snapshot: Snapshot, nodeID: string): ReadonlySet<
   return networks;
 }
 
+/** What a node that takes part in these shows to its users: the ingress network besides, which every node is in. */
+export function networksShownTo(snapshot: Snapshot, ids: ReadonlySet<string>): readonly Network[] {
+  return snapshot.list("network").filter(({ id, spec }) => spec.ingress || ids.has(id));
+}
+
 /** What changed in one network. */
 export interface OverlayDelta {
   readonly networkID: string;

@@ -5,7 +5,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { newID } from "../base/ids.ts";
-import type { NodeRole } from "../cluster/objects.ts";
+import type { Network, NodeRole } from "../cluster/objects.ts";
 import type { TraceQuestion } from "../datapath/host-trace.ts";
 import type { LogSubscription, TaskAssignment } from "./assignment.ts";
 import { assignmentFrames, type ToldAssignments } from "./assignment-frames.ts";
@@ -17,12 +17,13 @@ import {
   type ManagerFrame,
   ManagerFrameSchema,
   type ManagerSchema,
+  type TrustSchema,
 } from "./gen/weft_pb.ts";
 import type { MeshTable } from "./mesh.ts";
 import { meshFrames, PreparedFrame, TOLD_NOTHING, type ToldMesh } from "./mesh-frames.ts";
 import type { OverlayTable } from "./overlays.ts";
 import { toGrpcError } from "./rpc.ts";
-import { encodeSubscription } from "./wire-objects.ts";
+import { encodeNetwork, encodeSubscription } from "./wire-objects.ts";
 
 export type SessionStream = ServerDuplexStream<AgentFrame, ManagerFrame | PreparedFrame>;
 
@@ -61,6 +62,7 @@ export class NodeSession {
   #meshSequence = 0;
   #assignments: ToldAssignments | undefined;
   #assignmentsSequence = 0;
+  #toldNetworks: string | undefined;
   #blocked = false;
   #ended = false;
 
@@ -101,6 +103,18 @@ export class NodeSession {
 
   setGossipKeys(keys: readonly Uint8Array[], generation: number): void {
     this.#send({ case: "gossipKeys", value: { keys: [...keys], generation } });
+  }
+
+  setTrust(value: MessageInitShape<typeof TrustSchema>): void {
+    this.#send({ case: "trust", value });
+  }
+
+  /** Tells the networks that the node shows; nothing when it was told the same. */
+  syncNetworks(networks: readonly Network[]): void {
+    const key = networks.map(({ id, version }) => `${id}@${version.index}`).join();
+    if (key === this.#toldNetworks) return;
+    this.#toldNetworks = key;
+    this.#send({ case: "networks", value: { networks: networks.map(encodeNetwork) } });
   }
 
   setManagers(managers: readonly ManagerAddress[]): void {

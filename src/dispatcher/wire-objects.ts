@@ -2,7 +2,7 @@
 import { isIP, isIPv4 } from "node:net";
 import { create } from "@bufbuild/protobuf";
 import { InvalidParameterError } from "../base/errors.ts";
-import type { NodeDescription, Resources, Task } from "../cluster/objects.ts";
+import type { Network, NodeDescription, Resources, Task, TLSInfo } from "../cluster/objects.ts";
 import { TASK_STATES } from "../cluster/objects.ts";
 import type { LogSubscription, TaskAssignment, TaskLogMessage } from "./assignment.ts";
 import {
@@ -51,6 +51,16 @@ export function decodeDescription(bytes: Uint8Array): NodeDescription {
       .map((value) => text(value, "addresses"))
       .filter((address) => isIP(address) !== 0 && !address.includes("%"))
       .slice(0, ADDRESSES_MAX),
+    ...(root["tlsInfo"] === undefined ? {} : { tlsInfo: decodeTLSInfo(root["tlsInfo"]) }),
+  };
+}
+
+function decodeTLSInfo(value: unknown): TLSInfo {
+  const info = record(value, "tlsInfo");
+  return {
+    trustRoot: text(info["trustRoot"], "tlsInfo.trustRoot"),
+    certIssuerSubject: text(info["certIssuerSubject"], "tlsInfo.certIssuerSubject"),
+    certIssuerPublicKey: text(info["certIssuerPublicKey"], "tlsInfo.certIssuerPublicKey"),
   };
 }
 
@@ -83,6 +93,22 @@ export function decodeAssignment(message: Assignment): TaskAssignment {
   const task = value as unknown as Task;
   const { registryAuth } = message;
   return registryAuth === undefined ? { task } : { task, registryAuth };
+}
+
+export function encodeNetwork(network: Network): Uint8Array {
+  return Buffer.from(JSON.stringify(network));
+}
+
+/** From a manager, to be shown: that it can be is all that is checked. */
+export function decodeNetwork(bytes: Uint8Array): Network {
+  const value = record(parse(bytes), "network");
+  const spec = record(value["spec"], "network.spec");
+  for (const key of ["name", "driver"]) text(spec[key], key);
+  record(spec["labels"], "network.spec.labels");
+  list(record(value["ipam"], "network.ipam")["config"], "network.ipam.config");
+  text(value["id"], "id");
+  text(value["createdAt"], "createdAt");
+  return value as unknown as Network;
 }
 
 export function encodeSubscription(subscription: LogSubscription): SubscribeLogs {

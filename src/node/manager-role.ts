@@ -15,7 +15,6 @@ import {
   createClusterCA,
   createManagerCertificates,
   nodeValidityMs,
-  openClusterCA,
   renewExpiredManager,
   rotateJoinToken,
   theCluster,
@@ -23,6 +22,7 @@ import {
 import { certificatesDirectory } from "../ca/join.ts";
 import { NodeCA } from "../ca/node-ca.ts";
 import type { NodeCertificates } from "../ca/node-certificates.ts";
+import { type RootChange, RootRotator, type RotationPlan } from "../ca/root-rotation.ts";
 import { initialObjects, uniqueLocalSubnet, withIPv6 } from "../cluster/initial-objects.ts";
 import type { NodeRole } from "../cluster/objects.ts";
 import { openStore, storeDirectory } from "../cluster/open-store.ts";
@@ -58,6 +58,7 @@ export class ManagerRole implements ManagerBackend, Startable {
   readonly #dispatcher: Dispatcher;
   readonly #gossipKeys: GossipKeys;
   readonly #server: ManagerServer;
+  readonly #rootRotator: RootRotator;
   readonly #components: ManagerComponents;
   readonly #certificates: NodeCertificates;
   #loops: Startable | undefined;
@@ -83,13 +84,13 @@ export class ManagerRole implements ManagerBackend, Startable {
       log,
       onKeys: (keys) => this.#dispatcher.setGossipKeys(keys),
     });
-    const rootCA = openClusterCA(init.store);
     const { certificates } = init;
     this.#certificates = certificates;
+    this.#rootRotator = new RootRotator({ store: init.store, clock, log });
     this.#server = new ManagerServer(
       {
         dispatcher: this.#dispatcher,
-        nodeCA: new NodeCA({ store: init.store, rootCA, clock, log }),
+        nodeCA: new NodeCA({ store: init.store, clock, log }),
         certificates,
         log,
       },
@@ -107,6 +108,7 @@ export class ManagerRole implements ManagerBackend, Startable {
       if (await renewExpiredManager(this.store, this.#certificates, clock))
         log.warn("this manager's certificate had expired and was renewed by itself");
       await this.#gossipKeys.start();
+      this.#rootRotator.start();
       await this.#server.start();
     } catch (error) {
       await this.stop();
@@ -117,6 +119,7 @@ export class ManagerRole implements ManagerBackend, Startable {
   async stop(): Promise<void> {
     await stopAll([
       () => this.#server.stop(),
+      () => this.#rootRotator.stop(),
       () => this.#gossipKeys.stop(),
       () => this.#dispatcher.stop(),
       () => this.#loops?.stop(),
@@ -143,6 +146,10 @@ export class ManagerRole implements ManagerBackend, Startable {
 
   rotateJoinToken(role: NodeRole): Promise<void> {
     return rotateJoinToken(this.store, role);
+  }
+
+  changeRoot(asked: RootChange, write: (plan: RotationPlan) => Promise<void>): Promise<void> {
+    return this.#rootRotator.change(asked, write);
   }
 
   rotateGossipKey(): Promise<void> {

@@ -9,7 +9,7 @@ import type { GossipReport } from "../agent/gossip-report.ts";
 import type { ZoneInit } from "../agent/names.ts";
 import { NodeGossip } from "../agent/node-gossip.ts";
 import { PeerDiagnosis } from "../agent/peer-diagnosis.ts";
-import { AgentSession } from "../agent/session.ts";
+import { AgentSession, type NodeTrust } from "../agent/session.ts";
 import { SECRETS_DIRECTORY } from "../agent/task-files.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Startable } from "../base/lifecycle.ts";
@@ -19,6 +19,7 @@ import { gauge, type MetricFamily } from "../base/metrics.ts";
 import type { Random } from "../base/random.ts";
 import { CertificateRenewer } from "../ca/certificate-renewer.ts";
 import type { NodeCertificates } from "../ca/node-certificates.ts";
+import type { Network } from "../cluster/objects.ts";
 import type { Datapath } from "../datapath/datapath.ts";
 import type { KeeperClient } from "../keeper/protocol.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -64,6 +65,7 @@ export class MemberRole implements Startable {
   readonly #renewer: CertificateRenewer;
   #managers: readonly string[];
   #session: AgentSession | undefined;
+  #networks: readonly Network[] = [];
   #stopped = false;
 
   constructor(components: MemberComponents, init: MemberInit) {
@@ -139,6 +141,10 @@ export class MemberRole implements Startable {
             this.#gossip.setManagers(managers.map(({ nodeID }) => nodeID));
             this.#init.onManagers(managers);
           },
+          onNetworks: (networks) => {
+            this.#networks = networks;
+          },
+          onTrust: (trust) => this.#onTrust(trust),
           onGossipKeys: (keys) => {
             this.#gossip.setKeys(keys);
             void this.#gossipKeys.write(keys);
@@ -172,6 +178,21 @@ export class MemberRole implements Startable {
       gauge("weft_session_up", "Whether this node has a session with a manager.", Number(isOpen)),
       ...(await this.#agent.metrics()),
     ];
+  }
+
+  /** A disk that takes nothing now costs the session nothing: the rotation waits, and the next session tells it again. */
+  #onTrust({ roots, issuer, renewWithinMs }: NodeTrust): void {
+    try {
+      this.#init.certificates.trust(roots);
+      this.#renewer.requireIssuer(issuer, renewWithinMs);
+    } catch (error) {
+      this.#components.log.error("the cluster's roots could not be taken over", { error });
+    }
+  }
+
+  /** The cluster's networks that this node shows, as a manager last told them. */
+  get networks(): readonly Network[] {
+    return this.#networks;
   }
 
   /** Places for containers of users' own. */

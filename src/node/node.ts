@@ -19,6 +19,7 @@ import { type Startable, stopAll } from "../base/lifecycle.ts";
 import { gauge, metricsPage } from "../base/metrics.ts";
 import { certificatesDirectory, joinCluster, keepJoinKey } from "../ca/join.ts";
 import { expiredMessage, NodeCertificates } from "../ca/node-certificates.ts";
+import type { Network } from "../cluster/objects.ts";
 import { openStore, storeDirectory } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
 import type { AttachmentPlace, AttachmentRequest } from "../dispatcher/assignment.ts";
@@ -153,6 +154,10 @@ export class WeftNode implements NodeBackend, Startable {
 
   localNetwork(reference: string): string | undefined {
     return this.#member?.attachments.localName(reference);
+  }
+
+  networks(): readonly Network[] {
+    return this.#manager?.store.view().list("network") ?? this.#member?.networks ?? [];
   }
 
   gossip(): GossipReport | undefined {

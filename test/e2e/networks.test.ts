@@ -58,6 +58,34 @@ describe("users' networks", { skip }, () => {
     assert.equal(new Set(addresses).size, 2);
   });
 
+  test("a worker shows the networks that it takes part in as its manager does", async () => {
+    const listed = (host: Host, ...more: readonly string[]) => {
+      const format = "{{.ID}} {{.Name}} {{.Driver}} {{.Scope}}";
+      return host.dockerOk(["network", "ls", "--no-trunc", "--format", format, ...more]);
+    };
+    const ofCluster = ["--filter", "scope=swarm"];
+    await manager.dockerOk(["network", "create", "--driver", "overlay", "elsewhere"]);
+    const all = (await listed(manager, ...ofCluster)).trim().split("\n").toSorted();
+    const here = (await listed(worker, ...ofCluster)).trim().split("\n").toSorted();
+    assert.deepEqual(
+      here,
+      all.filter((line) => !line.includes(" elsewhere ")),
+    );
+    const inspect = async (host: Host, reference: string) => {
+      const [network] = JSON.parse(await host.dockerOk(["network", "inspect", reference])) as [
+        Readonly<Record<string, unknown>>,
+      ];
+      return network;
+    };
+    const { Containers: _, ...onManager } = await inspect(manager, "open");
+    const { Containers: containers, ...onWorker } = await inspect(worker, String(onManager["Id"]));
+    assert.deepEqual(onWorker, onManager);
+    assert.match(JSON.stringify(containers), /"Name":"there".*"IPv4Address":"10\.99\.0\.77\/24"/);
+    const refused = await worker.docker(["network", "rm", "open"]);
+    assert.match(refused.stderr, /Worker nodes can't be used to view or modify cluster state/);
+    await manager.dockerOk(["network", "rm", "elsewhere"]);
+  });
+
   test("an address has one container in the whole cluster, until that is removed", async () => {
     const again = ["run", "--detach", "--network", "open", "--ip", "10.99.0.77", ...SLEEP];
     const refused = await manager.docker(again);

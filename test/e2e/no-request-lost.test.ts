@@ -31,6 +31,8 @@ const PLANNED = [
   does.restartDaemon(1),
   does.killDaemon(3),
   does.killDaemon(1),
+  does.rotateRoot(),
+  does.rotateRootWithout(3),
 ];
 const NOTHING: does.Operation = { name: "nothing", planned: true, run: async () => {} };
 const FAILURES = [does.killTask("web"), does.killTask("dns")];

@@ -240,6 +240,33 @@ function clusterLife(lab: () => Lab, cli: string): void {
     await ok(n3, "swarm", "join", "--token", fresh, n1.ip);
   });
 
+  test("swarm ca --rotate exchanges the root, and says how far it is", async () => {
+    const [n1, , n3] = hosts();
+    // A node that left is waited for as one that is away, until it is removed.
+    const members = await ok(n1, "node", "ls", "--format", "{{.ID}} {{.Status}}");
+    for (const line of members.split("\n"))
+      if (line.endsWith(" Down")) await ok(n1, "node", "rm", line.split(" ")[0] ?? "");
+    const [root, token] = [await ok(n1, "swarm", "ca"), await workerToken()];
+    const said = await ok(n1, "swarm", "ca", "--rotate");
+    const fresh = await ok(n1, "swarm", "ca");
+    assert.match(said, /desired root digest: sha256:[0-9a-f]{64}/);
+    // How many nodes have turned stands behind these on a terminal alone.
+    assert.match(said, /rotated TLS certificates:/);
+    assert.match(said, /rotated CA certificates:/);
+    assert.ok(said.endsWith(fresh), said);
+    assert.notEqual(fresh, root);
+    const status = await ok(n1, "node", "ls", "--format", "{{.TLSStatus}}");
+    assert.equal(status, "Ready\nReady\nReady");
+    const newToken = await workerToken();
+    assert.notEqual(newToken.split("-")[2], token.split("-")[2]);
+    assert.equal(await ok(n3, "swarm", "leave"), "Node left the swarm.");
+    assert.match(
+      await refused(n3, "swarm", "join", "--token", token, n1.ip),
+      /remote CA does not match fingerprint/,
+    );
+    await ok(n3, "swarm", "join", "--token", newToken, n1.ip);
+  });
+
   test("a node that left is down, can be removed, and may join anew", async () => {
     const [n1, n2] = hosts();
     const nodeID = await ok(n2, "info", "--format", "{{.Swarm.NodeID}}");

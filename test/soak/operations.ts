@@ -96,6 +96,35 @@ export function killDaemon(number: number): Operation {
   );
 }
 
+/** All certificates come from another root, and the old one is trusted no longer. */
+export function rotateRoot(): Operation {
+  return planned("swarm ca --rotate", async (cluster) => {
+    await cluster.docker("swarm", "ca", "--rotate", "--quiet");
+  });
+}
+
+/** The same, with a node whose daemon is away until the others have done their part. */
+export function rotateRootWithout(number: number): Operation {
+  return planned(`swarm ca --rotate while the daemon of n${number} is away`, async (cluster) => {
+    const host = cluster.lab.host(number);
+    await host.stopDaemon();
+    await cluster.docker("swarm", "ca", "--rotate", "--detach");
+    const format = "{{.Hostname}} {{.TLSStatus}}";
+    const isWaiting = async () => {
+      const lines = (await cluster.docker("node", "ls", "--format", format)).trim().split("\n");
+      // Those that have turned still trust both roots; the one that is away knows nothing of it.
+      return lines.every((line) => line.endsWith("Needs Rotation"));
+    };
+    const isOver = async () => {
+      const inProgress = ["info", "--format", "{{.Swarm.Cluster.RootRotationInProgress}}"];
+      return (await cluster.docker(...inProgress)).trim() === "false";
+    };
+    await until(isWaiting, { what: "nodes on their way to another root" });
+    await host.startDaemon();
+    await until(isOver, { what: "the rotation to be over" });
+  });
+}
+
 /** One task's container on this host, from outside of Weft. */
 export function killTask(service: ServiceName): Operation {
   return {

@@ -65,7 +65,13 @@ const dispatcher = struct<ClusterSpec["dispatcher"]>("swarm.DispatcherConfig", {
   ),
 });
 
-const caConfig = struct<ClusterSpec["caConfig"]>(
+/** A root of the user's own, in PEM: taken, and never shown or kept in a spec. */
+export interface SigningMaterial {
+  readonly signingCACert?: string;
+  readonly signingCAKey?: string;
+}
+
+const caConfig = struct<ClusterSpec["caConfig"] & SigningMaterial>(
   "swarm.CAConfig",
   {
     nodeCertExpiry: requiredNonZero(
@@ -73,13 +79,14 @@ const caConfig = struct<ClusterSpec["caConfig"]>(
       duration,
       DEFAULT_CLUSTER_SPEC.caConfig.nodeCertExpiry,
     ),
+    signingCACert: unlessEmpty("SigningCACert", text),
+    signingCAKey: unlessEmpty("SigningCAKey", text),
+    forceRotate: unlessEmpty("ForceRotate", uint64),
   },
   {
     refused: {
-      ExternalCAs: "external certificate authorities are not supported by Weft",
-      SigningCACert: "a certificate authority of one's own is not supported by Weft",
-      SigningCAKey: "a certificate authority of one's own is not supported by Weft",
-      ForceRotate: "rotation of the cluster's certificate authority is not supported by Weft",
+      ExternalCAs:
+        "external certificate authorities are not supported by Weft: hand its managers a key with docker swarm ca --rotate --ca-cert … --ca-key …",
     },
   },
 );
@@ -88,6 +95,7 @@ const encryptionConfig = struct<ClusterSpec["encryptionConfig"]>("swarm.Encrypti
   autoLockManagers: required("AutoLockManagers", flag, false),
 });
 
+/** Decoded it may hold a root of the user's own, which `separateSigningMaterial` takes out. */
 export const clusterSpec: Codec<ClusterSpec> = struct<ClusterSpec>("swarm.Spec", {
   name: required("Name", text, DEFAULT_CLUSTER_SPEC.name),
   labels: required("Labels", labels, {}),
@@ -103,13 +111,27 @@ export const clusterSpec: Codec<ClusterSpec> = struct<ClusterSpec>("swarm.Spec",
   ),
 });
 
+/** What of a spec may be kept, and what is the managers' alone. */
+export function separateSigningMaterial(spec: ClusterSpec): {
+  readonly spec: ClusterSpec;
+  readonly material: SigningMaterial;
+} {
+  const { signingCACert, signingCAKey, ...kept } = spec.caConfig as ClusterSpec["caConfig"] &
+    SigningMaterial;
+  const material = {
+    ...(signingCACert === undefined ? {} : { signingCACert }),
+    ...(signingCAKey === undefined ? {} : { signingCAKey }),
+  };
+  return { spec: { ...spec, caConfig: kept }, material };
+}
+
 /** The cluster without its join tokens, as `/info` shows it. */
 export function encodeCluster(cluster: Cluster) {
   return {
     ...encodeMeta(cluster),
     Spec: clusterSpec.encode(cluster.spec),
-    TLSInfo: encodeTlsInfo(cluster.rootCACertificate),
-    RootRotationInProgress: false,
+    TLSInfo: encodeTlsInfo(cluster.rootCACertificate, cluster.rootRotation?.certificate),
+    RootRotationInProgress: cluster.rootRotation !== undefined,
     DefaultAddrPool: cluster.defaultAddrPool,
     SubnetSize: cluster.subnetSize,
     DataPathPort: cluster.dataPathPort,

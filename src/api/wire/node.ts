@@ -19,7 +19,7 @@ import {
   unlessEmpty,
 } from "./schema.ts";
 import { resources } from "./service.ts";
-import type { TlsInfo } from "./trust-root.ts";
+import { encodeNodeTlsInfo } from "./trust-root.ts";
 
 export const nodeSpec: Codec<NodeSpec> = struct<NodeSpec>("swarm.NodeSpec", {
   name: unlessEmpty("Name", text),
@@ -28,13 +28,12 @@ export const nodeSpec: Codec<NodeSpec> = struct<NodeSpec>("swarm.NodeSpec", {
   availability: mandatory("Availability", "swarm.NodeAvailability", NODE_AVAILABILITIES),
 });
 
-/** `tlsInfo` is the cluster's, the same for all: reading a certificate for each of a thousand nodes takes a while. */
-export function encodeNode(node: Node, tlsInfo: TlsInfo) {
+export function encodeNode(node: Node) {
   const message = statusMessage(node);
   return {
     ...encodeMeta(node),
     Spec: nodeSpec.encode(node.spec),
-    Description: encodeDescription(node.description, tlsInfo),
+    Description: encodeDescription(node.description),
     Status: {
       State: node.status.state,
       ...(message === "" ? {} : { Message: message }),
@@ -64,9 +63,9 @@ function encodeManagerStatus(status: NonNullable<Node["managerStatus"]>) {
   };
 }
 
-function encodeDescription(description: NodeDescription | undefined, tlsInfo: TlsInfo) {
+function encodeDescription(description: NodeDescription | undefined) {
   if (description === undefined) {
-    return { Platform: {}, Resources: {}, Engine: {}, TLSInfo: tlsInfo };
+    return { Platform: {}, Resources: {}, Engine: {}, TLSInfo: {} };
   }
   const { hostname, platform, engine } = description;
   return {
@@ -78,7 +77,7 @@ function encodeDescription(description: NodeDescription | undefined, tlsInfo: Tl
       ...(Object.keys(engine.labels).length === 0 ? {} : { Labels: engine.labels }),
       Plugins: engine.plugins.map(({ type, name }) => ({ Type: type, Name: name })),
     },
-    TLSInfo: tlsInfo,
+    TLSInfo: encodeNodeTlsInfo(description.tlsInfo),
   };
 }
 

@@ -1,9 +1,6 @@
-/**
- * The cluster's trust root as Docker's JSON shows it. The subject is read out of the certificate by hand, as
- * Node.js gives it only as text, and the library that managers sign with would be in every worker's memory.
- */
-import { X509Certificate } from "node:crypto";
-import { assert } from "../../base/assert.ts";
+/** Whom cluster and nodes trust, and who signs there, as Docker's JSON shows it. */
+import { type Issuer, issuerOf } from "../../ca/tls-info.ts";
+import type { TLSInfo } from "../../cluster/objects.ts";
 
 export interface TlsInfo {
   readonly TrustRoot?: string;
@@ -11,49 +8,24 @@ export interface TlsInfo {
   readonly CertIssuerPublicKey?: string;
 }
 
-const cached = { certificate: "", info: {} as TlsInfo };
+const cached = { certificate: "", issuer: undefined as Issuer | undefined };
 
-/** The trust root of nodes and of the cluster, in PEM; empty where there is none. */
-export function encodeTlsInfo(rootCertificate: string): TlsInfo {
+/** The trust root of the cluster and who signs in it, both in PEM; of the same one unless its root is exchanged just now. */
+export function encodeTlsInfo(rootCertificate: string, issuingRoot = rootCertificate): TlsInfo {
   if (rootCertificate === "") return {};
-  // Every node of a list shows the same one.
-  if (cached.certificate !== rootCertificate) {
-    const { raw, publicKey } = new X509Certificate(rootCertificate);
-    cached.info = {
-      TrustRoot: rootCertificate,
-      CertIssuerSubject: subjectOf(raw).toString("base64"),
-      CertIssuerPublicKey: publicKey.export({ type: "spki", format: "der" }).toString("base64"),
-    };
-    cached.certificate = rootCertificate;
+  if (cached.issuer === undefined || cached.certificate !== issuingRoot) {
+    cached.issuer = issuerOf(issuingRoot);
+    cached.certificate = issuingRoot;
   }
-  return cached.info;
+  return encodeNodeTlsInfo({ trustRoot: rootCertificate, ...cached.issuer });
 }
 
-/** Before the subject: version, serial number, algorithm, issuer, validity (RFC 5280 §4.1). */
-const FIELDS_BEFORE_SUBJECT = 5;
-
-/** The subject's name in DER, as it stands in a certificate that a parser has taken. */
-function subjectOf(certificate: Buffer): Buffer {
-  let rest = contentOf(contentOf(certificate));
-  for (let field = 0; field < FIELDS_BEFORE_SUBJECT; field++)
-    rest = rest.subarray(sizesOf(rest).whole);
-  return rest.subarray(0, sizesOf(rest).whole);
-}
-
-function contentOf(value: Buffer): Buffer {
-  const { header, whole } = sizesOf(value);
-  return value.subarray(header, whole);
-}
-
-const LONG_FORM = 0x80;
-
-/** Of the DER value at the start: bytes of tag and length, and of all of it. */
-function sizesOf(value: Buffer): { readonly header: number; readonly whole: number } {
-  const first = value.readUInt8(1);
-  if (first < LONG_FORM) return { header: 2, whole: 2 + first };
-  const lengthBytes = first - LONG_FORM;
-  const header = 2 + lengthBytes;
-  const whole = header + value.readUIntBE(2, lengthBytes);
-  assert(whole <= value.length, "a certificate ends before its own length");
-  return { header, whole };
+/** What a node said of itself; nothing of one that has not said it. */
+export function encodeNodeTlsInfo(info: TLSInfo | undefined): TlsInfo {
+  if (info === undefined) return {};
+  return {
+    TrustRoot: info.trustRoot,
+    CertIssuerSubject: info.certIssuerSubject,
+    CertIssuerPublicKey: info.certIssuerPublicKey,
+  };
 }

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft.proto.
  */
 export const file_weft: GenFile = /*@__PURE__*/
-  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJInwKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJEhMKC2hvc3Rfcm91dGVzGAUgAygJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSKkAwoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIABIqCgtrZXJuZWxfbWVzaBgGIAEoCzITLndlZnQudjEuS2VybmVsTWVzaEgAEiwKDHRyYWNlX2Fuc3dlchgIIAEoCzIULndlZnQudjEuVHJhY2VBbnN3ZXJIABI9ChVnb3NzaXBfa2V5c19pbnN0YWxsZWQYFCABKAsyHC53ZWZ0LnYxLkdvc3NpcEtleXNJbnN0YWxsZWRIABIhCgZhdHRhY2gYHiABKAsyDy53ZWZ0LnYxLkF0dGFjaEgAEiEKBmRldGFjaBgfIAEoCzIPLndlZnQudjEuRGV0YWNoSABCBgoEa2luZCIuCgtUcmFjZUFuc3dlchIQCghxdWVzdGlvbhgBIAEoDRINCgV0cmFjZRgCIAEoDCIsCgpLZXJuZWxNZXNoEhAKCHF1ZXN0aW9uGAEgASgNEgwKBG1lc2gYAiABKAwiNAoFSGVsbG8SEwoLZGVzY3JpcHRpb24YASABKAwSFgoOYWR2ZXJ0aXNlX2FkZHIYAiABKAkigQIKBlJlcG9ydBIQCghzZXF1ZW5jZRgBIAEoDRIrCghzdGF0dXNlcxgCIAMoCzIZLndlZnQudjEuVGFza1N0YXR1c1JlcG9ydBIdChBhcHBsaWVkX3JldmlzaW9uGAMgASgESACIAQESLAoNcG9ydF9wcm9ibGVtcxgEIAEoCzIVLndlZnQudjEuUG9ydFByb2JsZW1zEhgKC2Rlc2NyaXB0aW9uGAUgASgMSAGIAQESLAoNcGVlcl9wcm9ibGVtcxgUIAEoCzIVLndlZnQudjEuUGVlclByb2JsZW1zQhMKEV9hcHBsaWVkX3JldmlzaW9uQg4KDF9kZXNjcmlwdGlvbiLsAQoQVGFza1N0YXR1c1JlcG9ydBIPCgd0YXNrX2lkGAEgASgJEhEKCXRpbWVzdGFtcBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKA2VychgFIAEoCUgAiAEBEisKCWNvbnRhaW5lchgGIAEoCzIYLndlZnQudjEuQ29udGFpbmVyU3RhdHVzEiYKBXBvcnRzGAcgASgLMhcud2VmdC52MS5QdWJsaXNoZWRQb3J0cxIRCgl1bmhlYWx0aHkYCCABKAgSEgoKaXB2Nl9wb3J0cxgJIAMoCUIGCgRfZXJyIn0KD0NvbnRhaW5lclN0YXR1cxIZCgxjb250YWluZXJfaWQYASABKAlIAIgBARIQCgNwaWQYAiABKAVIAYgBARIWCglleGl0X2NvZGUYAyABKAVIAogBAUIPCg1fY29udGFpbmVyX2lkQgYKBF9waWRCDAoKX2V4aXRfY29kZSI3Cg5QdWJsaXNoZWRQb3J0cxIlCgVwb3J0cxgBIAMoCzIWLndlZnQudjEuUHVibGlzaGVkUG9ydCKYAQoNUHVibGlzaGVkUG9ydBIRCgRuYW1lGAEgASgJSACIAQESEAoIcHJvdG9jb2wYAiABKAkSEwoLdGFyZ2V0X3BvcnQYAyABKA0SGwoOcHVibGlzaGVkX3BvcnQYBCABKA1IAYgBARIUCgxwdWJsaXNoX21vZGUYBSABKAlCBwoFX25hbWVCEQoPX3B1Ymxpc2hlZF9wb3J0IjYKDFBlZXJQcm9ibGVtcxImCghwcm9ibGVtcxgBIAMoCzIULndlZnQudjEuUGVlclByb2JsZW0iOQoLUGVlclByb2JsZW0SDAoEa2luZBgBIAEoCRIMCgRwZWVyGAIgASgJEg4KBmRldGFpbBgDIAEoCSI2CgxQb3J0UHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBvcnRQcm9ibGVtIkcKC1BvcnRQcm9ibGVtEhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEg4KBnJlYXNvbhgDIAEoCSIdCglIZWFydGJlYXQSEAoIY2xvY2tfbXMYASABKAQiCAoGUmVzeW5jIgcKBUxlYXZlIosFCgxNYW5hZ2VyRnJhbWUSIwoHd2VsY29tZRgBIAEoCzIQLndlZnQudjEuV2VsY29tZUgAEisKC2Fzc2lnbm1lbnRzGAIgASgLMhQud2VmdC52MS5Bc3NpZ25tZW50c0gAEh0KBG1lc2gYAyABKAsyDS53ZWZ0LnYxLk1lc2hIABIbCgNhY2sYBCABKAsyDC53ZWZ0LnYxLkFja0gAEi0KCWhlYXJ0YmVhdBgFIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VySAASJQoIbWFuYWdlcnMYBiABKAsyES53ZWZ0LnYxLk1hbmFnZXJzSAASMAoOc3Vic2NyaWJlX2xvZ3MYByABKAsyFi53ZWZ0LnYxLlN1YnNjcmliZUxvZ3NIABI0ChB1bnN1YnNjcmliZV9sb2dzGAggASgLMhgud2VmdC52MS5VbnN1YnNjcmliZUxvZ3NIABIdCgRyb2xlGAkgASgLMg0ud2VmdC52MS5Sb2xlSAASIwoHcmVtb3ZlZBgKIAEoCzIQLndlZnQudjEuUmVtb3ZlZEgAEjEKD2Fza19rZXJuZWxfbWVzaBgMIAEoCzIWLndlZnQudjEuQXNrS2VybmVsTWVzaEgAEiMKB292ZXJsYXkYDSABKAsyEC53ZWZ0LnYxLk92ZXJsYXlIABImCglhc2tfdHJhY2UYDiABKAsyES53ZWZ0LnYxLkFza1RyYWNlSAASKgoLZ29zc2lwX2tleXMYFCABKAsyEy53ZWZ0LnYxLkdvc3NpcEtleXNIABIlCghhdHRhY2hlZBgeIAEoCzIRLndlZnQudjEuQXR0YWNoZWRIABIQCghzZXF1ZW5jZRgLIAEoDUIGCgRraW5kIn0KB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIMCgRyb2xlGAIgASgJEiMKCG1hbmFnZXJzGAMgASgLMhEud2VmdC52MS5NYW5hZ2VycxIrCgloZWFydGJlYXQYBCABKAsyGC53ZWZ0LnYxLkhlYXJ0YmVhdEFuc3dlciIuCghNYW5hZ2VycxIiCghtYW5hZ2VycxgBIAMoCzIQLndlZnQudjEuTWFuYWdlciIoCgdNYW5hZ2VyEg8KB25vZGVfaWQYASABKAkSDAoEYWRkchgCIAEoCSLdAQoLQXNzaWdubWVudHMSEAoIY29tcGxldGUYASABKAgSDAoEbW9yZRgCIAEoCBIgCgNwdXQYAyADKAsyEy53ZWZ0LnYxLkFzc2lnbm1lbnQSDgoGcmVtb3ZlGAQgAygJEiUKC3B1dF9zZWNyZXRzGAUgAygLMhAud2VmdC52MS5QYXlsb2FkEhYKDnJlbW92ZV9zZWNyZXRzGAYgAygJEiUKC3B1dF9jb25maWdzGAcgAygLMhAud2VmdC52MS5QYXlsb2FkEhYKDnJlbW92ZV9jb25maWdzGAggAygJIiMKB1BheWxvYWQSCgoCaWQYASABKAkSDAoEZGF0YRgCIAEoDCJICgpBc3NpZ25tZW50EgwKBHRhc2sYASABKAwSGgoNcmVnaXN0cnlfYXV0aBgCIAEoCUgAiAEBQhAKDl9yZWdpc3RyeV9hdXRoIvkBCgRNZXNoEhAKCGNvbXBsZXRlGAEgASgIEgwKBG1vcmUYAiABKAgSEAoIcmV2aXNpb24YAyABKAQSJQoHbmV0d29yaxgEIAEoCzIULndlZnQudjEuTWVzaE5ldHdvcmsSFwoPbmV0d29ya19yZW1vdmVkGAUgASgIEiQKCXB1dF9ub2RlcxgGIAMoCzIRLndlZnQudjEuTWVzaE5vZGUSFAoMcmVtb3ZlX25vZGVzGAcgAygJEioKDHB1dF9zZXJ2aWNlcxgIIAMoCzIULndlZnQudjEuTWVzaFNlcnZpY2USFwoPcmVtb3ZlX3NlcnZpY2VzGAkgAygJImEKC01lc2hOZXR3b3JrEgwKBG5hbWUYASABKAkSDgoGc3VibmV0GAIgASgJEgsKA3ZuaRgDIAEoDRIWCg5kYXRhX3BhdGhfcG9ydBgEIAEoDRIPCgdzdWJuZXQ2GAUgASgJIn4KCE1lc2hOb2RlEg8KB25vZGVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SGAoQdW5kZXJsYXlfYWRkcmVzcxgDIAEoCRIXCg9vdmVybGF5X2FkZHJlc3MYBCABKAkSEQoJYWRkcmVzc2VzGAUgAygJEgwKBGRvd24YCiABKAgirgEKC01lc2hTZXJ2aWNlEhIKCnNlcnZpY2VfaWQYASABKAkSFAoMc2VydmljZV9uYW1lGAIgASgJEiAKBXBvcnRzGAMgAygLMhEud2VmdC52MS5NZXNoUG9ydBIoCgllbmRwb2ludHMYBCADKAsyFS53ZWZ0LnYxLk1lc2hFbmRwb2ludBIpCglwdWJsaXNoZWQYCiADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFRhc2sicwoNUHVibGlzaGVkVGFzaxIPCgd0YXNrX2lkGAEgASgJEhAKCHByb3RvY29sGAIgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAMgASgNEhMKC3RhcmdldF9wb3J0GAQgASgNEhIKCm5vZGVfaW5kZXgYBSABKA0idAoITWVzaFBvcnQSEAoIcHJvdG9jb2wYASABKAkSFgoOcHVibGlzaGVkX3BvcnQYAiABKA0SEwoLdGFyZ2V0X3BvcnQYAyABKA0SFwoPYWxsb3dlZF9zb3VyY2VzGAQgAygJEhAKCGJvdW5kX3RvGAUgAygJInwKDE1lc2hFbmRwb2ludBIPCgd0YXNrX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEgoKbm9kZV9pbmRleBgDIAEoDRIQCghkcmFpbmluZxgEIAEoCBISCgppcHY2X3BvcnRzGAUgAygJEhAKCHN0YXJ0aW5nGAYgASgIIv8BCgdPdmVybGF5EhIKCm5ldHdvcmtfaWQYASABKAkSEAoIY29tcGxldGUYAiABKAgSDwoHcmVtb3ZlZBgDIAEoCBIoCgduZXR3b3JrGAQgASgLMhcud2VmdC52MS5PdmVybGF5TmV0d29yaxItCgxwdXRfc2VydmljZXMYBSADKAsyFy53ZWZ0LnYxLk92ZXJsYXlTZXJ2aWNlEhcKD3JlbW92ZV9zZXJ2aWNlcxgGIAMoCRIwCg5wdXRfY29udGFpbmVycxgHIAMoCzIYLndlZnQudjEuT3ZlcmxheUVuZHBvaW50EhkKEXJlbW92ZV9jb250YWluZXJzGAggAygJImgKDk92ZXJsYXlOZXR3b3JrEgwKBG5hbWUYASABKAkSCwoDdm5pGAIgASgNEg8KB3N1Ym5ldHMYAyADKAkSEAoDbXR1GAQgASgNSACIAQESEAoIaW50ZXJuYWwYBSABKAhCBgoEX210dSKNAQoOT3ZlcmxheVNlcnZpY2USEgoKc2VydmljZV9pZBgBIAEoCRIUCgxzZXJ2aWNlX25hbWUYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRITCgt2aXJ0dWFsX2lwcxgEIAMoCRIrCgllbmRwb2ludHMYBSADKAsyGC53ZWZ0LnYxLk92ZXJsYXlFbmRwb2ludCJ8Cg9PdmVybGF5RW5kcG9pbnQSDwoHdGFza19pZBgBIAEoCRIRCgl0YXNrX25hbWUYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRIRCglhZGRyZXNzZXMYBCADKAkSEgoKbm9kZV9pbmRleBgFIAEoDRINCgVzdGF0ZRgGIAEoCSJlCgZBdHRhY2gSEAoIcXVlc3Rpb24YASABKA0SDwoHbmV0d29yaxgCIAEoCRIWCg5jb250YWluZXJfbmFtZRgDIAEoCRIPCgdhbGlhc2VzGAQgAygJEg8KB2FkZHJlc3MYBSABKAkiIAoGRGV0YWNoEhYKDmF0dGFjaG1lbnRfaWRzGAEgAygJIpgBCghBdHRhY2hlZBIQCghxdWVzdGlvbhgBIAEoDRIVCg1hdHRhY2htZW50X2lkGAIgASgJEhIKCm5ldHdvcmtfaWQYAyABKAkSFAoMbmV0d29ya19uYW1lGAQgASgJEhEKCWFkZHJlc3NlcxgFIAMoCRIQCgNlcnIYBiABKAlIAIgBARIMCgRjb2RlGAcgASgJQgYKBF9lcnIiIQoNQXNrS2VybmVsTWVzaBIQCghxdWVzdGlvbhgBIAEoDSIsCghBc2tUcmFjZRIQCghxdWVzdGlvbhgBIAEoDRIOCgZwYWNrZXQYAiABKAwiFwoDQWNrEhAKCHNlcXVlbmNlGAEgASgNIjQKD0hlYXJ0YmVhdEFuc3dlchIPCgduZXh0X21zGAEgASgNEhAKCGdyYWNlX21zGAIgASgNIhQKBFJvbGUSDAoEcm9sZRgBIAEoCSIZCgdSZW1vdmVkEg4KBnJlYXNvbhgBIAEoCSIuCgpHb3NzaXBLZXlzEgwKBGtleXMYASADKAwSEgoKZ2VuZXJhdGlvbhgCIAEoDSIpChNHb3NzaXBLZXlzSW5zdGFsbGVkEhIKCmdlbmVyYXRpb24YASABKA0iwgEKDVN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJEhAKCHRhc2tfaWRzGAIgAygJEg4KBnN0ZG91dBgDIAEoCBIOCgZzdGRlcnIYBCABKAgSDgoGZm9sbG93GAUgASgIEhEKBHRhaWwYBiABKAVIAIgBARISCgVzaW5jZRgHIAEoCUgBiAEBEhIKBXVudGlsGAggASgJSAKIAQFCBwoFX3RhaWxCCAoGX3NpbmNlQggKBl91bnRpbCIqCg9VbnN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJIk4KElB1Ymxpc2hMb2dzUmVxdWVzdBIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSHwoFbGluZXMYAiADKAsyEC53ZWZ0LnYxLkxvZ0xpbmUiSwoHTG9nTGluZRIPCgd0YXNrX2lkGAEgASgJEg4KBnN0ZGVychgCIAEoCBIRCgl0aW1lc3RhbXAYAyABKAkSDAoEZGF0YRgEIAEoDCIVChNQdWJsaXNoTG9nc1Jlc3BvbnNlMtIBCgZOb2RlQ0ESYwoUR2V0Um9vdENBQ2VydGlmaWNhdGUSJC53ZWZ0LnYxLkdldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdBolLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXNwb25zZRJjChRJc3N1ZU5vZGVDZXJ0aWZpY2F0ZRIkLndlZnQudjEuSXNzdWVOb2RlQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlc3BvbnNlMpMBCgpEaXNwYXRjaGVyEjkKB1Nlc3Npb24SEy53ZWZ0LnYxLkFnZW50RnJhbWUaFS53ZWZ0LnYxLk1hbmFnZXJGcmFtZSgBMAESSgoLUHVibGlzaExvZ3MSGy53ZWZ0LnYxLlB1Ymxpc2hMb2dzUmVxdWVzdBocLndlZnQudjEuUHVibGlzaExvZ3NSZXNwb25zZSgBYgZwcm90bzM");
+  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJInwKG0lzc3VlTm9kZUNlcnRpZmljYXRlUmVxdWVzdBILCgNjc3IYASABKAkSDQoFdG9rZW4YAiABKAkSFAoMYXZhaWxhYmlsaXR5GAMgASgJEhYKDmFkdmVydGlzZV9hZGRyGAQgASgJEhMKC2hvc3Rfcm91dGVzGAUgAygJIkQKHElzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRITCgtjZXJ0aWZpY2F0ZRgCIAEoCSKkAwoKQWdlbnRGcmFtZRIfCgVoZWxsbxgBIAEoCzIOLndlZnQudjEuSGVsbG9IABIhCgZyZXBvcnQYAiABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEicKCWhlYXJ0YmVhdBgDIAEoCzISLndlZnQudjEuSGVhcnRiZWF0SAASIQoGcmVzeW5jGAQgASgLMg8ud2VmdC52MS5SZXN5bmNIABIfCgVsZWF2ZRgFIAEoCzIOLndlZnQudjEuTGVhdmVIABIqCgtrZXJuZWxfbWVzaBgGIAEoCzITLndlZnQudjEuS2VybmVsTWVzaEgAEiwKDHRyYWNlX2Fuc3dlchgIIAEoCzIULndlZnQudjEuVHJhY2VBbnN3ZXJIABI9ChVnb3NzaXBfa2V5c19pbnN0YWxsZWQYFCABKAsyHC53ZWZ0LnYxLkdvc3NpcEtleXNJbnN0YWxsZWRIABIhCgZhdHRhY2gYHiABKAsyDy53ZWZ0LnYxLkF0dGFjaEgAEiEKBmRldGFjaBgfIAEoCzIPLndlZnQudjEuRGV0YWNoSABCBgoEa2luZCIuCgtUcmFjZUFuc3dlchIQCghxdWVzdGlvbhgBIAEoDRINCgV0cmFjZRgCIAEoDCIsCgpLZXJuZWxNZXNoEhAKCHF1ZXN0aW9uGAEgASgNEgwKBG1lc2gYAiABKAwiNAoFSGVsbG8SEwoLZGVzY3JpcHRpb24YASABKAwSFgoOYWR2ZXJ0aXNlX2FkZHIYAiABKAkigQIKBlJlcG9ydBIQCghzZXF1ZW5jZRgBIAEoDRIrCghzdGF0dXNlcxgCIAMoCzIZLndlZnQudjEuVGFza1N0YXR1c1JlcG9ydBIdChBhcHBsaWVkX3JldmlzaW9uGAMgASgESACIAQESLAoNcG9ydF9wcm9ibGVtcxgEIAEoCzIVLndlZnQudjEuUG9ydFByb2JsZW1zEhgKC2Rlc2NyaXB0aW9uGAUgASgMSAGIAQESLAoNcGVlcl9wcm9ibGVtcxgUIAEoCzIVLndlZnQudjEuUGVlclByb2JsZW1zQhMKEV9hcHBsaWVkX3JldmlzaW9uQg4KDF9kZXNjcmlwdGlvbiLsAQoQVGFza1N0YXR1c1JlcG9ydBIPCgd0YXNrX2lkGAEgASgJEhEKCXRpbWVzdGFtcBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKA2VychgFIAEoCUgAiAEBEisKCWNvbnRhaW5lchgGIAEoCzIYLndlZnQudjEuQ29udGFpbmVyU3RhdHVzEiYKBXBvcnRzGAcgASgLMhcud2VmdC52MS5QdWJsaXNoZWRQb3J0cxIRCgl1bmhlYWx0aHkYCCABKAgSEgoKaXB2Nl9wb3J0cxgJIAMoCUIGCgRfZXJyIn0KD0NvbnRhaW5lclN0YXR1cxIZCgxjb250YWluZXJfaWQYASABKAlIAIgBARIQCgNwaWQYAiABKAVIAYgBARIWCglleGl0X2NvZGUYAyABKAVIAogBAUIPCg1fY29udGFpbmVyX2lkQgYKBF9waWRCDAoKX2V4aXRfY29kZSI3Cg5QdWJsaXNoZWRQb3J0cxIlCgVwb3J0cxgBIAMoCzIWLndlZnQudjEuUHVibGlzaGVkUG9ydCKYAQoNUHVibGlzaGVkUG9ydBIRCgRuYW1lGAEgASgJSACIAQESEAoIcHJvdG9jb2wYAiABKAkSEwoLdGFyZ2V0X3BvcnQYAyABKA0SGwoOcHVibGlzaGVkX3BvcnQYBCABKA1IAYgBARIUCgxwdWJsaXNoX21vZGUYBSABKAlCBwoFX25hbWVCEQoPX3B1Ymxpc2hlZF9wb3J0IjYKDFBlZXJQcm9ibGVtcxImCghwcm9ibGVtcxgBIAMoCzIULndlZnQudjEuUGVlclByb2JsZW0iOQoLUGVlclByb2JsZW0SDAoEa2luZBgBIAEoCRIMCgRwZWVyGAIgASgJEg4KBmRldGFpbBgDIAEoCSI2CgxQb3J0UHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBvcnRQcm9ibGVtIkcKC1BvcnRQcm9ibGVtEhAKCHByb3RvY29sGAEgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAIgASgNEg4KBnJlYXNvbhgDIAEoCSIdCglIZWFydGJlYXQSEAoIY2xvY2tfbXMYASABKAQiCAoGUmVzeW5jIgcKBUxlYXZlItMFCgxNYW5hZ2VyRnJhbWUSIwoHd2VsY29tZRgBIAEoCzIQLndlZnQudjEuV2VsY29tZUgAEisKC2Fzc2lnbm1lbnRzGAIgASgLMhQud2VmdC52MS5Bc3NpZ25tZW50c0gAEh0KBG1lc2gYAyABKAsyDS53ZWZ0LnYxLk1lc2hIABIbCgNhY2sYBCABKAsyDC53ZWZ0LnYxLkFja0gAEi0KCWhlYXJ0YmVhdBgFIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VySAASJQoIbWFuYWdlcnMYBiABKAsyES53ZWZ0LnYxLk1hbmFnZXJzSAASMAoOc3Vic2NyaWJlX2xvZ3MYByABKAsyFi53ZWZ0LnYxLlN1YnNjcmliZUxvZ3NIABI0ChB1bnN1YnNjcmliZV9sb2dzGAggASgLMhgud2VmdC52MS5VbnN1YnNjcmliZUxvZ3NIABIdCgRyb2xlGAkgASgLMg0ud2VmdC52MS5Sb2xlSAASIwoHcmVtb3ZlZBgKIAEoCzIQLndlZnQudjEuUmVtb3ZlZEgAEjEKD2Fza19rZXJuZWxfbWVzaBgMIAEoCzIWLndlZnQudjEuQXNrS2VybmVsTWVzaEgAEiMKB292ZXJsYXkYDSABKAsyEC53ZWZ0LnYxLk92ZXJsYXlIABImCglhc2tfdHJhY2UYDiABKAsyES53ZWZ0LnYxLkFza1RyYWNlSAASKgoLZ29zc2lwX2tleXMYFCABKAsyEy53ZWZ0LnYxLkdvc3NpcEtleXNIABIlCghhdHRhY2hlZBgeIAEoCzIRLndlZnQudjEuQXR0YWNoZWRIABIfCgV0cnVzdBgoIAEoCzIOLndlZnQudjEuVHJ1c3RIABIlCghuZXR3b3JrcxgpIAEoCzIRLndlZnQudjEuTmV0d29ya3NIABIQCghzZXF1ZW5jZRgLIAEoDUIGCgRraW5kIhwKCE5ldHdvcmtzEhAKCG5ldHdvcmtzGAEgAygMIj8KBVRydXN0Eg0KBXJvb3RzGAEgASgJEg4KBmlzc3VlchgCIAEoCRIXCg9yZW5ld193aXRoaW5fbXMYAyABKA0ifQoHV2VsY29tZRISCgpzZXNzaW9uX2lkGAEgASgJEgwKBHJvbGUYAiABKAkSIwoIbWFuYWdlcnMYAyABKAsyES53ZWZ0LnYxLk1hbmFnZXJzEisKCWhlYXJ0YmVhdBgEIAEoCzIYLndlZnQudjEuSGVhcnRiZWF0QW5zd2VyIi4KCE1hbmFnZXJzEiIKCG1hbmFnZXJzGAEgAygLMhAud2VmdC52MS5NYW5hZ2VyIigKB01hbmFnZXISDwoHbm9kZV9pZBgBIAEoCRIMCgRhZGRyGAIgASgJIt0BCgtBc3NpZ25tZW50cxIQCghjb21wbGV0ZRgBIAEoCBIMCgRtb3JlGAIgASgIEiAKA3B1dBgDIAMoCzITLndlZnQudjEuQXNzaWdubWVudBIOCgZyZW1vdmUYBCADKAkSJQoLcHV0X3NlY3JldHMYBSADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX3NlY3JldHMYBiADKAkSJQoLcHV0X2NvbmZpZ3MYByADKAsyEC53ZWZ0LnYxLlBheWxvYWQSFgoOcmVtb3ZlX2NvbmZpZ3MYCCADKAkiIwoHUGF5bG9hZBIKCgJpZBgBIAEoCRIMCgRkYXRhGAIgASgMIkgKCkFzc2lnbm1lbnQSDAoEdGFzaxgBIAEoDBIaCg1yZWdpc3RyeV9hdXRoGAIgASgJSACIAQFCEAoOX3JlZ2lzdHJ5X2F1dGgi+QEKBE1lc2gSEAoIY29tcGxldGUYASABKAgSDAoEbW9yZRgCIAEoCBIQCghyZXZpc2lvbhgDIAEoBBIlCgduZXR3b3JrGAQgASgLMhQud2VmdC52MS5NZXNoTmV0d29yaxIXCg9uZXR3b3JrX3JlbW92ZWQYBSABKAgSJAoJcHV0X25vZGVzGAYgAygLMhEud2VmdC52MS5NZXNoTm9kZRIUCgxyZW1vdmVfbm9kZXMYByADKAkSKgoMcHV0X3NlcnZpY2VzGAggAygLMhQud2VmdC52MS5NZXNoU2VydmljZRIXCg9yZW1vdmVfc2VydmljZXMYCSADKAkiYQoLTWVzaE5ldHdvcmsSDAoEbmFtZRgBIAEoCRIOCgZzdWJuZXQYAiABKAkSCwoDdm5pGAMgASgNEhYKDmRhdGFfcGF0aF9wb3J0GAQgASgNEg8KB3N1Ym5ldDYYBSABKAkifgoITWVzaE5vZGUSDwoHbm9kZV9pZBgBIAEoCRINCgVpbmRleBgCIAEoDRIYChB1bmRlcmxheV9hZGRyZXNzGAMgASgJEhcKD292ZXJsYXlfYWRkcmVzcxgEIAEoCRIRCglhZGRyZXNzZXMYBSADKAkSDAoEZG93bhgKIAEoCCKuAQoLTWVzaFNlcnZpY2USEgoKc2VydmljZV9pZBgBIAEoCRIUCgxzZXJ2aWNlX25hbWUYAiABKAkSIAoFcG9ydHMYAyADKAsyES53ZWZ0LnYxLk1lc2hQb3J0EigKCWVuZHBvaW50cxgEIAMoCzIVLndlZnQudjEuTWVzaEVuZHBvaW50EikKCXB1Ymxpc2hlZBgKIAMoCzIWLndlZnQudjEuUHVibGlzaGVkVGFzayJzCg1QdWJsaXNoZWRUYXNrEg8KB3Rhc2tfaWQYASABKAkSEAoIcHJvdG9jb2wYAiABKAkSFgoOcHVibGlzaGVkX3BvcnQYAyABKA0SEwoLdGFyZ2V0X3BvcnQYBCABKA0SEgoKbm9kZV9pbmRleBgFIAEoDSJ0CghNZXNoUG9ydBIQCghwcm90b2NvbBgBIAEoCRIWCg5wdWJsaXNoZWRfcG9ydBgCIAEoDRITCgt0YXJnZXRfcG9ydBgDIAEoDRIXCg9hbGxvd2VkX3NvdXJjZXMYBCADKAkSEAoIYm91bmRfdG8YBSADKAkifAoMTWVzaEVuZHBvaW50Eg8KB3Rhc2tfaWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRISCgpub2RlX2luZGV4GAMgASgNEhAKCGRyYWluaW5nGAQgASgIEhIKCmlwdjZfcG9ydHMYBSADKAkSEAoIc3RhcnRpbmcYBiABKAgi/wEKB092ZXJsYXkSEgoKbmV0d29ya19pZBgBIAEoCRIQCghjb21wbGV0ZRgCIAEoCBIPCgdyZW1vdmVkGAMgASgIEigKB25ldHdvcmsYBCABKAsyFy53ZWZ0LnYxLk92ZXJsYXlOZXR3b3JrEi0KDHB1dF9zZXJ2aWNlcxgFIAMoCzIXLndlZnQudjEuT3ZlcmxheVNlcnZpY2USFwoPcmVtb3ZlX3NlcnZpY2VzGAYgAygJEjAKDnB1dF9jb250YWluZXJzGAcgAygLMhgud2VmdC52MS5PdmVybGF5RW5kcG9pbnQSGQoRcmVtb3ZlX2NvbnRhaW5lcnMYCCADKAkiaAoOT3ZlcmxheU5ldHdvcmsSDAoEbmFtZRgBIAEoCRILCgN2bmkYAiABKA0SDwoHc3VibmV0cxgDIAMoCRIQCgNtdHUYBCABKA1IAIgBARIQCghpbnRlcm5hbBgFIAEoCEIGCgRfbXR1Io0BCg5PdmVybGF5U2VydmljZRISCgpzZXJ2aWNlX2lkGAEgASgJEhQKDHNlcnZpY2VfbmFtZRgCIAEoCRIPCgdhbGlhc2VzGAMgAygJEhMKC3ZpcnR1YWxfaXBzGAQgAygJEisKCWVuZHBvaW50cxgFIAMoCzIYLndlZnQudjEuT3ZlcmxheUVuZHBvaW50InwKD092ZXJsYXlFbmRwb2ludBIPCgd0YXNrX2lkGAEgASgJEhEKCXRhc2tfbmFtZRgCIAEoCRIPCgdhbGlhc2VzGAMgAygJEhEKCWFkZHJlc3NlcxgEIAMoCRISCgpub2RlX2luZGV4GAUgASgNEg0KBXN0YXRlGAYgASgJImUKBkF0dGFjaBIQCghxdWVzdGlvbhgBIAEoDRIPCgduZXR3b3JrGAIgASgJEhYKDmNvbnRhaW5lcl9uYW1lGAMgASgJEg8KB2FsaWFzZXMYBCADKAkSDwoHYWRkcmVzcxgFIAEoCSIgCgZEZXRhY2gSFgoOYXR0YWNobWVudF9pZHMYASADKAkimAEKCEF0dGFjaGVkEhAKCHF1ZXN0aW9uGAEgASgNEhUKDWF0dGFjaG1lbnRfaWQYAiABKAkSEgoKbmV0d29ya19pZBgDIAEoCRIUCgxuZXR3b3JrX25hbWUYBCABKAkSEQoJYWRkcmVzc2VzGAUgAygJEhAKA2VychgGIAEoCUgAiAEBEgwKBGNvZGUYByABKAlCBgoEX2VyciIhCg1Bc2tLZXJuZWxNZXNoEhAKCHF1ZXN0aW9uGAEgASgNIiwKCEFza1RyYWNlEhAKCHF1ZXN0aW9uGAEgASgNEg4KBnBhY2tldBgCIAEoDCIXCgNBY2sSEAoIc2VxdWVuY2UYASABKA0iNAoPSGVhcnRiZWF0QW5zd2VyEg8KB25leHRfbXMYASABKA0SEAoIZ3JhY2VfbXMYAiABKA0iFAoEUm9sZRIMCgRyb2xlGAEgASgJIhkKB1JlbW92ZWQSDgoGcmVhc29uGAEgASgJIi4KCkdvc3NpcEtleXMSDAoEa2V5cxgBIAMoDBISCgpnZW5lcmF0aW9uGAIgASgNIikKE0dvc3NpcEtleXNJbnN0YWxsZWQSEgoKZ2VuZXJhdGlvbhgBIAEoDSLCAQoNU3Vic2NyaWJlTG9ncxIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSEAoIdGFza19pZHMYAiADKAkSDgoGc3Rkb3V0GAMgASgIEg4KBnN0ZGVychgEIAEoCBIOCgZmb2xsb3cYBSABKAgSEQoEdGFpbBgGIAEoBUgAiAEBEhIKBXNpbmNlGAcgASgJSAGIAQESEgoFdW50aWwYCCABKAlIAogBAUIHCgVfdGFpbEIICgZfc2luY2VCCAoGX3VudGlsIioKD1Vuc3Vic2NyaWJlTG9ncxIXCg9zdWJzY3JpcHRpb25faWQYASABKAkiTgoSUHVibGlzaExvZ3NSZXF1ZXN0EhcKD3N1YnNjcmlwdGlvbl9pZBgBIAEoCRIfCgVsaW5lcxgCIAMoCzIQLndlZnQudjEuTG9nTGluZSJLCgdMb2dMaW5lEg8KB3Rhc2tfaWQYASABKAkSDgoGc3RkZXJyGAIgASgIEhEKCXRpbWVzdGFtcBgDIAEoCRIMCgRkYXRhGAQgASgMIhUKE1B1Ymxpc2hMb2dzUmVzcG9uc2Uy0gEKBk5vZGVDQRJjChRHZXRSb290Q0FDZXJ0aWZpY2F0ZRIkLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5HZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEmMKFElzc3VlTm9kZUNlcnRpZmljYXRlEiQud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlcXVlc3QaJS53ZWZ0LnYxLklzc3VlTm9kZUNlcnRpZmljYXRlUmVzcG9uc2UykwEKCkRpc3BhdGNoZXISOQoHU2Vzc2lvbhITLndlZnQudjEuQWdlbnRGcmFtZRoVLndlZnQudjEuTWFuYWdlckZyYW1lKAEwARJKCgtQdWJsaXNoTG9ncxIbLndlZnQudjEuUHVibGlzaExvZ3NSZXF1ZXN0Ghwud2VmdC52MS5QdWJsaXNoTG9nc1Jlc3BvbnNlKAFiBnByb3RvMw");
 
 /**
  * @generated from message weft.v1.GetRootCACertificateRequest
@@ -703,6 +703,18 @@ export type ManagerFrame = Message<"weft.v1.ManagerFrame"> & {
      */
     value: Attached;
     case: "attached";
+  } | {
+    /**
+     * @generated from field: weft.v1.Trust trust = 40;
+     */
+    value: Trust;
+    case: "trust";
+  } | {
+    /**
+     * @generated from field: weft.v1.Networks networks = 41;
+     */
+    value: Networks;
+    case: "networks";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -720,6 +732,63 @@ export type ManagerFrame = Message<"weft.v1.ManagerFrame"> & {
  */
 export const ManagerFrameSchema: GenMessage<ManagerFrame> = /*@__PURE__*/
   messageDesc(file_weft, 20);
+
+/**
+ * The cluster's networks that this node shows its users: those that it takes part in, and the ingress network. Whole:
+ * it replaces what was told before. Told at the start of a session and at each change.
+ *
+ * @generated from message weft.v1.Networks
+ */
+export type Networks = Message<"weft.v1.Networks"> & {
+  /**
+   * JSON of Network, each.
+   *
+   * @generated from field: repeated bytes networks = 1;
+   */
+  networks: Uint8Array[];
+};
+
+/**
+ * Describes the message weft.v1.Networks.
+ * Use `create(NetworksSchema)` to create a new message.
+ */
+export const NetworksSchema: GenMessage<Networks> = /*@__PURE__*/
+  messageDesc(file_weft, 21);
+
+/**
+ * Told at the start of a session and when the cluster's root is exchanged for another.
+ *
+ * @generated from message weft.v1.Trust
+ */
+export type Trust = Message<"weft.v1.Trust"> & {
+  /**
+   * PEM: the authorities that the node is to trust, and no others.
+   *
+   * @generated from field: string roots = 1;
+   */
+  roots: string;
+
+  /**
+   * PEM: the one of them that the node's certificate is to come from.
+   *
+   * @generated from field: string issuer = 2;
+   */
+  issuer: string;
+
+  /**
+   * A certificate that does not is renewed within so long, at a moment that the node draws.
+   *
+   * @generated from field: uint32 renew_within_ms = 3;
+   */
+  renewWithinMs: number;
+};
+
+/**
+ * Describes the message weft.v1.Trust.
+ * Use `create(TrustSchema)` to create a new message.
+ */
+export const TrustSchema: GenMessage<Trust> = /*@__PURE__*/
+  messageDesc(file_weft, 22);
 
 /**
  * @generated from message weft.v1.Welcome
@@ -751,7 +820,7 @@ export type Welcome = Message<"weft.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_weft, 21);
+  messageDesc(file_weft, 23);
 
 /**
  * @generated from message weft.v1.Managers
@@ -768,7 +837,7 @@ export type Managers = Message<"weft.v1.Managers"> & {
  * Use `create(ManagersSchema)` to create a new message.
  */
 export const ManagersSchema: GenMessage<Managers> = /*@__PURE__*/
-  messageDesc(file_weft, 22);
+  messageDesc(file_weft, 24);
 
 /**
  * @generated from message weft.v1.Manager
@@ -790,7 +859,7 @@ export type Manager = Message<"weft.v1.Manager"> & {
  * Use `create(ManagerSchema)` to create a new message.
  */
 export const ManagerSchema: GenMessage<Manager> = /*@__PURE__*/
-  messageDesc(file_weft, 23);
+  messageDesc(file_weft, 25);
 
 /**
  * @generated from message weft.v1.Assignments
@@ -848,7 +917,7 @@ export type Assignments = Message<"weft.v1.Assignments"> & {
  * Use `create(AssignmentsSchema)` to create a new message.
  */
 export const AssignmentsSchema: GenMessage<Assignments> = /*@__PURE__*/
-  messageDesc(file_weft, 24);
+  messageDesc(file_weft, 26);
 
 /**
  * @generated from message weft.v1.Payload
@@ -870,7 +939,7 @@ export type Payload = Message<"weft.v1.Payload"> & {
  * Use `create(PayloadSchema)` to create a new message.
  */
 export const PayloadSchema: GenMessage<Payload> = /*@__PURE__*/
-  messageDesc(file_weft, 25);
+  messageDesc(file_weft, 27);
 
 /**
  * @generated from message weft.v1.Assignment
@@ -894,7 +963,7 @@ export type Assignment = Message<"weft.v1.Assignment"> & {
  * Use `create(AssignmentSchema)` to create a new message.
  */
 export const AssignmentSchema: GenMessage<Assignment> = /*@__PURE__*/
-  messageDesc(file_weft, 26);
+  messageDesc(file_weft, 28);
 
 /**
  * @generated from message weft.v1.Mesh
@@ -953,7 +1022,7 @@ export type Mesh = Message<"weft.v1.Mesh"> & {
  * Use `create(MeshSchema)` to create a new message.
  */
 export const MeshSchema: GenMessage<Mesh> = /*@__PURE__*/
-  messageDesc(file_weft, 27);
+  messageDesc(file_weft, 29);
 
 /**
  * @generated from message weft.v1.MeshNetwork
@@ -992,7 +1061,7 @@ export type MeshNetwork = Message<"weft.v1.MeshNetwork"> & {
  * Use `create(MeshNetworkSchema)` to create a new message.
  */
 export const MeshNetworkSchema: GenMessage<MeshNetwork> = /*@__PURE__*/
-  messageDesc(file_weft, 28);
+  messageDesc(file_weft, 30);
 
 /**
  * @generated from message weft.v1.MeshNode
@@ -1036,7 +1105,7 @@ export type MeshNode = Message<"weft.v1.MeshNode"> & {
  * Use `create(MeshNodeSchema)` to create a new message.
  */
 export const MeshNodeSchema: GenMessage<MeshNode> = /*@__PURE__*/
-  messageDesc(file_weft, 29);
+  messageDesc(file_weft, 31);
 
 /**
  * @generated from message weft.v1.MeshService
@@ -1075,7 +1144,7 @@ export type MeshService = Message<"weft.v1.MeshService"> & {
  * Use `create(MeshServiceSchema)` to create a new message.
  */
 export const MeshServiceSchema: GenMessage<MeshService> = /*@__PURE__*/
-  messageDesc(file_weft, 30);
+  messageDesc(file_weft, 32);
 
 /**
  * @generated from message weft.v1.PublishedTask
@@ -1112,7 +1181,7 @@ export type PublishedTask = Message<"weft.v1.PublishedTask"> & {
  * Use `create(PublishedTaskSchema)` to create a new message.
  */
 export const PublishedTaskSchema: GenMessage<PublishedTask> = /*@__PURE__*/
-  messageDesc(file_weft, 31);
+  messageDesc(file_weft, 33);
 
 /**
  * @generated from message weft.v1.MeshPort
@@ -1151,7 +1220,7 @@ export type MeshPort = Message<"weft.v1.MeshPort"> & {
  * Use `create(MeshPortSchema)` to create a new message.
  */
 export const MeshPortSchema: GenMessage<MeshPort> = /*@__PURE__*/
-  messageDesc(file_weft, 32);
+  messageDesc(file_weft, 34);
 
 /**
  * @generated from message weft.v1.MeshEndpoint
@@ -1199,7 +1268,7 @@ export type MeshEndpoint = Message<"weft.v1.MeshEndpoint"> & {
  * Use `create(MeshEndpointSchema)` to create a new message.
  */
 export const MeshEndpointSchema: GenMessage<MeshEndpoint> = /*@__PURE__*/
-  messageDesc(file_weft, 33);
+  messageDesc(file_weft, 35);
 
 /**
  * What changed in one overlay network. It counts with the next frame of the mesh that has no more to come.
@@ -1259,7 +1328,7 @@ export type Overlay = Message<"weft.v1.Overlay"> & {
  * Use `create(OverlaySchema)` to create a new message.
  */
 export const OverlaySchema: GenMessage<Overlay> = /*@__PURE__*/
-  messageDesc(file_weft, 34);
+  messageDesc(file_weft, 36);
 
 /**
  * @generated from message weft.v1.OverlayNetwork
@@ -1296,7 +1365,7 @@ export type OverlayNetwork = Message<"weft.v1.OverlayNetwork"> & {
  * Use `create(OverlayNetworkSchema)` to create a new message.
  */
 export const OverlayNetworkSchema: GenMessage<OverlayNetwork> = /*@__PURE__*/
-  messageDesc(file_weft, 35);
+  messageDesc(file_weft, 37);
 
 /**
  * @generated from message weft.v1.OverlayService
@@ -1333,7 +1402,7 @@ export type OverlayService = Message<"weft.v1.OverlayService"> & {
  * Use `create(OverlayServiceSchema)` to create a new message.
  */
 export const OverlayServiceSchema: GenMessage<OverlayService> = /*@__PURE__*/
-  messageDesc(file_weft, 36);
+  messageDesc(file_weft, 38);
 
 /**
  * @generated from message weft.v1.OverlayEndpoint
@@ -1377,7 +1446,7 @@ export type OverlayEndpoint = Message<"weft.v1.OverlayEndpoint"> & {
  * Use `create(OverlayEndpointSchema)` to create a new message.
  */
 export const OverlayEndpointSchema: GenMessage<OverlayEndpoint> = /*@__PURE__*/
-  messageDesc(file_weft, 37);
+  messageDesc(file_weft, 39);
 
 /**
  * A place in a network for a container that a user runs on this node himself.
@@ -1420,7 +1489,7 @@ export type Attach = Message<"weft.v1.Attach"> & {
  * Use `create(AttachSchema)` to create a new message.
  */
 export const AttachSchema: GenMessage<Attach> = /*@__PURE__*/
-  messageDesc(file_weft, 38);
+  messageDesc(file_weft, 40);
 
 /**
  * Given up: the container is gone, or on the network no longer. Only of attachments on this node.
@@ -1439,7 +1508,7 @@ export type Detach = Message<"weft.v1.Detach"> & {
  * Use `create(DetachSchema)` to create a new message.
  */
 export const DetachSchema: GenMessage<Detach> = /*@__PURE__*/
-  messageDesc(file_weft, 39);
+  messageDesc(file_weft, 41);
 
 /**
  * Sent after the mesh in which the network is.
@@ -1492,7 +1561,7 @@ export type Attached = Message<"weft.v1.Attached"> & {
  * Use `create(AttachedSchema)` to create a new message.
  */
 export const AttachedSchema: GenMessage<Attached> = /*@__PURE__*/
-  messageDesc(file_weft, 40);
+  messageDesc(file_weft, 42);
 
 /**
  * @generated from message weft.v1.AskKernelMesh
@@ -1509,7 +1578,7 @@ export type AskKernelMesh = Message<"weft.v1.AskKernelMesh"> & {
  * Use `create(AskKernelMeshSchema)` to create a new message.
  */
 export const AskKernelMeshSchema: GenMessage<AskKernelMesh> = /*@__PURE__*/
-  messageDesc(file_weft, 41);
+  messageDesc(file_weft, 43);
 
 /**
  * @generated from message weft.v1.AskTrace
@@ -1533,7 +1602,7 @@ export type AskTrace = Message<"weft.v1.AskTrace"> & {
  * Use `create(AskTraceSchema)` to create a new message.
  */
 export const AskTraceSchema: GenMessage<AskTrace> = /*@__PURE__*/
-  messageDesc(file_weft, 42);
+  messageDesc(file_weft, 44);
 
 /**
  * @generated from message weft.v1.Ack
@@ -1550,7 +1619,7 @@ export type Ack = Message<"weft.v1.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_weft, 43);
+  messageDesc(file_weft, 45);
 
 /**
  * @generated from message weft.v1.HeartbeatAnswer
@@ -1576,7 +1645,7 @@ export type HeartbeatAnswer = Message<"weft.v1.HeartbeatAnswer"> & {
  * Use `create(HeartbeatAnswerSchema)` to create a new message.
  */
 export const HeartbeatAnswerSchema: GenMessage<HeartbeatAnswer> = /*@__PURE__*/
-  messageDesc(file_weft, 44);
+  messageDesc(file_weft, 46);
 
 /**
  * @generated from message weft.v1.Role
@@ -1593,7 +1662,7 @@ export type Role = Message<"weft.v1.Role"> & {
  * Use `create(RoleSchema)` to create a new message.
  */
 export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
-  messageDesc(file_weft, 45);
+  messageDesc(file_weft, 47);
 
 /**
  * @generated from message weft.v1.Removed
@@ -1610,7 +1679,7 @@ export type Removed = Message<"weft.v1.Removed"> & {
  * Use `create(RemovedSchema)` to create a new message.
  */
 export const RemovedSchema: GenMessage<Removed> = /*@__PURE__*/
-  messageDesc(file_weft, 46);
+  messageDesc(file_weft, 48);
 
 /**
  * What the nodes' gossip is sealed with: the first seals, all open. Told at the start of a session and at each change.
@@ -1636,7 +1705,7 @@ export type GossipKeys = Message<"weft.v1.GossipKeys"> & {
  * Use `create(GossipKeysSchema)` to create a new message.
  */
 export const GossipKeysSchema: GenMessage<GossipKeys> = /*@__PURE__*/
-  messageDesc(file_weft, 47);
+  messageDesc(file_weft, 49);
 
 /**
  * The node's gossip seals and opens with the keys of this generation.
@@ -1655,7 +1724,7 @@ export type GossipKeysInstalled = Message<"weft.v1.GossipKeysInstalled"> & {
  * Use `create(GossipKeysInstalledSchema)` to create a new message.
  */
 export const GossipKeysInstalledSchema: GenMessage<GossipKeysInstalled> = /*@__PURE__*/
-  messageDesc(file_weft, 48);
+  messageDesc(file_weft, 50);
 
 /**
  * @generated from message weft.v1.SubscribeLogs
@@ -1707,7 +1776,7 @@ export type SubscribeLogs = Message<"weft.v1.SubscribeLogs"> & {
  * Use `create(SubscribeLogsSchema)` to create a new message.
  */
 export const SubscribeLogsSchema: GenMessage<SubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 49);
+  messageDesc(file_weft, 51);
 
 /**
  * @generated from message weft.v1.UnsubscribeLogs
@@ -1724,7 +1793,7 @@ export type UnsubscribeLogs = Message<"weft.v1.UnsubscribeLogs"> & {
  * Use `create(UnsubscribeLogsSchema)` to create a new message.
  */
 export const UnsubscribeLogsSchema: GenMessage<UnsubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 50);
+  messageDesc(file_weft, 52);
 
 /**
  * @generated from message weft.v1.PublishLogsRequest
@@ -1748,7 +1817,7 @@ export type PublishLogsRequest = Message<"weft.v1.PublishLogsRequest"> & {
  * Use `create(PublishLogsRequestSchema)` to create a new message.
  */
 export const PublishLogsRequestSchema: GenMessage<PublishLogsRequest> = /*@__PURE__*/
-  messageDesc(file_weft, 51);
+  messageDesc(file_weft, 53);
 
 /**
  * @generated from message weft.v1.LogLine
@@ -1780,7 +1849,7 @@ export type LogLine = Message<"weft.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_weft, 52);
+  messageDesc(file_weft, 54);
 
 /**
  * @generated from message weft.v1.PublishLogsResponse
@@ -1793,7 +1862,7 @@ export type PublishLogsResponse = Message<"weft.v1.PublishLogsResponse"> & {
  * Use `create(PublishLogsResponseSchema)` to create a new message.
  */
 export const PublishLogsResponseSchema: GenMessage<PublishLogsResponse> = /*@__PURE__*/
-  messageDesc(file_weft, 53);
+  messageDesc(file_weft, 55);
 
 /**
  * The only service that a caller without a certificate may use.
