@@ -8,6 +8,7 @@ import type {
   KernelFeature,
   ManagerFacts,
   MeshFacts,
+  NodeFacts,
   PeerFacts,
 } from "./facts.ts";
 import { KERNEL_FEATURES } from "./facts.ts";
@@ -31,6 +32,7 @@ export function findingsOf(facts: HostFacts): Finding[] {
     ...routing(facts),
     ...firewalls(facts),
     ...facts.managers.flatMap(manager),
+    ...facts.nodes.flatMap(node),
     ...(facts.gossip === undefined ? [] : gossip(facts.gossip)),
     ...(facts.mesh === undefined ? [] : mesh(facts.mesh, facts)),
   ];
@@ -210,6 +212,13 @@ function manager({ addr, error, skewMs }: ManagerFacts): Finding[] {
   const found = `its clock is ${Math.round(skewMs / 1000)} s off this host's`;
   const cure = "let both take their time from one source (timedatectl set-ntp true)";
   return [Math.abs(skewMs) >= SKEW_MS_FATAL ? fail(about, found, cure) : warn(about, found, cure)];
+}
+
+/** What managers say of the cluster's nodes: clocks, addresses and certificates are seen by nobody else. */
+function node({ hostname, state, message }: NodeFacts): Finding[] {
+  const cure = "run 'weft doctor' there too; its words are those of 'docker node inspect'";
+  if (message !== "") return [warn(`node ${hostname}`, message, cure)];
+  return state === "ready" ? [] : [warn(`node ${hostname}`, `it is ${state}`, cure)];
 }
 
 const GOSSIP_CURES: Readonly<Record<string, readonly [found: string, cure: string]>> = {

@@ -38,6 +38,14 @@ export interface GossipFacts {
   readonly ailments: readonly { readonly kind: string; readonly host: string }[];
 }
 
+/** A node as the managers see it. */
+export interface NodeFacts {
+  readonly hostname: string;
+  readonly state: string;
+  /** What is wrong with it; empty when it is well. */
+  readonly message: string;
+}
+
 export interface PeerFacts {
   readonly underlay: string;
   readonly overlay: string;
@@ -79,6 +87,8 @@ export interface HostFacts {
   /** Undefined when no keeper answers; else the published ports that it could not bind. */
   readonly busyPorts: readonly PortFacts[] | undefined;
   readonly managers: readonly ManagerFacts[];
+  /** The cluster's nodes, on a manager. */
+  readonly nodes: readonly NodeFacts[];
   readonly mesh: MeshFacts | undefined;
   /** Undefined on a host that is part of no cluster. */
   readonly gossip: GossipFacts | undefined;

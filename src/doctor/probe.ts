@@ -21,6 +21,7 @@ import type {
   HostFacts,
   KernelFeature,
   MemberFacts,
+  NodeFacts,
   PortFacts,
 } from "./facts.ts";
 import { probeManager } from "./probe-manager.ts";
@@ -49,6 +50,7 @@ export async function probeHost({ engineSocket, apiSocket, log }: ProbeInit): Pr
   ]);
   const gossip = member?.state === "active" ? await readGossip(apiSocket) : undefined;
   const managers = member?.isManager === true ? [] : (member?.managers ?? []);
+  const nodes = member?.isManager === true ? await readNodes(apiSocket) : [];
   const missingTools = TOOLS.filter((tool) => !isOnPath(tool));
   const isReadable = isRoot && missingTools.length === 0;
   return {
@@ -65,6 +67,7 @@ export async function probeHost({ engineSocket, apiSocket, log }: ProbeInit): Pr
     member,
     busyPorts,
     gossip,
+    nodes,
     managers: await Promise.all(managers.map(probeManager)),
     ...(isReadable ? await readKernel(log, canPing) : NOTHING_READ),
   };
@@ -205,6 +208,25 @@ async function readGossip(socketPath: string): Promise<GossipFacts | undefined> 
   } catch {
     // It left the cluster this moment, or is of another version: nothing is known of its gossip.
     return undefined;
+  }
+}
+
+async function readNodes(socketPath: string): Promise<readonly NodeFacts[]> {
+  try {
+    const client = new EngineClient({ socketPath });
+    const nodes = listOf(await client.call("GET", "/nodes", { timeoutMs: ANSWER_MS }));
+    return nodes.map((node) => {
+      const { Description, Status } = recordOf(node);
+      const { State, Message } = recordOf(Status);
+      return {
+        hostname: stringOf(recordOf(Description)["Hostname"]) ?? "",
+        state: stringOf(State) ?? "",
+        message: stringOf(Message) ?? "",
+      };
+    });
+  } catch {
+    // It is no manager any more, or is about to stop.
+    return [];
   }
 }
 

@@ -61,7 +61,9 @@ describe("weft doctor", { skip: (await labUnavailable()) ?? false }, () => {
       await worker.execOk(["nft", "-f", "-"], { stdin: table });
       const { code, findings } = await doctor(manager);
       await worker.execOk(["nft", "delete", "table", "inet", "fault"]);
-      assert.deepEqual(ailments(findings), [`peer ${worker.ip}`]);
+      // By then the managers may have found out themselves.
+      const others = ailments(findings).filter((about) => about !== "node n2");
+      assert.deepEqual(others, [`peer ${worker.ip}`]);
       assert.match(findings.find(({ level }) => level === "fail")?.found ?? "", said);
       assert.equal(code, 1);
     }
