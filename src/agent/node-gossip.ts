@@ -26,7 +26,7 @@ import { DeadEndpoints, type Suspect } from "./dead-endpoints.ts";
 import { GossipLag } from "./gossip-lag.ts";
 import { GossipMember } from "./gossip-member.ts";
 import { type GossipReport, gossipReport } from "./gossip-report.ts";
-import { isAsTold, type ToldEndpoints, toldEndpoints } from "./told-endpoints.ts";
+import { isAsTold, type StartingTask, ToldEndpoints } from "./told-endpoints.ts";
 
 /** A manager that is back waits this long for its nodes; until it knows itself, what is hidden stays so. */
 const KEEP_MS = 20_000;
@@ -55,7 +55,6 @@ export class NodeGossip implements AgentGossip, Startable {
   readonly #dead: DeadEndpoints;
   readonly #lag = new GossipLag();
   #mesh: MeshConfig | undefined;
-  /** Made when it is asked for: most changes of a large mesh concern nobody who is dead. */
   #toldEndpoints: ToldEndpoints | undefined;
   #managers: readonly string[] = [];
   #own: readonly SaidEndpoint[] = [];
@@ -187,7 +186,7 @@ export class NodeGossip implements AgentGossip, Startable {
   }
 
   /** Endpoints that managers know to start. */
-  starting(): ToldEndpoints["starting"] {
+  starting(): ReadonlyMap<string, StartingTask> {
     return this.#told()?.starting ?? new Map();
   }
 
@@ -252,7 +251,7 @@ export class NodeGossip implements AgentGossip, Startable {
     if (!isActing && !this.#managersAre(DOUBTED)) return [];
     return (this.#mesh?.nodes ?? []).flatMap(({ nodeID, index, overlayAddress }) => {
       const state = this.#stateOf(nodeID) ?? "alive";
-      const known = DOUBTED.has(state) ? this.#told()?.byNode.get(index) : undefined;
+      const known = DOUBTED.has(state) ? this.#told()?.ofNode(index) : undefined;
       if (known === undefined) return [];
       const endpoints = known.endpoints.filter(
         ({ taskID, state }) => state !== "starting" || this.#ready.has(taskID),
@@ -263,7 +262,7 @@ export class NodeGossip implements AgentGossip, Startable {
   }
 
   #told(): ToldEndpoints | undefined {
-    if (this.#mesh !== undefined) this.#toldEndpoints ??= toldEndpoints(this.#mesh);
+    if (this.#mesh !== undefined) this.#toldEndpoints ??= new ToldEndpoints(this.#mesh);
     return this.#toldEndpoints;
   }
 
@@ -280,11 +279,10 @@ export class NodeGossip implements AgentGossip, Startable {
       const isSelf = nodeID === this.#components.nodeID;
       const said = isSelf ? this.#own : this.#book.saidBy(nodeID);
       if (said.length === 0) continue;
-      const told = this.#told()?.byNode.get(index)?.taskIDs;
       for (const endpoint of said) {
         const { taskID, word } = endpoint;
         if (word === "ready") this.#noteReady(ready, endpoint, index);
-        if (word === "ready" || told?.has(taskID) !== true) continue;
+        if (word === "ready" || this.#told()?.ofNode(index)?.taskIDs.has(taskID) !== true) continue;
         ready.delete(taskID);
         // What is gone here is not in this node's view anyway.
         if (!isSelf || word !== "gone") overrides.set(taskID, { word });

@@ -4,7 +4,7 @@ import type { TaskStatus } from "../cluster/objects.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
 import { addressOf, makeMesh, makeTask } from "./fakes.ts";
 import { type OwnEndpointFacts, ownEndpoints, READY_MS } from "./own-endpoints.ts";
-import { toldEndpoints } from "./told-endpoints.ts";
+import { ToldEndpoints } from "./told-endpoints.ts";
 
 const NOW = Date.parse("2026-01-01T00:00:00Z");
 
@@ -27,7 +27,7 @@ function words(
   const mesh = meshWith(state);
   const task = makeTask("t1");
   const said = ownEndpoints({
-    ...{ nodeID, mesh, gone, now: NOW, starting: toldEndpoints(mesh).starting },
+    ...{ nodeID, mesh, gone, now: NOW, starting: new ToldEndpoints(mesh).starting },
     tasks: [{ task, status: { ...task.status, ...status } }],
   });
   return said.map(({ taskID, word }) => `${taskID} ${word}`);
@@ -64,7 +64,7 @@ test("with its addresses, their networks, and the host-mode ports that it really
     { ...port, publishMode: "ingress" as const, publishedPort: 53 },
   ];
   const [said] = ownEndpoints({
-    ...{ nodeID: "node-1", gone: [], now: NOW, starting: toldEndpoints(mesh).starting },
+    ...{ nodeID: "node-1", gone: [], now: NOW, starting: new ToldEndpoints(mesh).starting },
     mesh: { ...mesh, networks: [{ ...overlay, services: [], containers: [] }] },
     tasks: [
       {

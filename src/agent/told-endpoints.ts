@@ -19,35 +19,26 @@ export interface StartingTask {
   readonly places: readonly EndpointPlace[];
 }
 
-export interface ToldEndpoints {
-  readonly byNode: ReadonlyMap<number, NodeEndpoints>;
-  readonly starting: ReadonlyMap<string, StartingTask>;
-}
+/** Each half is made when it is asked for: most changes of a large mesh concern nobody who is dead, or starts. */
+export class ToldEndpoints {
+  readonly #mesh: MeshConfig;
+  #byNode: ReadonlyMap<number, NodeEndpoints> | undefined;
+  #starting: ReadonlyMap<string, StartingTask> | undefined;
 
-export function toldEndpoints(mesh: MeshConfig): ToldEndpoints {
-  const draft = new Draft();
-  const ingress = mesh.network?.vni ?? 0;
-  for (const endpoint of mesh.services.flatMap(({ endpoints }) => endpoints)) {
-    const node = draft.node(endpoint.nodeIndex);
-    node.endpoints.push(endpoint);
-    node.taskIDs.add(endpoint.taskID);
-    const { state, address } = endpoint;
-    if (state === "starting") draft.starts(endpoint, { vni: ingress, address });
+  constructor(mesh: MeshConfig) {
+    this.#mesh = mesh;
   }
-  // Ingress first, so that who is published is asked there.
-  const published = new Set([...draft.byNode.values()].flatMap(({ taskIDs }) => [...taskIDs]));
-  for (const network of mesh.networks) {
-    for (const endpoint of overlayEndpoints(network)) {
-      const { taskID, nodeIndex, state, addresses } = endpoint;
-      const node = draft.node(nodeIndex);
-      const isKnown = published.has(taskID) || node.taskIDs.has(taskID);
-      node.taskIDs.add(taskID);
-      const place = { vni: network.vni, address: addresses[0] ?? "" };
-      if (state === "starting") draft.starts(endpoint, place);
-      else if (!isKnown) node.inner.push(taskID);
-    }
+
+  /** By task. */
+  get starting(): ReadonlyMap<string, StartingTask> {
+    this.#starting ??= startingIn(this.#mesh);
+    return this.#starting;
   }
-  return draft;
+
+  ofNode(index: number): NodeEndpoints | undefined {
+    this.#byNode ??= endpointsByNode(this.#mesh);
+    return this.#byNode.get(index);
+  }
 }
 
 /** Whether a node's word is about the endpoint that managers have put there, at the addresses that they gave it. */
@@ -63,25 +54,52 @@ function isSameHost(a: string, b: string): boolean {
   return bytes !== undefined && others !== undefined && bytes.equals(others);
 }
 
-class Draft implements ToldEndpoints {
-  readonly byNode = new Map<
-    number,
-    { endpoints: ToldEndpoint[]; inner: string[]; taskIDs: Set<string> }
-  >();
-  readonly starting = new Map<string, { nodeIndex: number; places: EndpointPlace[] }>();
-
-  node(index: number) {
-    const known = this.byNode.get(index) ?? { endpoints: [], inner: [], taskIDs: new Set() };
-    this.byNode.set(index, known);
-    return known;
-  }
-
-  starts(
-    { taskID, nodeIndex }: { readonly taskID: string; readonly nodeIndex: number },
-    place: EndpointPlace,
-  ): void {
-    const known = this.starting.get(taskID) ?? { nodeIndex, places: [] };
+/** One by one, as there may be a hundred thousand and only some of them start. */
+function startingIn({
+  services,
+  networks,
+  network,
+}: MeshConfig): ReadonlyMap<string, StartingTask> {
+  const found = new Map<string, { nodeIndex: number; places: EndpointPlace[] }>();
+  const note = (taskID: string, nodeIndex: number, place: EndpointPlace) => {
+    const known = found.get(taskID) ?? { nodeIndex, places: [] };
     known.places.push(place);
-    this.starting.set(taskID, known);
+    found.set(taskID, known);
+  };
+  for (const { endpoints } of services) {
+    for (const { taskID, nodeIndex, state, address } of endpoints) {
+      if (state === "starting") note(taskID, nodeIndex, { vni: network?.vni ?? 0, address });
+    }
   }
+  for (const overlay of networks) {
+    for (const { taskID, nodeIndex, state, addresses } of overlayEndpoints(overlay)) {
+      const place = { vni: overlay.vni, address: addresses[0] ?? "" };
+      if (state === "starting") note(taskID, nodeIndex, place);
+    }
+  }
+  return found;
+}
+
+function endpointsByNode({ services, networks }: MeshConfig): ReadonlyMap<number, NodeEndpoints> {
+  type Draft = { endpoints: ToldEndpoint[]; inner: string[]; taskIDs: Set<string> };
+  const byNode = new Map<number, Draft>();
+  const of = (index: number) => {
+    const known = byNode.get(index) ?? { endpoints: [], inner: [], taskIDs: new Set<string>() };
+    byNode.set(index, known);
+    return known;
+  };
+  for (const { endpoints } of services) {
+    for (const endpoint of endpoints) {
+      const node = of(endpoint.nodeIndex);
+      node.endpoints.push(endpoint);
+      node.taskIDs.add(endpoint.taskID);
+    }
+  }
+  // After the published ones: who is published is asked there.
+  for (const { taskID, nodeIndex, state } of networks.flatMap(overlayEndpoints)) {
+    const node = of(nodeIndex);
+    if (!node.taskIDs.has(taskID) && state !== "starting") node.inner.push(taskID);
+    node.taskIDs.add(taskID);
+  }
+  return byNode;
 }
