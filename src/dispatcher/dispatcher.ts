@@ -358,9 +358,12 @@ export class Dispatcher implements Startable {
   // ---- the state of nodes ----------------------------------------------------------------------
 
   async #onVerdict(nodeID: string, verdict: Verdict): Promise<void> {
-    this.#log.warn("node not heard of", { nodeID, verdict: verdict.kind, why: verdict.message });
-    this.#sessions.get(nodeID)?.cut();
     const state = verdict.kind === "down" ? "down" : "unknown";
+    // One whose endpoints go on answering is judged with each round of questions: said once is enough.
+    const known = this.#store.view().get("node", nodeID as NodeID)?.status.state;
+    const level = known === state ? "debug" : "warn";
+    this.#log[level]("node not heard of", { nodeID, verdict: verdict.kind, why: verdict.message });
+    this.#sessions.get(nodeID)?.cut();
     try {
       await setNodeState(this.#store, nodeID, state, { message: verdict.message });
     } catch (error) {
