@@ -79,6 +79,29 @@ test("a leave is left everywhere, not dead", () => {
   });
 });
 
+test("packets that are recorded and sent again up to a minute later revive nobody, and kill nobody", () => {
+  forSeeds(4, (seed) => {
+    const cluster = settled({ seed, nodes: 3 + (seed % 5), loss: 0.02, replayed: 0.3 });
+    cluster.pause("n3", 1_200);
+    cluster.run(30_000);
+    cluster.crash("n2");
+    cluster.run(90_000);
+    assert.deepEqual(cluster.disagreements(), []);
+    const revived = cluster.observations.filter(
+      ({ at, change }) => at > 35_000 && change === "joined",
+    );
+    assert.deepEqual(revived, []);
+    assert.ok(failures(cluster).every(({ node }) => node === "n2"));
+    assert.equal(failures(cluster).length, cluster.nodes.length - 1);
+    cluster.restart("n2");
+    cluster.run(90_000);
+    assert.deepEqual(cluster.disagreements(), []);
+    cluster.leave("n2");
+    cluster.run(90_000);
+    assert.deepEqual(cluster.disagreements(), []);
+  });
+});
+
 test("a partition of any length heals within seconds", () => {
   forSeeds(6, (seed) => {
     const cluster = settled({ seed, nodes: 6 });

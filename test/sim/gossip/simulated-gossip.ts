@@ -27,6 +27,8 @@ export interface SimulationInit {
   readonly timings: Timings;
   readonly loss?: number;
   readonly delayMs?: readonly [number, number];
+  /** The share of packets that somebody records and sends once more, from the sender's address, when it is long over. */
+  readonly replayed?: number;
   /** All know each other from the start; else each joins through the first. */
   readonly acquainted?: boolean;
   /** Whose news rides on the gossip of each node; none when absent. */
@@ -67,6 +69,8 @@ const DIGEST = Buffer.alloc(19);
 const RETRANSMISSION_MS = 1_000;
 /** A connection over which nothing comes is given up after this. */
 const STREAM_TIMEOUT_MS = 5_000;
+/** Much longer than any verdict takes. */
+const REPLAYED_MS_MAX = 60_000;
 /** What a paused node's socket holds; more is lost. */
 const SOCKET_PACKETS_MAX = 200;
 
@@ -94,6 +98,7 @@ export class SimulatedGossip {
   bytes = 0;
   packets = 0;
   readonly #delayMs: readonly [number, number];
+  readonly #replayed: number;
   readonly #timings: Timings;
   readonly #events = new EventHeap();
   readonly #byAddress = new Map<string, SimulatedNode>();
@@ -105,6 +110,7 @@ export class SimulatedGossip {
     this.random = seededRandom(init.seed);
     this.loss = init.loss ?? 0;
     this.#delayMs = init.delayMs ?? [0.1, 1];
+    this.#replayed = init.replayed ?? 0;
     this.#timings = init.timings;
     this.#makeApplication = init.application;
     for (let index = 0; index < init.nodes; index++) this.#add(index);
@@ -310,6 +316,10 @@ export class SimulatedGossip {
     const target = this.#reach(from, to);
     if (target === undefined || this.random.next() < this.loss) return;
     const packet = { kind: "packet", from: from.address, messages } as const;
+    if (this.#replayed > 0 && this.random.next() < this.#replayed) {
+      const at = this.now + this.random.next() * REPLAYED_MS_MAX;
+      this.#events.push(at, () => this.#deliver(target, packet));
+    }
     this.#events.push(this.now + this.#delay(), () => this.#deliver(target, packet));
   }
 
