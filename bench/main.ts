@@ -4,6 +4,7 @@ import { messageOf } from "../src/base/errors.ts";
 import { drawPaths } from "./chart.ts";
 import { benchControl } from "./control/control.ts";
 import { startCPUMeter } from "./cpu.ts";
+import { benchFailures } from "./failures/failures.ts";
 import { benchLists } from "./lists/lists.ts";
 import { busyShare, describeMachine } from "./machine.ts";
 import { benchNames } from "./names/names.ts";
@@ -41,6 +42,7 @@ async function measure(options: Options): Promise<Report> {
   const paths = has("paths") ? await benchPaths(options, progress) : undefined;
   const scale = has("scale") ? await benchScale(options, progress) : undefined;
   const control = has("control") ? await benchControl(options, progress) : undefined;
+  const failures = has("failures") ? await benchFailures(options, progress) : undefined;
   const lists = has("lists") ? await benchLists(options, progress) : undefined;
   const names = has("names") ? await benchNames(options, progress) : undefined;
   progress.end();
@@ -52,6 +54,7 @@ async function measure(options: Options): Promise<Report> {
     ...(paths === undefined ? {} : { paths }),
     ...(scale === undefined ? {} : { scale }),
     ...(control === undefined ? {} : { control }),
+    ...(failures === undefined ? {} : { failures }),
     ...(lists === undefined ? {} : { lists }),
     ...(names === undefined ? {} : { names }),
   };

@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import { InvalidParameterError } from "../src/base/errors.ts";
 
-export const PARTS = ["paths", "scale", "control", "lists", "names"] as const;
+export const PARTS = ["paths", "scale", "control", "failures", "lists", "names"] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface Options {
@@ -17,11 +17,11 @@ export interface Options {
 export const USAGE = `Usage: node bench/main.ts [OPTIONS]
 
 Measures Weft on hosts of the lab (root): the packet's way beside its limits and its
-rivals, thousands of services in one kernel, the control plane beside Docker Swarm's,
-and the lists of a large cluster.
+rivals, thousands of services in one kernel, the control plane and hosts that fail
+beside Docker Swarm's, the lists of a large cluster, and names.
 
 Options:
-      --only PART      paths, scale, control or lists; may be given more than once
+      --only PART      paths, scale, control, failures, lists or names; may be given more than once
       --quick          Fewer rounds and sizes: some minutes
       --format FORMAT  table or json, on standard output (default table)
       --chart FILE     Draw the paths as SVG

@@ -2,6 +2,8 @@
 
 import type { ControlReport } from "./control/control.ts";
 import { renderControl } from "./control/table.ts";
+import type { FailuresReport } from "./failures/failures.ts";
+import { renderFailures } from "./failures/table.ts";
 import type { ListsReport } from "./lists/lists.ts";
 import { renderLists } from "./lists/table.ts";
 import type { MachineReport } from "./machine.ts";
@@ -20,6 +22,7 @@ export interface Report {
   readonly paths?: PathsReport;
   readonly scale?: ScaleReport;
   readonly control?: ControlReport;
+  readonly failures?: FailuresReport;
   readonly lists?: ListsReport;
   readonly names?: NamesReport;
 }
@@ -33,6 +36,7 @@ export function renderReport(report: Report): string {
     report.paths && renderPaths(report.paths),
     report.scale && renderScale(report.scale),
     report.control && renderControl(report.control),
+    report.failures && renderFailures(report.failures),
     report.lists && renderLists(report.lists),
     report.names && renderNames(report.names),
   ];
