@@ -180,6 +180,11 @@ export class Host extends Machine {
     return started(this.#daemon, `the daemon of ${this.name}`).end(signal);
   }
 
+  /** The daemon gets no CPU time for so long; what its host answers for it is the kernel's and the keeper's. */
+  async pauseDaemon(ms: number): Promise<void> {
+    await started(this.#daemon, `the daemon of ${this.name}`).pause(ms);
+  }
+
   async restartDaemon(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     await this.killDaemon(signal);
     await this.startDaemon(this.#daemonOptions);

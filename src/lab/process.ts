@@ -129,6 +129,14 @@ export class Service {
     }
   }
 
+  /** Stands still for so long. What has entered the machine for it stops when it does, and has to go on first. */
+  async pause(ms: number): Promise<void> {
+    this.signal("SIGSTOP");
+    await pause(ms);
+    this.#child.kill("SIGCONT");
+    this.signal("SIGCONT");
+  }
+
   /** Sends a signal and resolves with the exit status. */
   async end(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
     // A running service does not keep this process alive; waiting for its end does.
