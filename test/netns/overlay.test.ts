@@ -249,6 +249,27 @@ describe("overlay networks", { skip: whyNot() }, () => {
     await assert.rejects(client.call({ call: "say", name: "kept" }), /ECONNRESET/);
   });
 
+  it("a flow of datagrams is moved at once, and what its old task still answers comes from the virtual IP", async () => {
+    const port = 5_302;
+    await overlays.place("e2").call({ call: "serveHeld", name: "e2", port });
+    await overlays.place("f3").call({ call: "serve", name: "f3", port });
+    overlays.serve(ONE, [MOVING_VIP], "e2");
+    await overlays.apply();
+    const client = overlays.place("b1");
+    const asked = client.call({
+      ...{ call: "askTwice", name: "held", protocol: "udp" },
+      ...{ address: MOVING_VIP, port, deadlineMs: 10_000 },
+    });
+    const listing = ["conntrack", "-L", "-p", "udp", "--orig-port-dst", `${port}`];
+    const led = async () => (await inNamespace(client.namespace, listing)).includes("10.0.1.15");
+    await until(led, { what: "the datagram to be led" });
+    overlays.serve(ONE, [MOVING_VIP], "e2:draining", "f3");
+    await overlays.apply();
+    await client.call({ call: "sayAgain", name: "held" });
+    await overlays.place("e2").call({ call: "answerHeld", datagrams: 1 });
+    assert.deepEqual(((await asked) as string[]).toSorted(), ["e2 late", "f3 10.0.1.12"]);
+  });
+
   it("a task that does not listen yet is a delay, and one that never does is refused", async () => {
     overlays.serve(ONE, [MOVING_VIP], "e2");
     await overlays.apply();

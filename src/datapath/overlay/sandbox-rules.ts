@@ -6,6 +6,7 @@ import { endpointsType, IS_REFUSAL, keptLong, oneOf } from "../nft/balance.ts";
 import type { Chain, ElementSet, Ruleset, Table } from "../nft/ruleset.ts";
 import { baseChain, chain } from "../nft/ruleset.ts";
 import { isIPv6 } from "./desired-links.ts";
+import { FROM_VIRTUAL_IP, LATE_ANSWERS, LATE_ANSWERS_TYPE } from "./sandbox-late-answers.ts";
 import type { VirtualIP } from "./virtual-ips.ts";
 
 export const SANDBOX_TABLE = "inet weft_vip";
@@ -13,6 +14,7 @@ export const SANDBOX_TABLE = "inet weft_vip";
 /** A little before the Engine's own rules for its resolver, which concern 127.0.0.11 alone. */
 const PRIORITY_DSTNAT = -110;
 const PRIORITY_FILTER = 0;
+const PRIORITY_RAW = -300;
 /** After conntrack, which then takes the client's next SYN for a new connection. */
 const PRIORITY_MANGLE = -150;
 
@@ -21,7 +23,7 @@ const FAMILIES = ["ip", "ip6"] as const;
 
 /** The rules for these virtual IPs; the chains of `found` stay, for a packet may be on its way into one. */
 export function sandboxRules(virtualIPs: readonly VirtualIP[], found: Ruleset): Ruleset {
-  const sets: [string, ElementSet][] = [];
+  const sets: [string, ElementSet][] = [[LATE_ANSWERS, made("map", LATE_ANSWERS_TYPE, [])]];
   const chains: [string, Chain][] = [...BASE_CHAINS];
   for (const family of FAMILIES) {
     const ofFamily = virtualIPs.filter(({ address }) => isIPv6(address) === (family === "ip6"));
@@ -70,6 +72,7 @@ function elementsOf(rules: Ruleset, name: string): string[] {
 }
 
 const BASE_CHAINS: readonly [string, Chain][] = [
+  ["late_prerouting", baseChain("filter", "prerouting", PRIORITY_RAW, [FROM_VIRTUAL_IP])],
   ["nat_output", baseChain("nat", "output", PRIORITY_DSTNAT, FAMILIES.map(toOneOf))],
   ["guard_output", baseChain("filter", "output", PRIORITY_FILTER, FAMILIES.flatMap(guard))],
   ["refuse", chain(refuse())],

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { FakeClock } from "../../base/clock.ts";
 import { silentLogger } from "../../base/logger.ts";
 import type { Forget } from "../conntrack/forget.ts";
+import type { Flow } from "../conntrack/messages.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import type { VirtualIP } from "./virtual-ips.ts";
 
@@ -23,6 +24,8 @@ class Namespaces {
   readonly there = new Set<string>([PATH]);
   readonly told: string[] = [];
   readonly forgotten: Forget[] = [];
+  /** What conntrack knows. */
+  flows: readonly Flow[] = [];
   /** How many transactions are still to be refused. */
   refusals = 0;
   listing: unknown;
@@ -42,6 +45,8 @@ class Namespaces {
     });
     const conntrack = async () => ({
       forget: async (forget: readonly Forget[]) => void this.forgotten.push(...forget),
+      flows: async (addresses: readonly string[]) =>
+        this.flows.filter(({ task }) => addresses.includes(task.address)),
       close: async () => {},
     });
     this.sandboxes = new Sandboxes({
@@ -114,6 +119,25 @@ describe("containers' virtual IPs", () => {
       { kind: "udp-to", address: "10.0.1.11" },
       { kind: "half-open-to", address: "10.0.1.11" },
     ]);
+  });
+
+  it("late answers of flows that are moved come from the virtual IP, of those to who is gone not", async () => {
+    const namespaces = new Namespaces();
+    const client = { address: "10.0.1.50", port: 40_000 };
+    const flowTo = (address: string): Flow => ({
+      ...{ client, replyTo: client },
+      ...{ server: { address: "10.0.1.2", port: 53 }, task: { address, port: 53 } },
+    });
+    namespaces.flows = [flowTo("10.0.1.11"), flowTo("10.0.1.12")];
+    await namespaces.apply(virtualIP(["10.0.1.11", "10.0.1.12"]), PATH);
+    namespaces.told.splice(0);
+    await namespaces.apply(virtualIP(["10.0.1.11"], ["10.0.1.12"]), PATH);
+    const element = "10.0.1.12 . 53 . 10.0.1.50 . 40000 : 10.0.1.2";
+    const told = `${PATH}: add element inet weft_vip late_answers { ${element} }\n`;
+    assert.equal(namespaces.told.at(-1), told);
+    namespaces.told.splice(0);
+    await namespaces.apply(virtualIP(["10.0.1.11"]), PATH);
+    assert.doesNotMatch(namespaces.told.join(""), /add element inet weft_vip late_answers/);
   });
 
   it("are read back and tried again once; a container that cannot have them keeps no other waiting", async () => {

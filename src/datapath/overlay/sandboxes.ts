@@ -17,6 +17,7 @@ import type { NftTransaction } from "../nft/transaction.ts";
 import { renderTransaction } from "../nft/transaction.ts";
 import { isIPv6 } from "./desired-links.ts";
 import type { SandboxEntrance } from "./sandbox-entrance.ts";
+import { SANDBOX_LATE_FLOWS_MAX, sandboxLateAnswers } from "./sandbox-late-answers.ts";
 import { knownOf, reachedOf, SANDBOX_TABLE, sandboxRules, withNewChains } from "./sandbox-rules.ts";
 import type { VirtualIP } from "./virtual-ips.ts";
 
@@ -209,7 +210,7 @@ export class Sandboxes {
     const nft = entrance.nft(sandbox.path);
     sandbox.held = undefined;
     for (const step of steps) await commit(nft, step);
-    await this.#forget(sandbox, forgetsOf(held, { rules, endpoints }));
+    await this.#forget(sandbox, nft, forgetsOf(held, { rules, endpoints }), endpoints);
     sandbox.held = { virtualIPs: wanted, rules, endpoints };
     sandbox.isNew = false;
     return driftsIn(sandbox.path, steps.flat());
@@ -227,11 +228,23 @@ export class Sandboxes {
   }
 
   /** A connection that is not forgotten is only slower: the change itself stands. */
-  async #forget({ path }: Sandbox, forget: readonly Forget[]): Promise<void> {
+  async #forget(
+    { path }: Sandbox,
+    nft: Pick<Nft, "run">,
+    forget: readonly Forget[],
+    endpoints: Held["endpoints"],
+  ): Promise<void> {
     if (forget.length === 0) return;
+    // Those that still answer, perhaps.
+    const draining = forget.flatMap((one) =>
+      one.kind === "udp-to" && endpoints.has(one.address) ? [one.address] : [],
+    );
     try {
       const conntrack = await this.#components.entrance.conntrack(path);
       try {
+        const flows = await conntrack.flows(draining, SANDBOX_LATE_FLOWS_MAX);
+        const transaction = sandboxLateAnswers(SANDBOX_TABLE, flows);
+        if (transaction !== "") await nft.run(transaction);
         await conntrack.forget(forget);
       } finally {
         await conntrack.close();
