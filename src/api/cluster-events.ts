@@ -63,15 +63,26 @@ export class ClusterEvents {
   }
 
   #publish(change: Change): void {
-    const event = eventOf(change);
-    if (event === undefined) return;
-    this.#remembered = [...this.#remembered, event].slice(-MAX_REMEMBERED_EVENTS);
-    for (const listener of this.#listeners) listener(event);
+    for (const event of eventsOf(change)) {
+      this.#remembered = [...this.#remembered, event].slice(-MAX_REMEMBERED_EVENTS);
+      for (const listener of this.#listeners) listener(event);
+    }
   }
 }
 
+/**
+ * What Docker tells of a change. Its managers make a network and then give it its numbers, which they tell as an
+ * update: whoever waits for that waits here too, where both are one change.
+ */
+export function eventsOf(change: Change): readonly ClusterEvent[] {
+  const event = eventOf(change);
+  if (event === undefined) return [];
+  if (change.kind !== "network" || change.action !== "create") return [event];
+  return [event, { ...event, Action: "update" }];
+}
+
 /** Docker's wording of a change; undefined for what Docker tells nobody. */
-export function eventOf(change: Change): ClusterEvent | undefined {
+function eventOf(change: Change): ClusterEvent | undefined {
   switch (change.kind) {
     case "service": {
       const old = change.action === "update" ? change.old : undefined;

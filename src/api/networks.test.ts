@@ -128,6 +128,20 @@ describe("networks of the cluster", () => {
     assert.match(await refusal(overlay("x")), /^503 This node is not a swarm manager\./);
   });
 
+  it("tell their making, their numbers and their end", async () => {
+    await make("lan");
+    await send("DELETE", "/networks/lan");
+    const until = Math.ceil(Date.now() / 1_000) + 60;
+    const url = `/events?since=1&until=${until}`;
+    engine.answers.set(`GET ${url}`, [200, ""]);
+    const lines = (await ask(host, url)).text.trim().split("\n");
+    const events = lines.map((line) => JSON.parse(line) as { Action: string; Actor: Json });
+    assert.deepEqual(
+      events.map(({ Action, Actor }) => [Action, Actor["Attributes"]]),
+      ["create", "update", "remove"].map((action) => [action, { name: "lan" }]),
+    );
+  });
+
   it("are on a worker those that it takes part in, under the cluster's ids", async () => {
     const id = await make("lan");
     const behind = { Name: "lan", Id: "e1", Driver: "weft", Scope: "local" };

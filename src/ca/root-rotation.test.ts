@@ -221,7 +221,7 @@ test("a root that will not do is refused, and nothing has changed", async (conte
   for (const [signingCACert, signingCAKey, message] of [
     ["", own.key, /the signing CA cert must also be provided/],
     [own.certificate, "", /at least one valid, reachable external CA/],
-    ["nonsense", own.key, /Failed to decode certificate/],
+    ["nonsense", own.key, /invalid root certificates: .*Failed to parse certificate/],
     [own.certificate + other.certificate, own.key, /cannot contain multiple certificates/],
     [own.certificate, other.key, /certificate key mismatch/],
     [own.certificate, "nonsense", /malformed private key/],

@@ -68,7 +68,11 @@ function ownRoot({ signingCACert, signingCAKey }: RootChange, now: number): Root
     throw invalid("if a signing CA key is provided, the signing CA cert must also be provided");
   }
   const [certificate, ...others] = certificatesIn(signingCACert.replaceAll("\r\n", "\n"));
-  if (certificate === undefined) throw invalid("Failed to decode certificate");
+  if (certificate === undefined) {
+    throw invalid(
+      `invalid root certificates: {"code":1003,"message":"Failed to parse certificate"}`,
+    );
+  }
   if (others.length > 0) {
     throw invalid("the desired CA certificate cannot contain multiple certificates");
   }
