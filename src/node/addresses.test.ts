@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { NetworkInterfaceInfo } from "node:os";
 import { test } from "node:test";
 import {
+  checkDataPathAddr,
   type Interfaces,
   ownManagerAddr,
   resolveAdvertiseAddr,
@@ -87,4 +88,24 @@ test("a listen address is an address, an interface's, or every one; the manager'
     message:
       "listen address must be an IP address or network interface (with optional port number)",
   });
+});
+
+test("a data path address is the advertised one, or it is refused", () => {
+  checkDataPathAddr("", "192.168.99.100", two);
+  checkDataPathAddr("192.168.99.100", "192.168.99.100", two);
+  checkDataPathAddr("eth1", "192.168.99.100", two);
+  for (const bad of ["0.0.0.0", "nope0", "192.168.99.100:4789"])
+    assert.throws(() => checkDataPathAddr(bad, "192.168.99.100", two), {
+      code: "invalid_parameter",
+      message:
+        "data path address must be a non-zero IP address or network interface (without a port number)",
+    });
+  for (const [other, advertised] of [
+    ["eth0", "192.168.99.100"],
+    ["eth1", ""],
+  ] as const)
+    assert.throws(() => checkDataPathAddr(other, advertised, two), {
+      code: "not_implemented",
+      message: new RegExp(`name that with --advertise-addr ${other}$`),
+    });
 });

@@ -5,7 +5,7 @@
  */
 import { isIPv4 } from "node:net";
 import type { NetworkInterfaceInfo } from "node:os";
-import { InvalidParameterError } from "../base/errors.ts";
+import { InvalidParameterError, NotImplementedError } from "../base/errors.ts";
 
 export const DEFAULT_MANAGER_PORT = 2377;
 
@@ -84,6 +84,27 @@ export function resolveAddress(host: string, interfaces: Interfaces): string {
       `interface ${host} has more than one IPv4 address (${first} and ${second})`,
     );
   return first;
+}
+
+/**
+ * Refuses a DataPathAddr that would be dropped in silence: the mesh's tunnel ends where a node is reached by the
+ * others. `advertised` is empty where the node leaves that to its manager.
+ */
+export function checkDataPathAddr(
+  dataPathAddr: string,
+  advertised: string,
+  interfaces: Interfaces,
+): void {
+  if (dataPathAddr === "") return;
+  if (dataPathAddr === ANY_ADDRESS || !(isIPv4(dataPathAddr) || dataPathAddr in interfaces))
+    throw new InvalidParameterError(
+      "data path address must be a non-zero IP address or network interface (without a port number)",
+    );
+  const address = resolveAddress(dataPathAddr, interfaces);
+  if (address === advertised) return;
+  throw new NotImplementedError(
+    `a data path of its own (${address}) is not supported by Weft: its tunnel goes from where the others reach this node; name that with --advertise-addr ${dataPathAddr}`,
+  );
 }
 
 function onlyAddress(interfaces: Interfaces): string {

@@ -24,6 +24,7 @@ import { openStore, storeDirectory } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
 import type { AttachmentPlace, AttachmentRequest } from "../dispatcher/assignment.ts";
 import {
+  checkDataPathAddr,
   DEFAULT_MANAGER_PORT,
   ownManagerAddr,
   parseHostPort,
@@ -173,6 +174,7 @@ export class WeftNode implements NodeBackend, Startable {
       const interfaces = networkInterfaces();
       const listenAddr = resolveListenAddr(request.listenAddr, interfaces);
       const advertiseAddr = resolveAdvertiseAddr(request.advertiseAddr, listenAddr, interfaces);
+      checkDataPathAddr(request.dataPathAddr, parseHostPort(advertiseAddr, 0).host, interfaces);
       const { createCluster } = await managerModule();
       const { store, certificates } = await createCluster(this.#components, {
         ...request,
@@ -198,6 +200,8 @@ export class WeftNode implements NodeBackend, Startable {
       this.#pending = true;
       try {
         const advertiseAddr = joinAddress(request.advertiseAddr);
+        const { host } = parseHostPort(advertiseAddr, DEFAULT_MANAGER_PORT);
+        checkDataPathAddr(request.dataPathAddr, host, networkInterfaces());
         const listenAddr = resolveListenAddr(request.listenAddr, networkInterfaces());
         const managers = request.remoteAddrs.map(withPort);
         const certificates = await joinCluster({
