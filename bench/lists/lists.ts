@@ -1,9 +1,7 @@
 /** The part "lists": how long users of a large cluster wait for `service ls` and `service ps`. */
-import { ask, startFakeEngine } from "../../src/api/fake-engine.ts";
+import { ask } from "../../src/api/fake-engine.ts";
 import { FakeBackend, NODE_ID } from "../../src/api/fake-manager.ts";
-import { ApiServer } from "../../src/api/server.ts";
-import { systemClock } from "../../src/base/clock.ts";
-import { silentLogger } from "../../src/base/logger.ts";
+import { LoopbackApi } from "../../src/api/loopback-api.ts";
 import { makePort, makeService, makeTask } from "../../src/cluster/factories.ts";
 import { runOk } from "../../src/lab/process.ts";
 import type { Progress } from "../progress.ts";
@@ -33,40 +31,26 @@ export async function benchLists(
 ): Promise<ListsReport> {
   const rounds = options.isQuick ? ROUNDS_QUICK : ROUNDS;
   progress.part(`Lists: ${SERVICES} services, a service of ${TASKS} tasks`);
-  const engine = await startFakeEngine();
-  const ping = [200, "OK"] as const;
-  engine.answers.set("GET /_ping", ping).set("HEAD /_ping", ping);
   const backend = new FakeBackend();
   await backend.populate();
   await fill(backend);
-  const host = `unix://${engine.directory}/weft.sock`;
-  const server = new ApiServer({
-    hosts: [host],
-    dockerHost: engine.host,
-    backend,
-    clock: systemClock,
-    log: silentLogger,
-    version: "0.0.0",
-  });
-  await server.start();
-  try {
-    const filters = encodeURIComponent(JSON.stringify({ service: { large: true } }));
-    const asked = [
-      [`service ls, ${SERVICES + 1} services`, "/services?status=true", ["service", "ls"]],
-      [`service ps, ${TASKS} tasks`, `/tasks?filters=${filters}`, ["service", "ps", "large"]],
-    ] as const;
-    const lists: ListResult[] = [];
-    for (const [what, path, args] of asked) {
-      progress.step(what);
-      const answerMs = await timed(rounds, () => ask(host, path));
-      const cliMs = await timed(rounds, () => runOk(["docker", "-H", host, ...args]));
-      lists.push({ what, answerMs, cliMs });
-    }
-    return { lists };
-  } finally {
-    await server.stop();
-    await engine.stop();
+  await using api = await LoopbackApi.start({ backend });
+  const { engine, host } = api;
+  const ping = [200, "OK"] as const;
+  engine.answers.set("GET /_ping", ping).set("HEAD /_ping", ping);
+  const filters = encodeURIComponent(JSON.stringify({ service: { large: true } }));
+  const asked = [
+    [`service ls, ${SERVICES + 1} services`, "/services?status=true", ["service", "ls"]],
+    [`service ps, ${TASKS} tasks`, `/tasks?filters=${filters}`, ["service", "ps", "large"]],
+  ] as const;
+  const lists: ListResult[] = [];
+  for (const [what, path, args] of asked) {
+    progress.step(what);
+    const answerMs = await timed(rounds, () => ask(host, path));
+    const cliMs = await timed(rounds, () => runOk(["docker", "-H", host, ...args]));
+    lists.push({ what, answerMs, cliMs });
   }
+  return { lists };
 }
 
 async function fill(backend: FakeBackend): Promise<void> {

@@ -1,40 +1,26 @@
 /** Containers of users' own in the cluster's networks: what the Engine is asked in place of what the user asked. */
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { systemClock } from "../base/clock.ts";
-import { silentLogger } from "../base/logger.ts";
 import { makeOverlay } from "../cluster/factories.ts";
-import { ask, type FakeEngine, startFakeEngine } from "./fake-engine.ts";
+import { ask, type FakeEngine } from "./fake-engine.ts";
 import { FakeBackend } from "./fake-manager.ts";
-import { ApiServer } from "./server.ts";
+import { LoopbackApi } from "./loopback-api.ts";
 
+let api: LoopbackApi;
 let engine: FakeEngine;
 let backend: FakeBackend;
-let server: ApiServer;
 let host: string;
 
 beforeEach(async () => {
-  engine = await startFakeEngine();
-  backend = new FakeBackend();
-  await backend.populate();
+  api = await LoopbackApi.start();
+  ({ engine, backend, host } = api);
   await backend.store.update((tx) => {
     tx.put("network", makeOverlay({ id: "lan-id", name: "lan", spec: { attachable: true } }));
     tx.put("network", makeOverlay({ id: "shut-id", name: "shut" }));
   });
-  host = `unix://${engine.directory}/weft.sock`;
-  server = new ApiServer({
-    hosts: [host],
-    dockerHost: engine.host,
-    backend,
-    clock: systemClock,
-    log: silentLogger,
-    version: "0.0.0",
-  });
-  await server.start();
 });
 afterEach(async () => {
-  await server.stop();
-  await engine.stop();
+  await api[Symbol.asyncDispose]();
 });
 
 async function post(path: string, body: unknown): Promise<[number, unknown]> {

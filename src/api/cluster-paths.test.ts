@@ -4,15 +4,16 @@ import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { createServer as createNetServer } from "node:net";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { FakeClock, systemClock } from "../base/clock.ts";
+import { FakeClock } from "../base/clock.ts";
 import { silentLogger } from "../base/logger.ts";
 import { createRootCA } from "../ca/root-ca.ts";
 import { makeNode, makePort, makeService, makeTask } from "../cluster/factories.ts";
 import type { Service } from "../cluster/objects.ts";
-import { type AskInit, ask, type FakeEngine, startFakeEngine } from "./fake-engine.ts";
+import { type AskInit, ask, type FakeEngine } from "./fake-engine.ts";
 import { FakeBackend, NODE_ID } from "./fake-manager.ts";
 import type { GossipAnswer } from "./gossip.ts";
 import { frame } from "./logs.ts";
+import { LoopbackApi } from "./loopback-api.ts";
 import { ApiServer } from "./server.ts";
 import { encodeTlsInfo } from "./wire/trust-root.ts";
 
@@ -21,29 +22,17 @@ interface Json {
   readonly [key: string]: Json | undefined;
 }
 
+let api: LoopbackApi;
 let engine: FakeEngine;
 let backend: FakeBackend;
-let server: ApiServer;
 let host: string;
 
 beforeEach(async () => {
-  engine = await startFakeEngine();
-  backend = new FakeBackend();
-  await backend.populate();
-  host = `unix://${engine.directory}/weft.sock`;
-  server = new ApiServer({
-    hosts: [host],
-    dockerHost: engine.host,
-    backend,
-    clock: systemClock,
-    log: silentLogger,
-    version: "0.0.0",
-  });
-  await server.start();
+  api = await LoopbackApi.start();
+  ({ engine, backend, host } = api);
 });
 afterEach(async () => {
-  await server.stop();
-  await engine.stop();
+  await api[Symbol.asyncDispose]();
 });
 
 function say(value: unknown): string {
@@ -559,7 +548,7 @@ describe("what is followed", () => {
     await events.next('"Action":"create"');
     const ended = new Promise((resolve) => events.answer.once("close", resolve));
     events.answer.on("error", () => {});
-    await server.stop();
+    await api.server.stop();
     await ended;
   });
 

@@ -7,13 +7,12 @@ import { after, before, test } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
-import { systemClock } from "../base/clock.ts";
 import { createLogger } from "../base/logger.ts";
 import { eventually } from "../dispatcher/loopback-cluster.ts";
-import { ask, type FakeEngine, startFakeEngine } from "./fake-engine.ts";
+import { ask, type FakeEngine } from "./fake-engine.ts";
 import { FakeBackend, NODE_ID } from "./fake-manager.ts";
+import { LoopbackApi } from "./loopback-api.ts";
 import { API_ROUTES } from "./routes.ts";
-import { ApiServer } from "./server.ts";
 
 const PAYLOAD = { Name: "taken", Labels: { a: "b" }, Data: "aGVsbG8=" };
 const SERVICE = {
@@ -125,23 +124,17 @@ type Request = typeof request extends fc.Arbitrary<infer T> ? T : never;
 
 const backend = new FakeBackend();
 const faults: string[] = [];
+let api: LoopbackApi;
 let engine: FakeEngine;
-let server: ApiServer;
 let host: string;
 
 before(async () => {
-  engine = await startFakeEngine();
-  host = `unix://${engine.directory}/weft.sock`;
   await backend.populate();
   const log = createLogger({ level: "error", write: (line) => void faults.push(line) });
-  const common = { dockerHost: engine.host, backend, clock: systemClock, log, version: "0.0.0" };
-  server = new ApiServer({ hosts: [host], ...common });
-  await server.start();
+  api = await LoopbackApi.start({ backend, log });
+  ({ engine, host } = api);
 });
-after(async () => {
-  await server.stop();
-  await engine.stop();
-});
+after(() => api[Symbol.asyncDispose]());
 
 /** The value with one change: at some place of it, counted through. */
 function changed(body: unknown, { at, value: other, remove }: Request["changes"][number]): unknown {

@@ -1,39 +1,25 @@
 /** Networks of the cluster over its store, beside an Engine's own: made, used, refused in Docker's words, and taken away. */
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { systemClock } from "../base/clock.ts";
-import { silentLogger } from "../base/logger.ts";
 import { makeService, makeTask } from "../cluster/factories.ts";
-import { ask, type FakeEngine, startFakeEngine } from "./fake-engine.ts";
+import { ask, type FakeEngine } from "./fake-engine.ts";
 import { FakeBackend, NODE_ID } from "./fake-manager.ts";
-import { ApiServer } from "./server.ts";
+import { LoopbackApi } from "./loopback-api.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
+let api: LoopbackApi;
 let engine: FakeEngine;
 let backend: FakeBackend;
-let server: ApiServer;
 let host: string;
 
 beforeEach(async () => {
-  engine = await startFakeEngine();
+  api = await LoopbackApi.start();
+  ({ engine, backend, host } = api);
   engine.answers.set("GET /networks", [200, "[]"]);
-  backend = new FakeBackend();
-  await backend.populate();
-  host = `unix://${engine.directory}/weft.sock`;
-  server = new ApiServer({
-    hosts: [host],
-    dockerHost: engine.host,
-    backend,
-    clock: systemClock,
-    log: silentLogger,
-    version: "0.0.0",
-  });
-  await server.start();
 });
 afterEach(async () => {
-  await server.stop();
-  await engine.stop();
+  await api[Symbol.asyncDispose]();
 });
 
 async function send(method: string, path: string, body?: unknown): Promise<[number, Json]> {

@@ -2,37 +2,22 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import fc from "fast-check";
-import { systemClock } from "../base/clock.ts";
-import { silentLogger } from "../base/logger.ts";
-import { ask, type FakeEngine, startFakeEngine } from "./fake-engine.ts";
+import { ask } from "./fake-engine.ts";
 import { FakeBackend } from "./fake-manager.ts";
-import { ApiServer } from "./server.ts";
+import { LoopbackApi } from "./loopback-api.ts";
 import { base64 } from "./wire/base64.ts";
 import { decodeText } from "./wire/schema.ts";
 
-let engine: FakeEngine;
+let api: LoopbackApi;
 let backend: FakeBackend;
-let server: ApiServer;
 let host: string;
 
 beforeEach(async () => {
-  engine = await startFakeEngine();
-  backend = new FakeBackend();
-  await backend.populate();
-  host = `unix://${engine.directory}/weft.sock`;
-  server = new ApiServer({
-    hosts: [host],
-    dockerHost: engine.host,
-    backend,
-    clock: systemClock,
-    log: silentLogger,
-    version: "0.0.0",
-  });
-  await server.start();
+  api = await LoopbackApi.start();
+  ({ backend, host } = api);
 });
 afterEach(async () => {
-  await server.stop();
-  await engine.stop();
+  await api[Symbol.asyncDispose]();
 });
 
 interface Shown {

@@ -1,17 +1,15 @@
 /** `/weft/trace` over three nodes whose kernels are as they should be, but for what a test does to them. */
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { systemClock } from "../base/clock.ts";
-import { silentLogger } from "../base/logger.ts";
 import { makeNode, makeTask } from "../cluster/factories.ts";
 import { desired } from "../datapath/desired.ts";
 import { hostTrace, type TraceQuestion } from "../datapath/host-trace.ts";
 import * as testing from "../datapath/testing.ts";
 import type { MeshPort } from "../datapath/view.ts";
 import type { NodeTrace } from "../dispatcher/assignment.ts";
-import { ask, type FakeEngine, startFakeEngine } from "./fake-engine.ts";
+import { ask } from "./fake-engine.ts";
 import { FakeBackend } from "./fake-manager.ts";
-import { ApiServer } from "./server.ts";
+import { LoopbackApi } from "./loopback-api.ts";
 import type { TraceAnswer } from "./trace.ts";
 
 const REVISION = 7;
@@ -22,9 +20,7 @@ const TASKS = [
 const NODES = [1, 2, 3].map(testing.makeNode);
 const CLIENT = "192.168.99.200";
 
-let engine: FakeEngine;
-let server: ApiServer;
-let backend: FakeBackend;
+let api: LoopbackApi;
 let host: string;
 /** Of the service at 8080. */
 let limits: Pick<MeshPort, "allowedSources" | "boundTo">;
@@ -34,8 +30,7 @@ let isHeld: boolean;
 
 beforeEach(async () => {
   [limits, live, silent, isHeld] = [{}, ["t1", "t2"], "", true];
-  engine = await startFakeEngine();
-  backend = new FakeBackend();
+  const backend = new FakeBackend();
   backend.traces = traceOn;
   await backend.store.update((tx) => {
     for (const { nodeID, underlayAddress, addresses } of NODES) {
@@ -49,20 +44,11 @@ beforeEach(async () => {
       tx.put("task", makeTask({ id: taskID, nodeID: `n${nodeIndex}`, networksAttachments }));
     }
   });
-  host = `unix://${engine.directory}/weft.sock`;
-  server = new ApiServer({
-    hosts: [host],
-    dockerHost: engine.host,
-    backend,
-    clock: systemClock,
-    log: silentLogger,
-    version: "0.0.0",
-  });
-  await server.start();
+  api = await LoopbackApi.start({ backend });
+  ({ host } = api);
 });
 afterEach(async () => {
-  await server.stop();
-  await engine.stop();
+  await api[Symbol.asyncDispose]();
 });
 
 function traceOn(nodeID: string, question: TraceQuestion): NodeTrace {
@@ -161,7 +147,7 @@ describe("a packet's trace", () => {
     const answer = await trace(CLIENT, "host-n1");
     assert.match(answer.Notes[0] ?? "", /host-n1 does not hold port 8080\/tcp/);
     assert.match(endOf(answer)[0] ?? "", /the port is not held there/);
-    backend.traces = (nodeID, question) => {
+    api.backend.traces = (nodeID, question) => {
       const said = traceOn(nodeID, question);
       const found = said.trace ?? assert.fail();
       return { ...said, trace: { ...found, port: { ...found.port, problem: "in use by nginx" } } };
@@ -174,7 +160,7 @@ describe("a packet's trace", () => {
 
   it("says which connections a client's port has, since no rule is asked for those", async () => {
     const asked: (number | undefined)[] = [];
-    backend.traces = (nodeID, question) => {
+    api.backend.traces = (nodeID, question) => {
       asked.push(question.clientPort);
       const said = traceOn(nodeID, question);
       const found = said.trace ?? assert.fail();
