@@ -17,6 +17,28 @@ export const LOG_LEVEL_OPTION = {
   default: "info",
 } as const satisfies OptionSpec;
 
+/** Where a command asks a daemon. */
+export const DAEMON_HOST_OPTION = {
+  kind: "string",
+  env: "WEFT_HOST",
+  value: "unix://PATH",
+  default: "unix:///run/weft.sock",
+  help: "the socket of a daemon",
+} as const satisfies OptionSpec;
+
+/** The same, of what only a manager's can answer. */
+export const MANAGER_HOST_OPTION = {
+  ...DAEMON_HOST_OPTION,
+  help: "the socket of a manager's daemon",
+} as const satisfies OptionSpec;
+
+export const TABLE_FORMAT_OPTION = {
+  kind: "string",
+  value: "table|json",
+  default: "table",
+  help: "how it is printed",
+} as const satisfies OptionSpec;
+
 export function logLevelOf(text: string): LogLevel {
   const level = LOG_LEVELS.find((candidate) => candidate === text);
   if (level === undefined)

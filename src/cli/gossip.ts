@@ -3,18 +3,13 @@ import type { GossipAnswer } from "../api/gossip.ts";
 import { askDaemon } from "./ask-daemon.ts";
 import type { Command } from "./command.ts";
 import { UsageError } from "./command.ts";
+import { DAEMON_HOST_OPTION, TABLE_FORMAT_OPTION } from "./common-options.ts";
 import { describeGossip } from "./gossip-table.ts";
 import { describeOptions, type OptionTable, readOptions, splitWords } from "./options.ts";
 
 const OPTIONS = {
-  host: {
-    kind: "string",
-    env: "WEFT_HOST",
-    value: "unix://PATH",
-    default: "unix:///run/weft.sock",
-    help: "the socket of a daemon",
-  },
-  format: { kind: "string", value: "table|json", default: "table", help: "how it is printed" },
+  host: DAEMON_HOST_OPTION,
+  format: TABLE_FORMAT_OPTION,
 } as const satisfies OptionTable;
 
 export const gossipCommand: Command = {

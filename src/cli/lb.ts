@@ -3,6 +3,7 @@ import { isDomainName, parseListener } from "../keeper/dns/names.ts";
 import { askDaemon } from "./ask-daemon.ts";
 import type { Command } from "./command.ts";
 import { UsageError } from "./command.ts";
+import { MANAGER_HOST_OPTION } from "./common-options.ts";
 import { haproxyConfiguration } from "./lb-haproxy.ts";
 import { nginxConfiguration } from "./lb-nginx.ts";
 import {
@@ -16,13 +17,7 @@ import {
 import { describeOptions, type OptionTable, readOptions, splitWords } from "./options.ts";
 
 const OPTIONS = {
-  host: {
-    kind: "string",
-    env: "WEFT_HOST",
-    value: "unix://PATH",
-    default: "unix:///run/weft.sock",
-    help: "the socket of a manager's daemon",
-  },
+  host: MANAGER_HOST_OPTION,
   way: {
     kind: "string",
     value: "mesh|names",

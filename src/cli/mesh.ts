@@ -4,18 +4,13 @@ import type { MeshAnswer } from "../api/mesh.ts";
 import { askDaemon } from "./ask-daemon.ts";
 import type { Command } from "./command.ts";
 import { UsageError } from "./command.ts";
+import { MANAGER_HOST_OPTION, TABLE_FORMAT_OPTION } from "./common-options.ts";
 import { describeMesh, describeService } from "./mesh-table.ts";
 import { describeOptions, type OptionTable, readOptions, splitWords } from "./options.ts";
 
 const OPTIONS = {
-  host: {
-    kind: "string",
-    env: "WEFT_HOST",
-    value: "unix://PATH",
-    default: "unix:///run/weft.sock",
-    help: "the socket of a manager's daemon",
-  },
-  format: { kind: "string", value: "table|json", default: "table", help: "how it is printed" },
+  host: MANAGER_HOST_OPTION,
+  format: TABLE_FORMAT_OPTION,
   watch: { kind: "boolean", help: "print it anew every second, until Ctrl-C" },
 } as const satisfies OptionTable;
 

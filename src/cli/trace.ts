@@ -3,17 +3,12 @@ import type { TraceAnswer } from "../api/trace.ts";
 import { askDaemon } from "./ask-daemon.ts";
 import type { Command } from "./command.ts";
 import { UsageError } from "./command.ts";
+import { MANAGER_HOST_OPTION } from "./common-options.ts";
 import { describeOptions, type OptionTable, readOptions, splitWords } from "./options.ts";
 import { describeTrace } from "./trace-text.ts";
 
 const OPTIONS = {
-  host: {
-    kind: "string",
-    env: "WEFT_HOST",
-    value: "unix://PATH",
-    default: "unix:///run/weft.sock",
-    help: "the socket of a manager's daemon",
-  },
+  host: MANAGER_HOST_OPTION,
   protocol: { kind: "string", value: "tcp|udp", default: "tcp", help: "of the packet" },
   "client-port": {
     kind: "string",
