@@ -88,10 +88,7 @@ export class KeeperLink implements Startable {
   }
 
   async #ask(ports: readonly PortRequest[]): Promise<ReadonlyMap<string, PortHold>> {
-    const question = ports
-      .map(({ protocol, port }) => portKey(protocol, port))
-      .sort()
-      .join(" ");
+    const question = questionOf(ports);
     if (question === this.#asked) return this.#holds;
     const holds = await this.#components.keeper.holdPorts(ports);
     this.#asked = question;
@@ -124,6 +121,8 @@ export class KeeperLink implements Startable {
       this.#endpoints = event.endpoints;
       this.#components.onChange();
     } else {
+      // Somebody else has told it otherwise, or it has forgotten: the next pass says once more what is wanted.
+      if (questionOf(event.ports) !== this.#asked) this.#asked = undefined;
       this.#learnHolds(event.ports);
     }
   }
@@ -134,4 +133,11 @@ export class KeeperLink implements Startable {
     this.#components.onChange();
     return known;
   }
+}
+
+function questionOf(ports: readonly PortRequest[]): string {
+  return ports
+    .map(({ protocol, port }) => portKey(protocol, port))
+    .sort()
+    .join(" ");
 }
