@@ -66,6 +66,43 @@ function damagedState(state: KernelState, isLost: () => boolean): KernelState {
   };
 }
 
+/** The state with what somebody changed, or put there: other values, entries too many, rules in another order. */
+function alteredState(state: KernelState, isChanged: () => boolean): KernelState {
+  const altered = <T>(map: ReadonlyMap<string, T>, change: (value: T) => T) =>
+    new Map([...map].map(([key, value]) => [key, isChanged() ? change(value) : value]));
+  const ruleset = new Map(
+    [...state.ruleset].map(([name, { sets, chains }]) => [
+      name,
+      {
+        sets: new Map(
+          [...sets].map(([set, rest]) => [set, { ...rest, elements: swapped(rest.elements) }]),
+        ),
+        chains: altered(chains, (chain) => ({ ...chain, rules: [...chain.rules, STRANGE_RULE] })),
+      },
+    ]),
+  );
+  const { links, routes, rules, neighbours, fdb, sysctls } = state.network;
+  const network = {
+    ...state.network,
+    links: altered(links, (link) => ({ ...link, mtu: link.mtu - 100, mac: "02:42:00:00:00:01" })),
+    routes: altered(routes, (route) => ({ ...route, via: "10.255.9.9" })),
+    rules: altered(rules, (one) => ({ ...one, mark: one.mark + 1 })),
+    neighbours: altered(neighbours, () => "02:42:00:00:00:02"),
+    fdb: altered(fdb, () => "192.0.2.1"),
+    sysctls: altered(sysctls, (value) => `${value}9`),
+  };
+  return { ...state, ruleset, network };
+
+  /** Each with its neighbour's value; where packets add the elements, as they are. */
+  function swapped(elements: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+    const values = [...elements.values()];
+    if (values.length < 2 || !isChanged()) return elements;
+    return new Map([...elements.keys()].map((key, at) => [key, values.at(at - 1) ?? ""]));
+  }
+}
+
+const STRANGE_RULE = { id: "nobody:knows", text: "drop" };
+
 describe("a plan", () => {
   it("turns any state into any other", () => {
     fc.assert(
@@ -84,6 +121,20 @@ describe("a plan", () => {
       fc.property(anyView, damage, (view, isLost) => {
         const wanted = stateOf(view);
         const damaged = damagedState(wanted, () => isLost.next().value);
+        const mended = { ...wanted, ...runPlan(damaged, plan(damaged, wanted)) };
+        assert.deepEqual(without(mended, wanted), without(wanted, wanted));
+        assert(isEmpty(plan(mended, wanted)));
+      }),
+    );
+  });
+
+  it("puts right what was changed, on top of what was taken away, and then there is nothing more to do", () => {
+    const damage = fc.infiniteStream(fc.constantFrom(true, false, false));
+    fc.assert(
+      fc.property(anyView, damage, damage, (view, isLost, isChanged) => {
+        const wanted = stateOf(view);
+        const thinned = damagedState(wanted, () => isLost.next().value);
+        const damaged = alteredState(thinned, () => isChanged.next().value);
         const mended = { ...wanted, ...runPlan(damaged, plan(damaged, wanted)) };
         assert.deepEqual(without(mended, wanted), without(wanted, wanted));
         assert(isEmpty(plan(mended, wanted)));

@@ -17,11 +17,14 @@ const REMOTE = 8081;
 
 /** The regular audit looks every half minute: what is mended sooner, the kernel's own news has told of. */
 const HEALED_MS = 12_000;
+/** So long may a kept connection say nothing: no damage takes longer to mend, however busy the machine. */
+const SILENT_MS_MAX = 60_000;
 
 const DAMAGES: readonly (readonly [what: string, ...commands: string[]])[] = [
   ["everybody's rules", "nft flush ruleset"],
   ["its table", "nft delete table inet weft"],
   ["the tunnel's table", "nft delete table netdev weft"],
+  ["a chain", "nft flush chain inet weft nat_output", "nft delete chain inet weft nat_output"],
   ["a chain's rules", "nft flush chain inet weft nat_prerouting"],
   ["a set's elements", "nft flush set inet weft held"],
   ["one element", `nft delete element inet weft peers { ${H2} }`],
@@ -55,6 +58,8 @@ describe("a mesh that is damaged", { skip: whyNot() }, () => {
   let client: Place;
   let host: Host;
   let sound: string;
+  /** What each kept connection was answered when it was opened. */
+  const seenFirst: unknown[] = [];
 
   before(async () => {
     lab = await Lab.make();
@@ -67,6 +72,10 @@ describe("a mesh that is damaged", { skip: whyNot() }, () => {
     host = lab.host("h1");
     await host.watch();
     sound = await stateOf(host);
+    for (const port of [WEB, REMOTE]) {
+      const to = { protocol: "tcp", address: H1, port, deadlineMs: SILENT_MS_MAX } as const;
+      seenFirst.push(await client.call({ call: "open", name: `outlasting-${port}`, ...to }));
+    }
   });
   after(async () => await lab[Symbol.asyncDispose]());
 
@@ -86,6 +95,9 @@ describe("a mesh that is damaged", { skip: whyNot() }, () => {
       assert.equal(await client.ask({ protocol: "tcp", address: H1, port: WEB }), `a1 ${CLIENT}`);
       const remote = { protocol: "tcp", address: H1, port: REMOTE } as const;
       assert.equal(await client.ask(remote), `b2 ${CLIENT}`);
+      // Opened before all damage, and silent within each gap.
+      const say = (port: number) => client.call({ call: "say", name: `outlasting-${port}` });
+      assert.deepEqual([await say(WEB), await say(REMOTE)], seenFirst);
     });
   }
 
