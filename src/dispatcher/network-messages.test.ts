@@ -84,6 +84,14 @@ test("a clock that is off, an address and a certificate that two have", () => {
   assert.deepEqual(messages({}, { rivals }), { id2: [text] });
   const seen = messages({ id1: [{ kind: "name", peer: "id2", detail: "192.168.99.109" }] });
   assert.deepEqual(seen, { id2: [text] });
+  // The node's address is now one, now the other: the words stay the same.
+  const own = messages({ id1: [{ kind: "name", peer: "id2", detail: "192.168.99.101" }] });
+  assert.deepEqual(own, {});
+  const both = messages(
+    { id1: [{ kind: "name", peer: "id2", detail: "192.168.99.007" }] },
+    { rivals },
+  );
+  assert.deepEqual(both, { id2: [text] });
 });
 
 test("a node speaks of itself and its own pairs only, and not of strangers", () => {

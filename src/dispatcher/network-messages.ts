@@ -51,7 +51,9 @@ export function networkMessages(facts: NetworkFacts): ReadonlyMap<string, readon
     for (const { kind, peer, detail = "" } of problems) {
       const node = byID.get(peer);
       if (kind === "silent" && peer === reporter) say(peer, `it does not gossip: ${detail}`);
-      if (kind === "name" && node !== undefined) say(peer, twice(node.addr, detail));
+      // Rivals for its session change its address with each turn, and are named themselves.
+      const isOther = detail !== node?.addr && !facts.rivals.has(peer);
+      if (kind === "name" && node !== undefined && isOther) say(peer, twice(node.addr, detail));
     }
   }
   for (const kind of Object.keys(PAIR_TEXTS) as PairKind[]) {
@@ -121,6 +123,7 @@ function skewText(skewMs: number): string {
   return `its clock is ${seconds} s ${skewMs > 0 ? "ahead of" : "behind"} the manager's`;
 }
 
-function twice(first: string, second: string): string {
+function twice(...addresses: readonly [string, string]): string {
+  const [first, second] = addresses.toSorted();
   return `two hosts go by its certificate: ${first} and ${second}; 'weft reset' one of them, and join anew`;
 }
