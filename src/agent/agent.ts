@@ -29,7 +29,7 @@ import type { KeeperClient } from "../keeper/protocol.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { NodeAttachments } from "./attachments.ts";
 import { DEFAULT_STOP_GRACE_MS, stopGraceMsOf } from "./container-config.ts";
-import type { EndpointOverrides } from "./corrected-mesh.ts";
+import { correctedMesh, type EndpointOverride, type EndpointOverrides } from "./corrected-mesh.ts";
 import { decodeLinkCounters, type MeteredTask, meshFamilies } from "./endpoint-metrics.ts";
 import { NetworkSweeper, runtimeNetworkOf } from "./engine-networks.ts";
 import { KeeperLink } from "./keeper-link.ts";
@@ -313,6 +313,8 @@ export class Agent implements Startable, SessionHandler {
       const pid = status.containerStatus?.pid;
       return { task, sockets: pid === undefined ? undefined : await this.#readSockets(pid) };
     });
+    const { mesh } = this.#applier;
+    const overrides = this.#gossip?.overrides() ?? new Map<string, EndpointOverride>();
     const links = decodeLinkCounters(await this.#readLinks());
     const counters = (this.#link.endpoints ?? []).flatMap(({ address, link }) => {
       const found = links.get(link);
@@ -321,7 +323,7 @@ export class Agent implements Startable, SessionHandler {
     return meshFamilies({
       tasks: await Promise.all(tasks),
       counters: new Map(counters),
-      services: this.#applier.mesh?.services ?? [],
+      services: mesh === undefined ? [] : correctedMesh(mesh, overrides).services,
       portProblems: this.#applier.problems.length,
       revision: this.appliedRevision,
     });

@@ -5,7 +5,7 @@
  */
 import { counter, gauge, type MetricFamily, type MetricSample } from "../base/metrics.ts";
 import type { Task } from "../cluster/objects.ts";
-import type { ToldService } from "../dispatcher/assignment.ts";
+import type { MeshService } from "../datapath/view.ts";
 import { taskAddress } from "./container-config.ts";
 import type { TaskSockets } from "./task-sockets.ts";
 
@@ -28,7 +28,7 @@ export interface MeshMetricsFacts {
   readonly tasks: readonly MeteredTask[];
   /** By the task's address. */
   readonly counters: ReadonlyMap<string, LinkCounters>;
-  readonly services: readonly ToldService[];
+  readonly services: readonly MeshService[];
   readonly portProblems: number;
   readonly revision: number | undefined;
 }
@@ -94,7 +94,7 @@ function connectionSamples({ task, sockets }: MeteredTask): readonly MetricSampl
   }));
 }
 
-function serviceSamples({ serviceName, ports, endpoints }: ToldService): readonly MetricSample[] {
+function serviceSamples({ serviceName, ports, endpoints }: MeshService): readonly MetricSample[] {
   const count = (wanted: "live" | "draining") =>
     endpoints.filter(({ state }) => state === wanted).length;
   return ports.flatMap(({ protocol, publishedPort }) =>

@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import { Agent } from "../agent/agent.ts";
 import type { NodeAttachments } from "../agent/attachments.ts";
 import { GOSSIP_KEYS_FILE, GossipKeysFile } from "../agent/gossip-keys-file.ts";
+import { gossipFamilies } from "../agent/gossip-metrics.ts";
 import type { GossipReport } from "../agent/gossip-report.ts";
 import type { ZoneInit } from "../agent/names.ts";
 import { NodeGossip } from "../agent/node-gossip.ts";
@@ -176,6 +177,7 @@ export class MemberRole implements Startable {
     const isOpen = this.#session?.isOpen === true;
     return [
       gauge("weft_session_up", "Whether this node has a session with a manager.", Number(isOpen)),
+      ...gossipFamilies(this.#gossip.report()),
       ...(await this.#agent.metrics()),
     ];
   }

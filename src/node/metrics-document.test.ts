@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { meshFamilies } from "../agent/endpoint-metrics.ts";
+import { gossipFamilies } from "../agent/gossip-metrics.ts";
+import { gossipReport } from "../agent/gossip-report.ts";
 import { Meters } from "../base/meters.ts";
 import { processFamilies } from "./process-metrics.ts";
 
@@ -19,7 +21,9 @@ test("docs/METRICS.md names every family with its kind, and no other", () => {
   const rows = page.matchAll(/^\| `(\w+)` +\| (\w+) /gm);
   const documented = new Map([...rows].map(([, name = "", kind = ""]) => [name, kind]));
   const facts = { tasks: [], counters: new Map(), services: [], portProblems: 0, revision: 1 };
-  const families = [...processFamilies(), ...new Meters().families(), ...meshFamilies(facts)];
+  const gossip = gossipFamilies(gossipReport(undefined, "", () => undefined, 0, 0));
+  const mesh = meshFamilies(facts);
+  const families = [...processFamilies(), ...new Meters().families(), ...mesh, ...gossip];
   const made = new Map(families.map(({ name, kind }) => [name, kind as string]));
   for (const name of OF_ROLES) made.set(name, "gauge");
   assert.deepEqual(Object.fromEntries(documented), Object.fromEntries(made));
