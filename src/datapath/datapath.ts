@@ -15,7 +15,7 @@ import type { KernelState } from "./desired.ts";
 import { desired, EMPTY_STATE } from "./desired.ts";
 import { DriftLog } from "./drift-log.ts";
 import type { HostFacts } from "./facts.ts";
-import { acceptRA, SYSCTL_IP_FORWARD, SYSCTL_IP6_FORWARD } from "./facts.ts";
+import { acceptRA, SYSCTL_FILTER_ALL, SYSCTL_IP_FORWARD, SYSCTL_IP6_FORWARD } from "./facts.ts";
 import { HostFirewalls } from "./host-firewalls.ts";
 import { type HostTrace, hostTrace, type TraceQuestion } from "./host-trace.ts";
 import { type KernelMesh, kernelMesh } from "./inspect.ts";
@@ -451,6 +451,7 @@ export class Datapath {
     return {
       uplinkMTU,
       links,
+      filtersPaths: (await readSysctl(SYSCTL_FILTER_ALL)) !== "0",
       forwarding: this.#mayForward(),
       ipv6: host.isEnabled && tunnelMTU(view, uplinkMTU) >= IPV6_MTU_MIN,
       ...this.#routing6(host, links, await this.#memo.found()),

@@ -29,9 +29,10 @@ export function desiredNetwork(
 ): NetworkState {
   const { subnet6 } = view;
   const gateways = { up: true, gateway: true, gateway6: subnet6 !== undefined };
-  const rules = [view.subnet, ...(subnet6 === undefined ? [] : [subnet6])].map((subnet) =>
-    replyRule(subnet, mark),
-  );
+  // A host without tasks has no replies to lead back, and every routing rule is walked by all that it routes.
+  const rules = (
+    view.localLinks.length === 0 ? [] : [view.subnet, ...(subnet6 === undefined ? [] : [subnet6])]
+  ).map((subnet) => replyRule(subnet, mark));
   return {
     links: new Map([[LINK, tunnel(view, facts)]]),
     taskLinks: new Map(linksOf(view, facts).map((link): [string, TaskLink] => [link, gateways])),
@@ -146,17 +147,27 @@ function linksOf(view: MeshView, facts: HostFacts): string[] {
   return view.localLinks.map(({ link }) => link).filter((link) => facts.links.has(link));
 }
 
+/** Of the values of rp_filter. The kernel takes the larger of a link's and of `all`, so 0 would not do where that is 1. */
+const LOOSE = "2";
+
 /**
- * Loose reverse-path filtering, because a client's packet comes in by the tunnel and its address is routed
- * elsewhere (2, not 0: the kernel takes the larger of this and `all`); 127.0.0.1 as a client's address.
+ * A client's packet comes in by the tunnel though its address is routed elsewhere: reverse-path filtering is loose. By
+ * the tunnel only members send, and the rules look at a flow's first packet; so where the host does not filter all
+ * links, the kernel is spared looking up every packet's source, which takes `accept_local` too, as it otherwise does
+ * as soon as the host has a routing rule. 127.0.0.1 as a client's address.
  * A host that forwards IPv6 takes no router advertisements unless it is told: that comes before the forwarding,
  * which would take its default routes away.
  */
 function sysctls(view: MeshView, facts: HostFacts): Map<string, string> {
-  const settings: [string, string][] = [LINK, ...linksOf(view, facts)].flatMap((link) => [
-    [`net/ipv4/conf/${link}/rp_filter`, "2"],
-    [`net/ipv4/conf/${link}/route_localnet`, "1"],
-  ]);
+  const settings: [string, string][] = [
+    [`net/ipv4/conf/${LINK}/rp_filter`, facts.filtersPaths ? LOOSE : "0"],
+    [`net/ipv4/conf/${LINK}/accept_local`, "1"],
+    [`net/ipv4/conf/${LINK}/route_localnet`, "1"],
+    ...linksOf(view, facts).flatMap((link): [string, string][] => [
+      [`net/ipv4/conf/${link}/rp_filter`, LOOSE],
+      [`net/ipv4/conf/${link}/route_localnet`, "1"],
+    ]),
+  ];
   if (view.subnet6 !== undefined) {
     const links = [LINK, ...linksOf(view, facts)];
     settings.push(...links.map((link): [string, string] => [disableIPv6(link), "0"]));

@@ -89,10 +89,11 @@ function sets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
 
 function chains(view: MeshView, { mark, isRouter6 }: RulesetInit): [string, Chain][] {
   return [
-    ["raw_prerouting", baseChain("filter", "prerouting", PRIORITY_RAW, rawPrerouting(view))],
-    ["from_tunnel", chain([...FROM_MESH, PASS_BY, BY_ITS_SENDER])],
+    ["raw_prerouting", baseChain("filter", "prerouting", PRIORITY_RAW, rawPrerouting())],
+    ["raw_output", baseChain("filter", "output", PRIORITY_RAW, [`${ofTunnel(view)} notrack`])],
+    ["udp_prerouting", chain(udpPrerouting(view))],
     ["from_member", chain(fromMember())],
-    ["from_task", chain([...FROM_MESH, PASS_BY, `${REFUSAL} jump first_refusal`])],
+    ["no_loopback", chain(["ip daddr 127.0.0.0/8 drop", "ip saddr 127.0.0.0/8 drop"])],
     ["first_refusal", chain(firstRefusal())],
     ["first_refusal6", chain(keptBack("ip6", "refusals6"))],
     ["late_answer", chain(LATE_ANSWER)],
@@ -102,6 +103,8 @@ function chains(view: MeshView, { mark, isRouter6 }: RulesetInit): [string, Chai
     [
       "nat_prerouting",
       baseChain("nat", "prerouting", PRIORITY_DSTNAT, [
+        ...FROM_MESH,
+        NOT_FROM_HERE,
         ...FROM_ENTRY,
         ...NOT_HERE,
         ...NOT_FOR_YOU,
@@ -110,6 +113,7 @@ function chains(view: MeshView, { mark, isRouter6 }: RulesetInit): [string, Chai
     ],
     ["nat_output", baseChain("nat", "output", PRIORITY_DSTNAT, [...NOT_HERE, ...TO_SERVICE])],
     ["refuse_input", baseChain("filter", "input", PRIORITY_FILTER, refuseInput())],
+    ["passed_by", chain(passedBy(view))],
     [
       "refuse",
       chain(["meta l4proto tcp reject with tcp reset", "reject with icmpx port-unreachable"]),
@@ -123,34 +127,56 @@ function chains(view: MeshView, { mark, isRouter6 }: RulesetInit): [string, Chai
     ["into_mesh", chain(intoMesh())],
     ["guard_output", baseChain("filter", "output", PRIORITY_FILTER, guardOutput(view))],
     ["no_detour", chain(intoEither("drop"))],
-    ["clamp", chain(intoEither("tcp option maxseg size set rt mtu"))],
-    ["clamp_postrouting", baseChain("filter", "postrouting", PRIORITY_MANGLE, clampPostrouting())],
+    ["led_out", chain(ledOut(view))],
+    ["clamp", chain(intoEither(CLAMP))],
     ["nat_postrouting", baseChain("nat", "postrouting", PRIORITY_SRCNAT, natPostrouting(view))],
   ];
 }
 
-/** Before conntrack: what must never be let in, and the zone that says who sent it. */
-function rawPrerouting(view: MeshView): string[] {
+/**
+ * Before conntrack: who may not send, what conntrack shall not see, and the zone that says who sent it. By protocol and
+ * flags first: comparing names costs every packet more.
+ */
+function rawPrerouting(): string[] {
   return [
-    `iifname "${LINK}" jump from_tunnel`,
-    `iifname "${TASK_LINKS}" jump from_task`,
-    // Other tunnels' VNIs are not Weft's.
-    `udp dport ${view.dataPathPort} @th,96,24 ${view.vni} jump from_member`,
+    "meta l4proto udp jump udp_prerouting",
+    `${REFUSAL} iifname "${TASK_LINKS}" jump first_refusal`,
+    `iifname "${LINK}" ${BY_ITS_SENDER}`,
   ];
 }
 
+/** Of two kinds of links by one comparison; for an uplink whose name begins so too it is one look-up more. */
+function udpPrerouting(view: MeshView): string[] {
+  return [`${ofTunnel(view)} jump from_member`, `iifname "w*" ${PASS_BY}`];
+}
+
+/** The tunnel's own packets. Other tunnels' VNIs are not Weft's. */
+function ofTunnel({ dataPathPort, vni }: MeshView): string {
+  return `udp dport ${dataPathPort} @th,96,24 ${vni}`;
+}
+
 /**
- * The tunnel's packets are believed, so only members may send them. The lookup of the address is the dearest part
- * and comes last: a member's packet never gets so far.
+ * The tunnel's packets are believed, so only members may send them. Conntrack passes them by: what they carry has a
+ * flow of its own, and each of those would have made another one. The lookup of the address is the dearest part and
+ * comes last: a member's packet never gets so far.
  */
 function fromMember(): string[] {
-  return ["ip saddr @peers return", "ip6 saddr @peers6 return", "fib daddr type local drop"];
+  return [
+    "ip saddr @peers notrack accept",
+    "ip6 saddr @peers6 notrack accept",
+    "fib daddr type local drop",
+  ];
 }
 
 /** One client port through two nodes to one task is one tuple here: the zone tells the flows apart. */
 const BY_ITS_SENDER = "ct original zone set ether saddr map @peer_zone";
-/** route_localnet lets 127.0.0.0/8 in on these links (CVE-2020-8558); only conntrack may bring it about. */
-const FROM_MESH = ["ip daddr 127.0.0.0/8 drop", "ip saddr 127.0.0.0/8 drop"];
+/**
+ * route_localnet lets 127.0.0.0/8 in on these links (CVE-2020-8558); only conntrack may bring it about: no new flow has
+ * such an address, and nothing that belongs to no flow gets to a process.
+ */
+const FROM_MESH = [LINK, TASK_LINKS].map((name) => `iifname "${name}" jump no_loopback`);
+/** The tunnel's link takes packets from this host's own addresses as from any other (`accept_local`): no new flow has one. */
+const NOT_FROM_HERE = `iifname "${LINK}" fib saddr type local drop`;
 
 /** Managers ask port 1 for it on purpose. */
 const REFUSAL = `${IS_REFUSAL} tcp sport != 1`;
@@ -182,7 +208,7 @@ const FROM_ENTRY = [
 
 /** A task's reply goes back through the node that the request came by: that node must undo its DNAT. */
 function markPrerouting(): string[] {
-  return [`iifname "${TASK_LINKS}" ct direction reply ct original zone != 0 jump mark_reply`];
+  return [`ct direction reply ct original zone != 0 iifname "${TASK_LINKS}" jump mark_reply`];
 }
 
 /** One lookup when nobody else has marked the packet; else bit by bit, as nft cannot merge a map's value into a mark. */
@@ -239,16 +265,33 @@ function outside(address: string, networks: string): string {
  */
 function refuseInput(): string[] {
   return [
-    TO_LATE_ANSWER,
+    "ct state untracked goto passed_by",
+    KNOWN,
+    ...FROM_MESH,
     ...NOT_FOR_IPV6,
     "meta nfproto ipv4 ct state new meta l4proto . th dport @held jump refuse",
     "meta nfproto ipv6 ct state new meta l4proto . th dport @held meta l4proto . th dport != @answered jump refuse",
   ];
 }
 
-/** Nobody routes straight to a task's unpublished port, and nothing for a task that is gone leaks to the LAN. */
+/** The tunnel's own packets, late answers, and what others have conntrack pass by. */
+function passedBy({ dataPathPort }: MeshView): string[] {
+  return [`udp dport ${dataPathPort} accept`, ...FROM_MESH, "meta l4proto udp jump late_answer"];
+}
+
+/** What most packets are: what is asked of a flow was asked of its first packet. */
+const KNOWN = "ct state established,related accept";
+
+/**
+ * Nobody routes straight to a task's unpublished port, and nothing for a task that is gone leaks to the LAN: that is
+ * where `lo` leads. The first rule is for most packets; an answer to a SYN has still to be clamped and comes to the next.
+ */
 function guardForward(view: MeshView, isRouter6: boolean): string[] {
   return [
+    'ct status assured oif != "lo" accept',
+    "tcp flags syn jump clamp",
+    `oif != "lo" ${KNOWN}`,
+    TO_LATE_ANSWER,
     // Frames between containers of one overlay network, whose addresses are that network's own affair.
     `iifname "${BRIDGE_PREFIX}*" oifname "${BRIDGE_PREFIX}*" accept`,
     `oifname "${LINK}" jump into_mesh`,
@@ -299,26 +342,38 @@ function intoMesh(): string[] {
   ];
 }
 
+/** The tunnel's own packets are most of what a host sends, and nobody's here. */
 function guardOutput(view: MeshView): string[] {
   return [
+    "meta l4proto udp ct state untracked accept",
+    "ct status dnat jump led_out",
+    ...toTasks(view).map((to) => `${to} ${leavesMesh()} oif != "lo" jump gone`),
     // A packet that leaves by the link it came by is no detour here: it was led there.
     "icmp type redirect jump no_detour",
     "icmpv6 type nd-redirect jump no_detour",
-    ...toTasks(view).map((to) => `${to} ${leavesMesh()} oifname != "lo" jump gone`),
-    // What this host's own processes send to a published port still seems to leave by lo; endpoints are in the set.
-    `oifname "lo" ct status dnat ip daddr ${view.subnet} ip daddr . ip daddr != @hairpin jump gone`,
-    ...(view.subnet6 === undefined
-      ? []
-      : [
-          `oifname "lo" ct status dnat ip6 daddr ${view.subnet6} ip6 daddr . ip6 daddr != @hairpin6 jump gone`,
-        ]),
   ];
 }
 
-/** By protocol and flags first, here and above: comparing names costs every packet more. */
-function clampPostrouting(): string[] {
-  return ["tcp flags syn jump clamp", TO_LATE_ANSWER];
+/**
+ * What this host's own processes send to a published port: it still seems to leave by lo, whose MTU no way beyond has;
+ * whether the task is there, the endpoints' set says.
+ */
+function ledOut({ subnet, subnet6 }: MeshView): string[] {
+  const families = [
+    ["ip", subnet, "hairpin"],
+    ["ip6", subnet6, "hairpin6"],
+  ] as const;
+  return families.flatMap(([family, network, endpoints]) =>
+    network === undefined
+      ? []
+      : [
+          `tcp flags syn ${family} daddr ${network} ${CLAMP}`,
+          `oif "lo" ${family} daddr ${network} ${family} daddr . ${family} daddr != @${endpoints} jump gone`,
+        ],
+  );
 }
+
+const CLAMP = "tcp option maxseg size set rt mtu";
 
 /** A rule for whatever leaves into the mesh. */
 function intoEither(statement: string): string[] {

@@ -4,6 +4,8 @@ export interface HostFacts {
   readonly uplinkMTU: number;
   /** Names of the links that exist. */
   readonly links: ReadonlySet<string>;
+  /** Whether the host's setting for all links has the kernel look for a way back to each packet's source. */
+  readonly filtersPaths: boolean;
   /** Whether forwarding is to be turned on. */
   readonly forwarding: boolean;
   /** Whether the mesh's links can have IPv6: the host has it, and the tunnel's MTU is no less than IPv6 needs. */
@@ -14,6 +16,7 @@ export interface HostFacts {
   readonly isOurForwarding6: boolean;
 }
 
+export const SYSCTL_FILTER_ALL = "net/ipv4/conf/all/rp_filter";
 export const SYSCTL_IP_FORWARD = "net/ipv4/ip_forward";
 export const SYSCTL_IP6_FORWARD = "net/ipv6/conf/all/forwarding";
 

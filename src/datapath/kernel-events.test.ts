@@ -40,6 +40,8 @@ const NETWORK: readonly (readonly [string, "changed" | undefined])[] = [
   ["2: weft0: <BROADCAST,MULTICAST> mtu 1450 qdisc noqueue state DOWN group default ", "changed"],
   ["Deleted 7: wv0123456789ab@if6: <BROADCAST,MULTICAST> mtu 1450 qdisc noop ", "changed"],
   ["inet weft0 rp_filter off ", "changed"],
+  ["inet all rp_filter strict ", "changed"],
+  ["inet all forwarding on rp_filter off ", "changed"],
   ["inet wv0123456789ab rp_filter strict ", "changed"],
   ["inet wv0123456789ab rp_filter loose ", undefined],
   ["inet wv0123456789ab forwarding off rp_filter off mc_forwarding off ", undefined],

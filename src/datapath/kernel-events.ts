@@ -74,11 +74,12 @@ const USUAL = [...USUAL_OF_TASK_LINKS, ...USUAL_OF_OVERLAYS];
 const BY_THE_KERNEL = new RegExp(
   `\\bproto kernel\\b|\\bff0[0-9a-f]::|\\binet6 fe80::(?!${TASK_GATEWAY6.slice("fe80::".length)}/)`,
 );
-const FORWARDING = /^inet6? all forwarding/;
+/** Of all links: what the host forwards, and whether it looks for a way back to each source. */
+const FOR_ALL_LINKS = /^inet6? all (forwarding|.*rp_filter)/;
 
 /** What a line of `ip -oneline monitor` means; undefined when it is none of Weft's. */
 export function urgencyOfNetwork(line: string, uplink: Uplink | undefined): Urgency | undefined {
-  if (FORWARDING.test(line)) return "changed";
+  if (FOR_ALL_LINKS.test(line)) return "changed";
   if (BY_THE_KERNEL.test(line)) return undefined;
   if (USUAL.some((usual) => usual.test(line))) return undefined;
   if (OWN_LINKS.test(line) || OWN_NUMBERS.test(line)) return "changed";

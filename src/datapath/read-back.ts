@@ -52,7 +52,10 @@ function isOurs(link: string): boolean {
 
 function settingsOf(link: string): string[] {
   return [
-    ...["rp_filter", "route_localnet"].map((name) => `net/ipv4/conf/${link}/${name}`),
+    ...(link === LINK
+      ? ["rp_filter", "accept_local", "route_localnet"]
+      : ["rp_filter", "route_localnet"]
+    ).map((name) => `net/ipv4/conf/${link}/${name}`),
     disableIPv6(link),
   ];
 }

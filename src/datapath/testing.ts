@@ -61,6 +61,7 @@ export function makeFacts(view: MeshView): HostFacts {
   const links = new Set(view.localLinks.map((local) => local.link));
   return {
     uplinkMTU: 1500,
+    filtersPaths: false,
     links,
     forwarding: true,
     ipv6: true,

@@ -110,7 +110,7 @@ const STATEMENTS: readonly Statement[] = [
     ({ packet }, [version]) => matches(isOfFamily(packet, version === "6" ? "ip6" : "ip")),
   ],
   [
-    /^([io])ifname (!= )?"([^"]+)"/,
+    /^([io])if(?:name)? (!= )?"([^"]+)"/,
     ({ packet }, [which, not, name = ""]) =>
       matches(isNamed(which === "i" ? packet.iif : packet.oif, name) === (not === undefined)),
   ],
@@ -138,7 +138,11 @@ const STATEMENTS: readonly Statement[] = [
     ({ packet }, [networks = ""]) =>
       matches(!networks.split(", ").some((one) => isWithin(packet.destination, one))),
   ],
-  [/^fib daddr type local\b/, ({ packet, around }) => matches(around.isLocal(packet.destination))],
+  [
+    /^fib ([sd])addr type local\b/,
+    ({ packet, around }, [which]) =>
+      matches(around.isLocal(which === "s" ? packet.source : packet.destination)),
+  ],
   [
     /^meta l4proto \. th dport \. ip6? ([sd])addr != @(\w+)/,
     ({ table, packet }, [which, set]) => {
@@ -156,7 +160,7 @@ const STATEMENTS: readonly Statement[] = [
   ],
   [/^meta l4proto (tcp|udp)\b/, ({ packet }, [protocol]) => matches(packet.protocol === protocol)],
   // The tunnel's own packets are not walked, only what they carry.
-  [/^udp dport \d+ @th,96,24 \d+ jump from_member/, () => "next"],
+  [/^udp dport \d+ @th,96,24 \d+\b/, () => "next"],
   [/^icmp(v6)? type (nd-)?redirect\b/, () => "next"],
   [/^tcp flags syn\b/, () => "next"],
   [
@@ -178,6 +182,8 @@ const STATEMENTS: readonly Statement[] = [
   [/^ct state new\b/, ({ packet }) => matches(packet.direction === "original")],
   [/^ct state established,related\b/, ({ packet }) => matches(packet.direction === "reply")],
   [/^ct state established\b/, ({ packet }) => matches(packet.direction === "reply")],
+  // A connection is once it has been answered and gone on.
+  [/^ct status assured\b/, () => "next"],
   [/^ct status dnat\b/, ({ packet }) => matches(packet.isDNATed)],
   [/^ct status & dnat == 0\b/, ({ packet }) => matches(!packet.isDNATed)],
   [
