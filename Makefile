@@ -37,9 +37,9 @@ sim: deps ## whole clusters on a simulated network, thousands of seeds; SEED=17 
 lab: setup ## three hosts to play with, until Ctrl-C (root)
 	@node src/lab/main.ts
 
-bench: ## the packet path beside its limits and HAProxy (root)
+bench: ## the packet path beside its limits and rivals, scale, control: make bench PART='paths control' BENCH=--quick (root)
 	@scripts/setup.sh bench
-	@npm run -s bench
+	@npm run -s bench -- $(foreach part,$(PART),--only $(part)) $(BENCH)
 
 soak: setup ## operations under load, and what clients lost: make soak SOAK='--minutes 10 --seed 7' (root)
 	@node --disable-warning=ExperimentalWarning test/soak/main.ts $(SOAK)
