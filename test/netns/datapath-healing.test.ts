@@ -128,7 +128,7 @@ describe("a mesh that is damaged", { skip: whyNot() }, () => {
 
   it("keeps connections that say nothing within the gap", async () => {
     for (const port of [WEB, REMOTE]) {
-      const ask = { protocol: "tcp", address: H1, port } as const;
+      const ask = { protocol: "tcp", address: H1, port, deadlineMs: SILENT_MS_MAX } as const;
       const before = await client.call({ call: "open", name: `kept-${port}`, ...ask });
       for (const damage of ["nft delete table inet weft", "ip link del weft0"]) {
         await host.run(...damage.split(" "));

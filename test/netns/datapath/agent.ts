@@ -154,6 +154,7 @@ async function askTCP(ask: Ask): Promise<string> {
 async function say(name: string): Promise<string> {
   const socket = kept.get(name);
   if (socket === undefined) throw new Error(`no connection ${name}`);
+  if (socket.destroyed) throw new Error(`connection ${name} has ended`);
   return await exchange(socket);
 }
 
