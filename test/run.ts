@@ -7,7 +7,7 @@
  */
 import { globSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
@@ -33,6 +33,9 @@ const AT_A_TIME: Readonly<Record<Suite["pool"], number>> = {
   processes: availableParallelism(),
   hosts: availableParallelism(),
 };
+
+/** Compiled code of tests and sources, for the hundreds of processes that load the same files. */
+process.env["NODE_COMPILE_CACHE"] ??= join(process.cwd(), ".weft-lab", "compiled");
 
 /** The longest begin first, so that nobody waits for one of them at the end. */
 const LONGEST_FIRST = [

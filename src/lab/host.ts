@@ -6,6 +6,7 @@ import { createReadStream, existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConflictError } from "../base/errors.ts";
 import { CommandError, LabError } from "./errors.ts";
+import { keepStock, takeStock } from "./image-stock.ts";
 import { type ImageName, imageArchive } from "./images.ts";
 import { Machine } from "./machine.ts";
 import { NetworkOf, type Place } from "./place.ts";
@@ -126,9 +127,21 @@ export class Host extends Machine {
     await this.startEngine();
   }
 
-  /** Loads images of images.ts into the Engine. */
+  /** Starts the Engine for the first time, with these images of images.ts in it. */
+  async startEngineWith(names: readonly ImageName[]): Promise<void> {
+    const archives = await Promise.all(names.map(imageArchive));
+    const dataDir = join(this.init.dataDir, "docker");
+    await takeStock(dataDir, archives);
+    await this.startEngine();
+    await this.loadImages(names);
+    await keepStock(dataDir, archives);
+  }
+
+  /** Loads images of images.ts into the Engine, those that it has not. */
   async loadImages(names: readonly ImageName[]): Promise<void> {
     for (const name of names) {
+      const path = `/images/${name}:latest/json`;
+      if ((await unixHttp(this.engineSocket, { path })).status === 200) continue;
       const archive = await imageArchive(name);
       await traced(`${this.name}: load image ${name}`, () => this.loadArchive(archive));
     }

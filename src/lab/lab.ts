@@ -107,8 +107,8 @@ export class Lab implements AsyncDisposable {
     }
     const bootHost = async (host: Host) => {
       await host.boot();
-      if (engine) await host.startEngine();
-      if (images.length > 0) await host.loadImages(images);
+      if (engine && images.length > 0) await host.startEngineWith(images);
+      else if (engine) await host.startEngine();
     };
     const bootClient = (client: Machine) => client.boot();
     const booting = [...this.hosts.map(bootHost), ...this.clients.map(bootClient)];

@@ -5,6 +5,7 @@
  */
 import { LabError } from "./errors.ts";
 import type { Incident, LoadCounts, LoadPlan } from "./load-plan.ts";
+import { NewLines } from "./new-lines.ts";
 import type { Place } from "./place.ts";
 import type { Service } from "./process.ts";
 import { until } from "./until.ts";
@@ -44,21 +45,25 @@ export async function startLoad(from: Place, init: LoadInit): Promise<Load> {
 
 export class Load implements AsyncDisposable {
   readonly #worker: Service;
+  readonly #lines: NewLines;
+  #counts: LoadCounts = NOTHING_YET;
+  readonly #incidents: Incident[] = [];
 
   constructor(worker: Service) {
     this.#worker = worker;
+    this.#lines = new NewLines(worker.logFile);
   }
 
   /** What has ended so far, a tenth of a second ago at most. */
   progress(): LoadCounts {
-    const last = this.#lines().findLast((line) => !line.startsWith(INCIDENT));
-    return last === undefined ? NOTHING_YET : (this.#parse(last) as LoadCounts);
+    this.#read();
+    return this.#counts;
   }
 
   /** The requests that failed or were delayed so far, in the order in which they ended. */
   incidents(): readonly Incident[] {
-    const lines = this.#lines().filter((line) => line.startsWith(INCIDENT));
-    return lines.map((line) => (this.#parse(line) as { incident: Incident }).incident);
+    this.#read();
+    return [...this.#incidents];
   }
 
   /** Waits until this many more requests have ended: the load has gone over what was just done. */
@@ -76,10 +81,14 @@ export class Load implements AsyncDisposable {
     return counts;
   }
 
-  #lines(): string[] {
-    const output = this.#worker.output();
-    const complete = output.slice(0, output.lastIndexOf("\n") + 1).trimEnd();
-    return complete === "" ? [] : complete.split("\n");
+  #read(): void {
+    const lines = this.#lines.take();
+    for (const line of lines.filter(isIncident)) {
+      this.#incidents.push((this.#parse(line) as { incident: Incident }).incident);
+    }
+    // Each account is of all so far: the last one counts.
+    const last = lines.findLast((line) => !isIncident(line));
+    if (last !== undefined) this.#counts = this.#parse(last) as LoadCounts;
   }
 
   #parse(line: string): unknown {
@@ -94,6 +103,10 @@ export class Load implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#worker.end("SIGKILL");
   }
+}
+
+function isIncident(line: string): boolean {
+  return line.startsWith(INCIDENT);
 }
 
 const INCIDENT = '{"incident"';

@@ -12,6 +12,11 @@ export interface UntilOptions {
   readonly intervalMs?: number;
 }
 
+/** What has taken long is looked for less often: each pause is at least this share of the time until then … */
+const PAUSE_SHARE = 0.05;
+/** … and no longer than this. */
+const PAUSE_MS_MAX = 250;
+
 /**
  * Resolves with the first truthy value of `look`; a look that throws counts as "not yet". The
  * error at the deadline shows the last value or error seen.
@@ -20,7 +25,7 @@ export async function until<Value>(
   look: () => Value | Promise<Value>,
   { what, timeoutMs = 30_000, intervalMs = 20 }: UntilOptions,
 ): Promise<Exclude<Value, false | undefined | null | 0 | "">> {
-  const deadline = performance.now() + timeoutMs;
+  const startedAt = performance.now();
   let last: string;
   for (;;) {
     try {
@@ -30,10 +35,11 @@ export async function until<Value>(
     } catch (error) {
       last = `last error: ${messageOf(error)}`;
     }
-    if (performance.now() >= deadline) {
+    const elapsedMs = performance.now() - startedAt;
+    if (elapsedMs >= timeoutMs) {
       throw new UnavailableError(`timed out after ${timeoutMs} ms waiting for ${what} (${last})`);
     }
-    await pause(intervalMs);
+    await pause(Math.max(intervalMs, Math.min(elapsedMs * PAUSE_SHARE, PAUSE_MS_MAX)));
   }
 }
 

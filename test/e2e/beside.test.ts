@@ -93,8 +93,7 @@ describe("beside legacy iptables, and a user's own rules", { skip: noLab ?? fals
     for (const host of lab.hosts) {
       const alternative = "/etc/alternatives/iptables";
       await host.execOk(["ln", "-sf", "/usr/sbin/iptables-legacy", alternative]);
-      await host.startEngine();
-      await host.loadImages(["nginx"]);
+      await host.startEngineWith(["nginx"]);
       await host.execOk(["nft", "-f", "-"], { stdin: USERS_TABLE });
       await host.engineOk(["run", "--rm", "nginx", "nginx", "-v"]);
     }

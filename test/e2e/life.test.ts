@@ -290,8 +290,10 @@ describe("a service's life", { skip }, () => {
   }
 
   async function updateState(service: string): Promise<string> {
-    const format = "{{with .UpdateStatus}}{{.State}}{{end}}";
-    return swarm.docker("service", "inspect", "--format", format, service);
+    const { UpdateStatus } = (await swarm.api(`/services/${service}`)) as {
+      UpdateStatus?: { State?: string };
+    };
+    return UpdateStatus?.State ?? "";
   }
 
   async function pendingBecause(service: string, reason: string): Promise<void> {

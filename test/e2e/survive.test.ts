@@ -201,7 +201,8 @@ describe("what survives what", { skip }, () => {
     const crashedAt = performance.now();
     const since = () => Math.round(performance.now() - crashedAt);
     await n3.crash();
-    await until(async () => (await stateOf("n3")) === "down", { what: "n3 to be down" });
+    const isDown = async () => (await swarm.node("n3")).Status.State === "down";
+    await until(isDown, { what: "n3 to be down" });
     const noticed = since();
     await until(
       async () => {
@@ -283,10 +284,6 @@ describe("what survives what", { skip }, () => {
   async function allReady(): Promise<void> {
     const count = swarm.hosts.length;
     await until(async () => (await swarm.readyNodes()) === count, { what: "all nodes ready" });
-  }
-
-  async function stateOf(node: string): Promise<string> {
-    return swarm.docker("node", "inspect", "--format", "{{.Status.State}}", node);
   }
 
   /** Short ids of the containers that are meant to run. */

@@ -210,29 +210,38 @@ ${"add rule ip storm forward ip saddr 10.99.0.1 counter\n".repeat(20)}delete tab
 `;
 const FIGHT_MS = 4_000;
 
+const SHOWN_BY_IP = [
+  "route show table all proto 147",
+  "rule show",
+  "address show dev weft0",
+  "address show dev wva1",
+  "neighbour show nud permanent",
+  "",
+].join("\n");
+
 /** Everything of Weft's on a host, as text that is the same when the state is. */
 async function stateOf(host: Host): Promise<string> {
   const settings = ["conf.weft0.rp_filter", "conf.wva1.route_localnet", "ip_forward"];
+  const { namespace } = host;
+  // A process for each tool: starting them is what looking costs.
   const shown = await Promise.all([
     quiet(host.run("nft", "-s", "list", "table", "inet", "weft")),
     quiet(host.run("nft", "-s", "list", "table", "netdev", "weft")),
     quiet(host.run("iptables", "-S", "DOCKER-USER")),
-    host.run("ip", "-4", "route", "show", "table", "all", "proto", "147"),
-    host.run("ip", "rule", "show"),
-    quiet(host.run("ip", "-4", "-brief", "address", "show", "dev", "weft0")),
-    host.run("ip", "-4", "-brief", "address", "show", "dev", "wva1"),
+    quiet(inNamespace(namespace, ["ip", "-4", "-force", "-batch", "-"], SHOWN_BY_IP)),
     quiet(host.run("bridge", "fdb", "show", "dev", "weft0")),
-    host.run("ip", "neighbour", "show", "nud", "permanent"),
     quiet(host.run("sysctl", ...settings.map((name) => `net.ipv4.${name}`))),
-    quiet(host.run("sh", "-c", "ip link show weft0 | grep -o 'mtu [0-9]*'")),
   ]);
   // The kernel shows elements in an order of its own.
   const pieces = shown.join("\n").split(/[\n,]/);
-  return pieces
-    .map((piece) => piece.replace(/elements = \{|\}/, "").trim())
-    .filter((piece) => piece !== "" && !piece.endsWith("-j RETURN"))
-    .sort()
-    .join("\n");
+  return (
+    pieces
+      // A link that is made again has another number.
+      .map((piece) => piece.replace(/elements = \{|\}|^\d+: (?=w)/, "").trim())
+      .filter((piece) => piece !== "" && !piece.endsWith("-j RETURN"))
+      .sort()
+      .join("\n")
+  );
 }
 
 /** What cannot be shown is not there. */
@@ -275,7 +284,7 @@ function cpuSecondsOf(daemon: number): number {
 
 /** USER_HZ, the same on every Linux that Node.js runs on. */
 const TICKS_PER_SECOND = 100;
-const POLL_MS = 20;
+const POLL_MS = 50;
 
 /** Polls what the kernel does in its own time. */
 async function until(isSo: () => Promise<boolean>, seen: () => Promise<string>): Promise<void> {

@@ -35,6 +35,13 @@ export interface TaskJson {
   };
 }
 
+/** The fields of the API's nodes that the suites read. */
+export interface NodeJson {
+  readonly ID: string;
+  readonly Description: { readonly Hostname: string };
+  readonly Status: { readonly State: string; readonly Message?: string };
+}
+
 export interface PortJson {
   readonly Protocol: string;
   readonly TargetPort: number;
@@ -106,8 +113,13 @@ export class Swarm implements AsyncDisposable {
   }
 
   async readyNodes(): Promise<number> {
-    const states = await this.docker("node", "ls", "--format", "{{.Status}}");
-    return states.split("\n").filter((state) => state === "Ready").length;
+    const nodes = (await this.api("/nodes")) as NodeJson[];
+    return nodes.filter(({ Status }) => Status.State === "ready").length;
+  }
+
+  /** What the manager says of a node, by its name. */
+  async node(name: string): Promise<NodeJson> {
+    return (await this.api(`/nodes/${name}`)) as NodeJson;
   }
 
   /** Docker's CLI against the manager, for what must succeed; what it printed, trimmed. */
@@ -157,10 +169,8 @@ export class Swarm implements AsyncDisposable {
   }
 
   /** What the manager's API answers to a GET. */
-  async api(path: string): Promise<unknown> {
-    const { status, body } = await unixHttp(this.manager.weftSocket, { path });
-    assert.equal(status, 200, `GET ${path}: ${body}`);
-    return JSON.parse(body) as unknown;
+  api(path: string): Promise<unknown> {
+    return get(this.manager.weftSocket, path);
   }
 
   ps(name: string): Promise<string> {
@@ -185,7 +195,7 @@ export class Swarm implements AsyncDisposable {
   async hostOf(nodeID: string): Promise<Host> {
     const known = this.#nodeIDs.get(nodeID);
     if (known !== undefined) return known;
-    const node = (await this.api(`/nodes/${nodeID}`)) as { Description: { Hostname: string } };
+    const node = await this.node(nodeID);
     const host = this.hosts.find(({ name }) => name === node.Description.Hostname);
     assert.ok(host, `node ${nodeID} is a host of the lab`);
     this.#nodeIDs.set(nodeID, host);
@@ -233,13 +243,16 @@ export class Swarm implements AsyncDisposable {
   }
 
   async containersOf(services: readonly string[]): Promise<string[]> {
-    const format = '{{.Label "com.docker.swarm.service.name"}}';
+    const label = "com.docker.swarm.service.name";
+    const filters = encodeURIComponent(JSON.stringify({ label: [label] }));
     const lists = await Promise.all(
       this.hosts
         .filter(({ engineRunning }) => engineRunning)
-        .map((host) => host.engineOk(["ps", "-a", "--format", format])),
+        .map((host) => get(host.engineSocket, `/containers/json?all=1&filters=${filters}`)),
     );
-    return lists.flatMap((list) => list.split("\n")).filter((name) => services.includes(name));
+    return (lists.flat() as { Labels: Record<string, string> }[])
+      .map(({ Labels }) => Labels[label] ?? "")
+      .filter((name) => services.includes(name));
   }
 
   /** With WEFT_E2E_LOGS=DIR, what the daemons and Engines said is kept there. */
@@ -262,6 +275,13 @@ export class Swarm implements AsyncDisposable {
     assert.ok(DesiredTasks > 0 || service.Spec.Mode.Global === undefined, `${name} has tasks`);
     return { running: RunningTasks, desired: DesiredTasks };
   }
+}
+
+/** What is polled is asked without a CLI: starting one costs more than the answer. */
+async function get(socket: string, path: string): Promise<unknown> {
+  const { status, body } = await unixHttp(socket, { path });
+  assert.equal(status, 200, `GET ${path}: ${body}`);
+  return JSON.parse(body) as unknown;
 }
 
 /** `bin/weft` on a host. */
