@@ -2,7 +2,7 @@
  * A node's agent: runs the tasks that managers assign, brings the kernel to the mesh that they told, and says
  * how both went. It needs no session to go on: what it was last told is on disk.
  */
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { Startable } from "../base/lifecycle.ts";
@@ -147,7 +147,7 @@ export class Agent implements Startable, SessionHandler {
     this.#datapath = datapath;
     this.#meters = components.meters;
     this.#readSockets = components.readSockets ?? readTaskSockets;
-    this.#readLinks = components.readLinks ?? (() => readFile("/proc/net/dev", "latin1"));
+    this.#readLinks = components.readLinks ?? (async () => readFileSync("/proc/net/dev", "latin1"));
     this.#clock = clock;
     const { gossip } = components;
     this.#gossip = gossip;

@@ -178,7 +178,7 @@ export class Datapath {
   async lostAddresses(): Promise<readonly string[]> {
     const { localLinks = [], overlayLinks = [] } = this.#view ?? {};
     if (localLinks.length + overlayLinks.length === 0) return [];
-    const links = await linkNames();
+    const links = linkNames();
     const isLost = ({ link }: { readonly link: string }) => !links.has(link);
     return [
       ...localLinks.filter(isLost).map(({ address }) => address),
@@ -191,7 +191,7 @@ export class Datapath {
     const wanted = this.#actual?.state.network.sysctls;
     if (wanted === undefined || this.#view === undefined) return false;
     if (await this.#firewalls.mayHaveDrifted()) return true;
-    const found = await readSysctls(wanted.keys());
+    const found = readSysctls(wanted.keys());
     return (
       this.#actual?.state.network.sysctls === wanted &&
       [...found].some(([path, value]) => wanted.get(path) !== value)
@@ -237,7 +237,7 @@ export class Datapath {
     const actual = endpoints === undefined ? reading.state : { ...reading.state, endpoints };
     const on = { view, facts: await this.#facts(view, actual, reading.links) };
     const wanted = this.#desired(on);
-    const sysctls = await readSysctls(wanted.network.sysctls.keys());
+    const sysctls = readSysctls(wanted.network.sysctls.keys());
     const network = { ...actual.network, sysctls };
     const mending = plan({ ...actual, network }, wanted);
     const mended = [...driftsOf(mending), ...(await this.#firewalls.mend())];
@@ -301,7 +301,7 @@ export class Datapath {
 
   async #applyOnce(view: MeshView): Promise<AppliedReport> {
     const actual = this.#actual ?? { on: undefined, state: EMPTY_STATE };
-    const facts = await this.#facts(view, actual.state, await linkNames());
+    const facts = await this.#facts(view, actual.state, linkNames());
     const { before, after } = this.#difference(actual, { view, facts });
     const changing = plan(before, after);
     await this.#execute(changing, { on: { view, facts }, state: after });
@@ -411,7 +411,7 @@ export class Datapath {
     const found: [string, string][] = [];
     for (const one of additions) {
       if (one.kind !== "sysctl.set" || !IS_THE_HOSTS.test(one.path)) continue;
-      const value = one.from ?? (await readSysctl(one.path));
+      const value = one.from ?? readSysctl(one.path);
       if (value !== undefined && value !== one.value) found.push([one.path, value]);
     }
     await this.#memo.remember(found);
@@ -423,7 +423,7 @@ export class Datapath {
     const isForwarding = ([path]: [string, string]) => !path.endsWith("/accept_ra");
     for (const [path, value] of [...found.filter(isForwarding), ...found]) {
       // A link may have gone since.
-      if ((await readSysctl(path)) !== undefined) await writeSysctl(path, value);
+      if (readSysctl(path) !== undefined) await writeSysctl(path, value);
     }
     await this.#memo.forget();
   }

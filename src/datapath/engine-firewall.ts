@@ -50,7 +50,9 @@ export async function readEngineFirewall(
   for (const tool of await backends(family)) {
     const listed = await tryRun(run, tool, ["-w", "-S", CHAIN]);
     if (listed?.status === 0) return { kind: "chain", tool, rules: rulesOf(listed.stdout) };
-    const forward = listed && (await tryRun(run, tool, ["-w", "-S", "FORWARD"]));
+    // What IPv6's policy drops is told nowhere.
+    if (listed === undefined || family === "ip6tables") continue;
+    const forward = await tryRun(run, tool, ["-w", "-S", "FORWARD"]);
     drops ||= forward?.stdout.startsWith("-P FORWARD DROP") === true;
   }
   return { kind: drops ? "drops" : "none" };

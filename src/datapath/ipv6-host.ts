@@ -28,12 +28,8 @@ export function isUplinkName(name: string): boolean {
 }
 
 export async function readIPv6Host(): Promise<IPv6Host> {
-  const [disabled, forwarding] = await Promise.all([
-    readSysctl("net/ipv6/conf/all/disable_ipv6"),
-    readSysctl(SYSCTL_IP6_FORWARD),
-  ]);
-  if (disabled !== "0") return NO_IPV6;
-  const isForwarding = forwarding !== "0";
+  if (readSysctl("net/ipv6/conf/all/disable_ipv6") !== "0") return NO_IPV6;
+  const isForwarding = readSysctl(SYSCTL_IP6_FORWARD) !== "0";
   return { isEnabled: true, isForwarding, advertised: isForwarding ? [] : await takers() };
 }
 
@@ -48,8 +44,6 @@ export function hostHasIPv6(): boolean {
 
 async function takers(): Promise<string[]> {
   const links = (await readdir(CONF)).filter(isUplinkName);
-  const read = await Promise.all(
-    links.map(async (link) => [link, await readSysctl(acceptRA(link))] as const),
-  );
+  const read = links.map((link) => [link, readSysctl(acceptRA(link))] as const);
   return read.filter(([, value]) => value === UNLESS_FORWARDING).map(([link]) => link);
 }

@@ -4,7 +4,7 @@
  * its tables' outlines (how many rules, how long, where the hooks begin), which is two system calls and takes no lock. A
  * rule that is put in another's place and is as long is left to the regular audit.
  */
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import koffi from "koffi";
 import { FIREWALL_TOOLS, type FirewallTool, LEGACY_TABLES } from "./engine-firewall.ts";
 
@@ -50,10 +50,18 @@ export class LegacyTables {
   }
 }
 
+/** Empty where the kernel has no such tables. */
+function tablesOf(tool: FirewallTool): string {
+  try {
+    return readFileSync(LEGACY_TABLES[tool], "latin1");
+  } catch {
+    return "";
+  }
+}
+
 /** Only of a table that is there: asking the kernel for one that is not would make it. */
 async function readLegacyTable(tool: FirewallTool): Promise<string | undefined> {
-  const tables = await readFile(LEGACY_TABLES[tool], "utf8").catch(() => "");
-  if (!tables.split("\n").includes(TABLE)) return undefined;
+  if (!tablesOf(tool).split("\n").includes(TABLE)) return undefined;
   const { socket, getsockopt, close } = (library ??= load());
   const [family, level] = FAMILIES[tool];
   const fd = socket(family, SOCK_DGRAM_CLOEXEC, 0);

@@ -19,7 +19,7 @@ export interface KernelReading extends Omit<NetworkReading, "state"> {
 
 export async function readKernel(nft: Nft, run: RunTool): Promise<KernelReading> {
   const [{ state, ...host }, ruleset] = await Promise.all([readNetwork(run), readRuleset(nft)]);
-  const sysctls = await readSysctls([
+  const sysctls = readSysctls([
     SYSCTL_IP_FORWARD,
     SYSCTL_IP6_FORWARD,
     ...[...host.links].filter(isOurs).flatMap(settingsOf),
@@ -30,10 +30,8 @@ export async function readKernel(nft: Nft, run: RunTool): Promise<KernelReading>
 }
 
 /** The settings that exist, of those asked for. */
-export async function readSysctls(paths: Iterable<string>): Promise<Map<string, string>> {
-  const read = await Promise.all(
-    [...paths].map(async (path) => [path, await readSysctl(path)] as const),
-  );
+export function readSysctls(paths: Iterable<string>): Map<string, string> {
+  const read = [...paths].map((path) => [path, readSysctl(path)] as const);
   return new Map(read.filter((one): one is [string, string] => one[1] !== undefined));
 }
 

@@ -40,12 +40,11 @@ const TOOLS = ["nft", "ip", "bridge", "conntrack", "iptables-nft", "setpriv"];
 export async function probeHost({ engineSocket, apiSocket, log }: ProbeInit): Promise<HostFacts> {
   const isRoot = process.getuid?.() === 0;
   const canPing = isOnPath("ping");
-  const [lacks, engine, member, busyPorts, forwarding, takenPorts] = await Promise.all([
+  const [lacks, engine, member, busyPorts, takenPorts] = await Promise.all([
     isRoot ? tryKernel() : new Map<KernelFeature, string>(),
     readEngine(engineSocket),
     readMember(apiSocket),
     readBusyPorts(),
-    readSysctl("net/ipv4/ip_forward"),
     readTakenPorts(),
   ]);
   const gossip = member?.state === "active" ? await readGossip(apiSocket) : undefined;
@@ -59,7 +58,7 @@ export async function probeHost({ engineSocket, apiSocket, log }: ProbeInit): Pr
     lacks,
     missingTools,
     canPing,
-    forwarding: forwarding === "1",
+    forwarding: readSysctl("net/ipv4/ip_forward") === "1",
     hasDefaultRoute: await hasDefaultRoute(),
     hostRoutes: readHostRoutes(),
     takenPorts,

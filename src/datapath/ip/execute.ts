@@ -1,5 +1,6 @@
 /** Runs network commands: one `ip -batch` or `bridge -batch` for each run of consecutive commands of a tool. */
-import { readFile, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { SystemError } from "../../base/errors.ts";
 import type { RunTool } from "../run.ts";
 import type { Batch, NetworkCommand, Tool } from "./command.ts";
@@ -49,10 +50,13 @@ export function failures(stderr: string): string[] {
   return stderr.split("\n").filter((line) => line !== "" && !line.startsWith("Command failed"));
 }
 
-/** Undefined when there is no such setting. */
-export async function readSysctl(path: string): Promise<string | undefined> {
+/**
+ * Undefined when there is no such setting. Synchronous: the kernel answers at once, and a thread's help would cost ten
+ * times what the reading does.
+ */
+export function readSysctl(path: string): string | undefined {
   try {
-    return (await readFile(`${SYSCTL_ROOT}/${path}`, "utf8")).trim();
+    return readFileSync(`${SYSCTL_ROOT}/${path}`, "utf8").trim();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;

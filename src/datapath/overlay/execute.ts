@@ -17,7 +17,7 @@ export async function executeLinks(
 
 /** A link has no settings of IPv6 for as long as its MTU is too small: the next audit finds them. */
 async function set({ path, value }: { readonly path: string; readonly value: string }) {
-  if (path.startsWith("net/ipv6/") && (await readSysctl(path)) === undefined) return;
+  if (path.startsWith("net/ipv6/") && readSysctl(path) === undefined) return;
   await writeSysctl(path, value);
 }
 

@@ -109,7 +109,7 @@ export class OverlayDatapath {
       ...state.tunnels.keys(),
       ...state.bridges.keys(),
     ]);
-    for (const name of await linkNames()) if (OWN_LINKS.test(name)) names.add(name);
+    for (const name of linkNames()) if (OWN_LINKS.test(name)) names.add(name);
     await this.#commit(planTransaction(rules, new Map()));
     await executeLinkRemovals(
       this.#run,
@@ -167,7 +167,7 @@ export class OverlayDatapath {
   /** A host without such networks is not asked about them. */
   async #readIfAny({ local }: Networks): Promise<[OverlayState, Ruleset]> {
     if (local.length > 0) return await this.#read();
-    const names = await linkNames();
+    const names = linkNames();
     return [...names].some((name) => OWN_LINKS.test(name))
       ? await this.#read()
       : [EMPTY_OVERLAYS, new Map()];
@@ -223,7 +223,7 @@ async function networksOf(
   mtu: number,
   before: Networks | undefined,
 ): Promise<Networks> {
-  const there = await linkNames();
+  const there = linkNames();
   const links = view.overlayLinks.filter(({ link }) => there.has(link));
   const place: OverlayPlace = {
     selfIndex: view.self.index,

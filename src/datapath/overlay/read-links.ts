@@ -19,10 +19,8 @@ export async function readLinks(run: RunTool): Promise<OverlayState> {
   const tunnels = links.filter((link) => isNetworkLink(link, TUNNEL_PREFIX));
   const ports = links.filter((link) => nameOf(link).startsWith(PORT_PREFIX));
   const isAny = bridges.length + tunnels.length > 0;
-  const [fdb, sysctls] = await Promise.all([
-    isAny ? listing(run, "bridge", ["-json", "fdb", "show"]) : [],
-    readSettings(bridges.map(nameOf)),
-  ]);
+  const fdb = isAny ? await listing(run, "bridge", ["-json", "fdb", "show"]) : [];
+  const sysctls = readSettings(bridges.map(nameOf));
   return {
     bridges: new Map(bridges.map((link) => [nameOf(link), isUp(link)])),
     tunnels: new Map(tunnels.map((link) => [nameOf(link), tunnelOf(link)])),
@@ -57,11 +55,9 @@ async function readTables(run: RunTool) {
 }
 
 /** Those that exist: a kernel without IPv6 has none of IPv6. */
-async function readSettings(bridges: readonly string[]): Promise<Map<string, string>> {
+function readSettings(bridges: readonly string[]): Map<string, string> {
   const paths = bridges.flatMap((name) => bridgeSettings(name).map(([path]) => path));
-  const read = await Promise.all(
-    paths.map(async (path) => [path, await readSysctl(path)] as const),
-  );
+  const read = paths.map((path) => [path, readSysctl(path)] as const);
   return new Map(read.filter((one): one is [string, string] => one[1] !== undefined));
 }
 
