@@ -13,21 +13,27 @@ export function httpAsking({ keepAlive, timeoutMs }: LoadPlan): Asking {
 function ask(url: URL, agent: Agent | undefined, timeoutMs: number): Promise<Outcome> {
   return new Promise((resolve) => {
     let answered = false;
-    const signal = AbortSignal.timeout(timeoutMs);
-    const request = get(url, { agent: agent ?? false, signal }, (response) => {
+    let isLate = false;
+    const deadline = setTimeout(() => {
+      isLate = true;
+      request.destroy(new Error("timeout"));
+    }, timeoutMs);
+    const request = get(url, { agent: agent ?? false }, (response) => {
       answered = true;
       let body = "";
       response.setEncoding("utf8");
       response.on("data", (chunk: string) => (body += chunk));
       response.once("error", fail);
       response.once("end", () => {
+        clearTimeout(deadline);
         const error = response.statusCode === 200 ? undefined : `status ${response.statusCode}`;
         resolve({ error, firstLine: body.split("\n", 1)[0] ?? "", closedBeforeAnswer: false });
       });
     });
     request.once("error", fail);
     function fail(cause: NodeJS.ErrnoException) {
-      const error = signal.aborted ? "timeout" : (cause.code ?? cause.message);
+      clearTimeout(deadline);
+      const error = isLate ? "timeout" : (cause.code ?? cause.message);
       const closed = error === "ECONNRESET" || error === "EPIPE";
       const closedBeforeAnswer = closed && request.reusedSocket && !answered;
       resolve({ error, firstLine: "", closedBeforeAnswer });

@@ -242,7 +242,7 @@ describe("publishing", { skip }, () => {
     const [task] = await swarm.create("web", "-p", "8080:80", "nginx");
     await swarm.answering(8080);
     const id = await swarm.docker("service", "inspect", "--format", "{{.ID}}", "web");
-    const before = await Promise.all(swarm.hosts.map((host) => tracesOf(host)));
+    const before = await swarm.tracesAtRest();
     const invalid = "Error response from daemon: rpc error: code = InvalidArgument desc =";
     const inUse = `${invalid} port '8080' is already in use by service 'web' (${id}) as an ingress port`;
     const duplicate = `${invalid} EndpointSpec: duplicate published ports provided`;
@@ -310,8 +310,7 @@ describe("publishing", { skip }, () => {
   });
 
   test("service rm leaves nothing of a service on any host", async () => {
-    const traces = () => Promise.all(swarm.hosts.map((host) => tracesOf(host)));
-    const before = await traces();
+    const before = await swarm.tracesAtRest();
     await Promise.all([
       swarm.create("web", "-p", "8080:80", "--replicas", "6", "nginx"),
       swarm.create("dns", "-p", "53:53", "-p", "53:53/udp", "--mode", "global", "dns-cache"),

@@ -117,6 +117,18 @@ export class SoakCluster implements AsyncDisposable {
     return found?.Spec.Mode.Replicated?.Replicas ?? 0;
   }
 
+  /** Resolves when a node that was drained has no task any more that has not ended. */
+  async left(node: string): Promise<void> {
+    const look = async () => {
+      const [{ ID }, tasks] = await Promise.all([
+        this.#ask<ApiNode>(`/nodes/${node}`),
+        this.#ask<readonly ApiTask[]>("/tasks"),
+      ]);
+      return tasks.every(({ NodeID, Status }) => NodeID !== ID || ENDED.has(Status.State));
+    };
+    await until(look, { what: `${node} to be left`, timeoutMs: SETTLE_MS, intervalMs: 50 });
+  }
+
   /** Whether the managers believe that this container runs. */
   async isRunning(container: string): Promise<boolean> {
     const tasks = await this.#ask<readonly ApiTask[]>("/tasks");

@@ -14,9 +14,9 @@ export type LoadName = (typeof LOADS)[number];
 const UDP = { scheme: "udp", port: DNS_PORT, connections: 2, pauseMs: 10, timeoutMs: 1_000 };
 const KINDS: Readonly<Record<LoadName, Omit<LoadInit, "urls"> & { scheme: string; port: number }>> =
   {
-    "http fresh": { scheme: "http", port: WEB_PORT, connections: 4, pauseMs: 10 },
-    "http kept": { scheme: "http", port: WEB_PORT, connections: 4, pauseMs: 10, keepAlive: true },
-    "tcp streams": { scheme: "tcp", port: ECHO_PORT, connections: 4, streamMs: 1_500 },
+    "http fresh": { scheme: "http", port: WEB_PORT, connections: 4, pauseMs: 20 },
+    "http kept": { scheme: "http", port: WEB_PORT, connections: 4, pauseMs: 20, keepAlive: true },
+    "tcp streams": { scheme: "tcp", port: ECHO_PORT, connections: 4, streamMs: 750 },
     "udp fresh": UDP,
     "udp kept": { ...UDP, keepAlive: true },
   };

@@ -62,6 +62,7 @@ export function drainNode(number: number): Operation {
     const setAvailability = (to: string) =>
       cluster.docker("node", "update", "--availability", to, `n${number}`);
     await setAvailability("drain");
+    await cluster.left(`n${number}`);
     await cluster.settled();
     await setAvailability("active");
   });
@@ -76,6 +77,7 @@ export function drainOnlyTask(service: ServiceName): Operation {
     const place = ["service", "ps", "--filter", "desired-state=running", "--format", "{{.Node}}"];
     const node = (await cluster.docker(...place, service)).trim();
     await cluster.docker("node", "update", "--availability", "drain", node);
+    await cluster.left(node);
     await cluster.settled();
     await cluster.docker("node", "update", "--availability", "active", node);
     await cluster.docker("service", "scale", "--detach", `${service}=${before}`);

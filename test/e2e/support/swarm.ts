@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { cpSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import type { MeshAnswer } from "../../../src/api/mesh.ts";
 import type { Host } from "../../../src/lab/host.ts";
 import type { ImageName } from "../../../src/lab/images.ts";
 import { Lab } from "../../../src/lab/lab.ts";
@@ -13,6 +14,7 @@ import { REPOSITORY } from "../../../src/lab/places.ts";
 import { unixHttp } from "../../../src/lab/unix-http.ts";
 import { until } from "../../../src/lab/until.ts";
 import { probe } from "./probing.ts";
+import { difference, type Traces, tracesOf } from "./traces.ts";
 
 export interface SwarmInit {
   readonly hosts?: number;
@@ -234,6 +236,28 @@ export class Swarm implements AsyncDisposable {
       what: `the containers of ${names.join(", ")} to be gone`,
       timeoutMs: CONVERGED_MS,
     });
+  }
+
+  /**
+   * What each host looks like once nothing is under way: no task is being removed, and every kernel has what the manager
+   * told last. A service's containers are gone before its rules and routes are.
+   */
+  async tracesAtRest(): Promise<readonly Traces[]> {
+    const look = () => Promise.all(this.hosts.map((host) => tracesOf(host)));
+    let before = await look();
+    const isAtRest = async () => {
+      const { Revision, Nodes } = (await this.api("/weft/mesh")) as MeshAnswer;
+      const tasks = (await this.api("/tasks")) as TaskJson[];
+      const after = await look();
+      const same = after.every((traces, index) => {
+        return Object.keys(difference(before[index] ?? {}, traces)).length === 0;
+      });
+      before = after;
+      const told = Nodes.every((node) => node.Answered && node.Revision === Revision);
+      return told && same && tasks.every(({ DesiredState }) => DesiredState !== "remove");
+    };
+    await until(isAtRest, { what: "the hosts to be at rest", timeoutMs: CONVERGED_MS });
+    return before;
   }
 
   /** Removes every service, for the next test. */
