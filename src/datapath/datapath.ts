@@ -451,7 +451,7 @@ export class Datapath {
     return {
       uplinkMTU,
       links,
-      filtersPaths: (await readSysctl(SYSCTL_FILTER_ALL)) !== "0",
+      filtersPaths: readSysctl(SYSCTL_FILTER_ALL) !== "0",
       forwarding: this.#mayForward(),
       ipv6: host.isEnabled && tunnelMTU(view, uplinkMTU) >= IPV6_MTU_MIN,
       ...this.#routing6(host, links, await this.#memo.found()),
