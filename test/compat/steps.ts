@@ -6,6 +6,8 @@
 export interface Step {
   readonly args: readonly string[];
   readonly stdin?: string;
+  /** As an older client, or one from the future, speaks. */
+  readonly apiVersion?: string;
   /** The command is typed again until its output says this: a cluster takes its time. */
   readonly until?: RegExp;
   /** Its JSON is compared by fields and their types, not by values. */
@@ -220,7 +222,7 @@ const SERVICES: readonly Step[] = [
   waitFor("host", "1/1"),
   step(`${RUN} --name fails --restart-condition none busybox false`),
   step(["service", "ps", "fails", "--format", "{{.Name}} {{.DesiredState}} {{.Error}}"], {
-    until: /non-zero/,
+    until: /Shutdown.*non-zero/,
   }),
   step(`${RUN} --name nothing --restart-condition none busybox /nothing`),
   step(
@@ -232,7 +234,7 @@ const SERVICES: readonly Step[] = [
       "--format",
       "{{.Name}} {{.DesiredState}} {{.Error}}",
     ],
-    { until: /no such file/ },
+    { until: /Shutdown.*no such file/ },
   ),
   step(`${RUN} --name far --constraint node.role==worker ${SLEEP}`),
   step(
@@ -455,12 +457,137 @@ const OTHERS: readonly Step[] = [
   ]),
 ];
 
-const END: readonly Step[] = [
-  step("swarm ca --rotate --quiet --detach"),
-  step("swarm leave"),
-  step("swarm leave --force"),
-  step("node ls"),
+/** Every flag that a Linux Engine can honour, and templates where there may be some. */
+const FLAGS: readonly Step[] = [
+  step([
+    ..."service create --detach --no-resolve-image --name flags --replicas 2".split(" "),
+    ...["--hostname", "{{.Service.Name}}-{{.Task.Slot}}", "--env", "WHERE={{.Node.Hostname}}"],
+    ...["--env", "NUL=", "--user", "1000:1000", "--group", "100", "--workdir", "/tmp"],
+    ...["--entrypoint", "sh -c", "--stop-signal", "SIGQUIT", "--stop-grace-period", "3s"],
+    ...["--health-cmd", "true", "--health-interval", "1s", "--health-timeout", "2s"],
+    ...["--health-retries", "4", "--health-start-period", "3s"],
+    ...["--limit-cpu", ".5", "--limit-memory", "64m", "--limit-pids", "50"],
+    ...["--reserve-cpu", ".1", "--reserve-memory", "16m"],
+    ...["--restart-condition", "on-failure", "--restart-delay", "1s", "--restart-window", "9s"],
+    ...["--restart-max-attempts", "3", "--update-parallelism", "2", "--update-delay", "1s"],
+    ...["--update-failure-action", "rollback", "--update-max-failure-ratio", ".25"],
+    ...["--update-monitor", "2s", "--update-order", "start-first"],
+    ...["--rollback-parallelism", "0", "--rollback-delay", "1s", "--rollback-monitor", "2s"],
+    ...["--rollback-failure-action", "continue", "--rollback-max-failure-ratio", ".5"],
+    ...["--rollback-order", "start-first", "--constraint", "node.role==manager"],
+    ...["--placement-pref", "spread=node.labels.zone", "--replicas-max-per-node", "5"],
+    ...["--log-driver", "json-file", "--log-opt", "max-size=1m", "--dns", "10.0.0.1"],
+    ...["--dns-search", "example.com", "--dns-option", "ndots:1", "--host", "a:10.0.0.2"],
+    ...["--init", "--cap-add", "NET_ADMIN", "--cap-drop", "CHOWN", "--read-only", "--tty"],
+    ...["--sysctl", "net.ipv4.ip_unprivileged_port_start=80", "--ulimit", "nofile=100:200"],
+    ...["--mount", "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770"],
+    ...["--mount", "type=volume,src=kept,dst=/v,volume-label=a=b,volume-nocopy"],
+    ...["--mount", "type=bind,src=/tmp,dst=/b,readonly,bind-propagation=rprivate"],
+    ...["--container-label", "c=d", "--label", "e=f", "--publish"],
+    ...["mode=host,target=80,published=8079,protocol=udp", "busybox", "echo $(hostname) $WHERE"],
+  ]),
+  step(["service", "inspect", "flags", "--format", "{{json .Spec.Mode}} {{json .Spec.Labels}}"]),
+  step([
+    ...["service", "inspect", "flags", "--format"],
+    "{{json .Spec.UpdateConfig}} {{json .Spec.RollbackConfig}} {{json .Spec.EndpointSpec}}",
+  ]),
+  step([
+    ...["service", "inspect", "flags", "--format"],
+    "{{json .Spec.TaskTemplate.Resources}} {{json .Spec.TaskTemplate.RestartPolicy}} {{json .Spec.TaskTemplate.Placement}} {{json .Spec.TaskTemplate.LogDriver}}",
+  ]),
+  step([
+    ...["service", "inspect", "flags", "--format"],
+    "{{json .Spec.TaskTemplate.ContainerSpec.Mounts}} {{json .Spec.TaskTemplate.ContainerSpec.Healthcheck}} {{json .Spec.TaskTemplate.ContainerSpec.DNSConfig}}",
+  ]),
+  step("service inspect flags", SHAPE),
+  step("service rm flags"),
+  step([
+    ...`${RUN} --name said --replicas 2 --restart-condition none`.split(" "),
+    ...["--hostname", "{{.Service.Name}}-{{.Task.Slot}}", "--env", "WHERE={{.Node.Hostname}}"],
+    ...["--mount", "type=volume,src=v{{.Task.Slot}},dst=/v", "busybox"],
+    ...["sh", "-c", "echo $(hostname) on $WHERE has $(mount | grep -c /v)"],
+  ]),
+  step(["service", "ps", "said", "--format", "{{.Name}} {{.DesiredState}} {{.Error}}"], {
+    until: /said\.\d Shutdown.*\n.*said\.\d Shutdown/,
+  }),
+  step(["volume", "ls", "--format", "{{.Name}}", "--filter", "name=v1"]),
+  step(["volume", "ls", "--format", "{{.Name}}", "--filter", "name=v2"]),
+  step("service logs --raw --since 1h said", {
+    until: /said-1[^]*said-2|said-2[^]*said-1/,
+    silent: true,
+  }),
+  step("service rm said"),
+  step("system df --format {{.Type}}"),
 ];
+
+/** What fails is tried again as the policy says, and the history tells it. */
+const HISTORY: readonly Step[] = [
+  step(
+    `${RUN} --name again --restart-delay 100ms --restart-max-attempts 2 --restart-window 60s busybox false`,
+  ),
+  step(["service", "ps", "again", "--format", "{{.Name}} {{.DesiredState}} {{.Error}}"], {
+    until: /(?:.*Shutdown.*\n){3}/,
+  }),
+  step("service ls --filter name=again --format {{.Replicas}}"),
+  step("service rm again"),
+  step(
+    `${RUN} --name steps --update-monitor 500ms --update-failure-action rollback --rollback-monitor 500ms --stop-grace-period 1s ${SLEEP}`,
+  ),
+  waitFor("steps", "1/1"),
+  step("service update --detach --no-resolve-image --args /nothing --restart-condition none steps"),
+  step(["service", "inspect", "steps", "--format", "{{.UpdateStatus.State}}"], {
+    until: /rollback_completed/,
+  }),
+  step([
+    "service",
+    "inspect",
+    "steps",
+    "--format",
+    "{{json .Spec.TaskTemplate.ContainerSpec.Args}}",
+  ]),
+  step(["service", "inspect", "steps", "--format", "{{json .PreviousSpec}}"]),
+  step("service update --detach --rollback steps"),
+  step("service rm steps"),
+];
+
+/** As clients of other ages speak. */
+const AGES: readonly Step[] = [
+  step(["node", "ls", "--format", "{{.Hostname}}"], { apiVersion: "1.24" }),
+  step("network ls --filter scope=swarm --format {{.Name}}", { apiVersion: "1.24" }),
+  step("config ls", { apiVersion: "1.29" }),
+  step("config create c -", { apiVersion: "1.29", stdin: "x" }),
+  step("service ls", { apiVersion: "1.99" }),
+];
+
+/** Another root, the cluster's or the user's own. */
+const AUTHORITIES: readonly Step[] = [
+  step("swarm ca --cert-expiry 720h"),
+  step("swarm ca --rotate --cert-expiry 30m"),
+  step("swarm ca --rotate --ca-key {ca}/own.key"),
+  step("swarm ca --rotate --ca-cert {ca}/own.crt"),
+  step("swarm ca --rotate --ca-cert {ca}/own.crt --ca-key {ca}/other.key"),
+  step("swarm ca --rotate --ca-cert {ca}/own.key --ca-key {ca}/own.key"),
+  step("swarm ca --rotate --ca-cert {ca}/two.crt --ca-key {ca}/own.key"),
+  step("swarm ca --rotate --ca-cert {ca}/own.crt --ca-key {stack}/key.txt"),
+  step("swarm ca --rotate --external-ca protocol=cfssl,url=https://127.0.0.1:1"),
+  step("swarm ca --rotate --quiet"),
+  step(
+    "swarm ca --rotate --quiet --cert-expiry 1440h --ca-cert {ca}/own.crt --ca-key {ca}/own.key",
+  ),
+  step([
+    ...["info", "--format"],
+    "{{.Swarm.Cluster.RootRotationInProgress}} {{.Swarm.Cluster.Spec.CAConfig.NodeCertExpiry}}",
+  ]),
+  step(["info", "--format", '{{.Swarm.Cluster.TLSInfo.CertIssuerSubject | printf "%x"}}']),
+  step("swarm ca --rotate --quiet --ca-cert {ca}/own.crt --ca-key {ca}/own.key"),
+  step("swarm ca --rotate --quiet --detach"),
+  step(["info", "--format", "{{.Swarm.Cluster.RootRotationInProgress}}"], { until: /false/ }),
+  step(["node", "ls", "--format", "{{.Hostname}} {{.TLSStatus}}"], { until: /Ready/ }),
+  step("swarm join-token -q worker"),
+  step(["swarm", "update", "--autolock=false"]),
+];
+
+const END: readonly Step[] = [step("swarm leave"), step("swarm leave --force"), step("node ls")];
 
 export const STEPS: readonly Step[] = [
   ...SWARM,
@@ -471,5 +598,9 @@ export const STEPS: readonly Step[] = [
   ...OTHERS,
   ...NETWORKS,
   ...STACKS,
+  ...FLAGS,
+  ...HISTORY,
+  ...AGES,
+  ...AUTHORITIES,
   ...END,
 ];

@@ -7,6 +7,9 @@ import { STEPS, type Step } from "./steps.ts";
 /** Compose files with what they refer to. */
 const STACK = fileURLToPath(new URL("stack", import.meta.url));
 
+/** Roots of a user's own, with their keys. */
+const CA = fileURLToPath(new URL("ca", import.meta.url));
+
 /** Longer than any step takes on a machine that does other things as well. */
 const STEP_MS = 60_000;
 
@@ -26,9 +29,16 @@ export async function playSteps(docker: Docker, ip: string): Promise<readonly An
 }
 
 async function play(docker: Docker, step: Step, ip: string): Promise<Answer> {
-  const args = step.args.map((word) => word.replace("{ip}", ip).replace("{stack}", STACK));
-  const options = step.stdin === undefined ? {} : { stdin: step.stdin };
-  const command = `docker ${step.args.map(quoted).join(" ")}`;
+  const args = step.args.map((word) =>
+    word.replace("{ip}", ip).replace("{stack}", STACK).replace("{ca}", CA),
+  );
+  const { apiVersion, stdin } = step;
+  const options = {
+    ...(stdin === undefined ? {} : { stdin }),
+    ...(apiVersion === undefined ? {} : { env: { DOCKER_API_VERSION: apiVersion } }),
+  };
+  const typed = `docker ${step.args.map(quoted).join(" ")}`;
+  const command = apiVersion === undefined ? typed : `DOCKER_API_VERSION=${apiVersion} ${typed}`;
   let last: RunResult | undefined;
   const look = async () => {
     last = await docker(args, options);
@@ -46,19 +56,24 @@ async function play(docker: Docker, step: Step, ip: string): Promise<Answer> {
 
 /** Ids, times, addresses and widths of columns are everybody's own. */
 function normalised(text: string, ip: string): string {
-  return text
-    .replaceAll(/SWMTKN-1-[0-9a-z]{50}-[0-9a-z]{25}/g, "<token>")
-    .replaceAll(/-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g, "<certificate>")
-    .replaceAll(ip, "<ip>")
-    .replaceAll(STACK, "<stack>")
-    .replaceAll(/\b[0-9a-z]{25}\b/g, "<id>")
-    .replaceAll(/\b(?=[0-9a-z]*\d)[0-9a-z]{12}\b/g, "<id>")
-    .replaceAll(/\b(?:\d+|About an?|Less than a|less than a) (?:second|minute)s? ago/g, "<when>")
-    .replaceAll(/"20\d\d-[^"]+"/g, '"<time>"')
-    .split("\n")
-    .map((line) => line.replaceAll(/[ \t]+/g, " ").trim())
-    .filter((line) => line !== "")
-    .join("\n");
+  return (
+    text
+      .replaceAll(/SWMTKN-1-[0-9a-z]{50}-[0-9a-z]{25}/g, "<token>")
+      .replaceAll(/-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g, "<certificate>")
+      .replaceAll(ip, "<ip>")
+      .replaceAll(STACK, "<stack>")
+      .replaceAll(CA, "<ca>")
+      .replaceAll(/\b[0-9a-z]{25}\b/g, "<id>")
+      .replaceAll(/\b(?=[0-9a-z]*\d)[0-9a-z]{12}\b/g, "<id>")
+      // One in thirty has no digit in it; these stand in a table's first column.
+      .replaceAll(/^[0-9a-z]{12}(?= )/gm, "<id>")
+      .replaceAll(/\b(?:\d+|About an?|Less than a|less than a) (?:second|minute)s? ago/g, "<when>")
+      .replaceAll(/"20\d\d-[^"]+"/g, '"<time>"')
+      .split("\n")
+      .map((line) => line.replaceAll(/[ \t]+/g, " ").trim())
+      .filter((line) => line !== "")
+      .join("\n")
+  );
 }
 
 /** One line per field, as `[].Spec.Name string`, sorted; keys that users chose stand among them. */
