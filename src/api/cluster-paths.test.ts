@@ -366,6 +366,28 @@ describe("the swarm", () => {
     assert.equal((await ask(host, "/swarm/leave", { method: "POST" })).status, 200);
   });
 
+  it("is not made with numbers that nothing could work with", async () => {
+    backend.part = "outside";
+    const init = (numbers: object) =>
+      refusal("/swarm/init", { method: "POST", body: JSON.stringify(numbers) });
+    const range = "Datapath port number is not in valid range (1024-49151)";
+    for (const [numbers, message] of [
+      [{ SubnetSize: 30 }, "subnet size is out of range: 30"],
+      [
+        { DefaultAddrPool: ["10.20.0.0/16"], SubnetSize: 8 },
+        'invalid CIDR: "10.20.0.0/16". Subnet size is too small for pool: 8',
+      ],
+      [
+        { DefaultAddrPool: ["10.0.0.0/33"], SubnetSize: 24 },
+        'invalid base pool "10.0.0.0/33": invalid CIDR address: 10.0.0.0/33',
+      ],
+      [{ DataPathPort: 80 }, `${range} : 80`],
+      [{ DataPathPort: 49_152 }, `${range} : 49152`],
+    ] as const)
+      assert.deepEqual(await init(numbers), [400, message]);
+    assert.deepEqual(backend.calls, []);
+  });
+
   it("shows its join tokens and rotates them", async () => {
     const swarm = await get("/swarm");
     assert.deepEqual(swarm["JoinTokens"], { Worker: "SWMTKN-1-w", Manager: "SWMTKN-1-m" });

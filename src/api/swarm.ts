@@ -2,13 +2,17 @@
 import {
   ConflictError,
   InvalidParameterError,
+  messageOf,
   NotImplementedError,
   SystemError,
   UnavailableError,
 } from "../base/errors.ts";
+import { parseCidr } from "../cluster/cidr.ts";
 import { findCluster } from "../cluster/finders.ts";
+import { SUBNET_SIZE } from "../cluster/initial-objects.ts";
 import type { Cluster, ClusterSpec } from "../cluster/objects.ts";
 import type { Snapshot } from "../cluster/store.ts";
+import type { InitRequest } from "./backend.ts";
 import { type Answer, type ApiCall, bodyOf, boolParam, versionParam } from "./call.ts";
 import { outOfSequence, rpcError } from "./errors.ts";
 import { requireManager } from "./manager.ts";
@@ -16,6 +20,9 @@ import { clusterSpec, encodeCluster, separateSigningMaterial } from "./wire/clus
 import { decodeText } from "./wire/schema.ts";
 import { initRequest, joinRequest } from "./wire/swarm-requests.ts";
 
+/** A smaller network has no room for a task beside its gateway. */
+const SUBNET_SIZE_MAX = 29;
+const DATA_PATH_PORTS = [1_024, 49_151] as const;
 const NANOSECONDS_PER_HOUR = 3_600_000_000_000;
 
 export function inspectSwarm(call: ApiCall): Answer {
@@ -36,7 +43,35 @@ export async function postSwarmInit(call: ApiCall): Promise<Answer> {
     );
   }
   validateClusterSpec(spec);
+  validateNumbers(request);
   return { status: 200, body: await call.context.backend.init({ ...request, spec }) };
+}
+
+function prefixLengthOf(pool: string): number {
+  try {
+    return parseCidr(pool).prefixLength;
+  } catch (cause) {
+    throw new InvalidParameterError(`invalid base pool "${pool}": ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Of the networks and of the tunnel, in the words of Docker's daemon. */
+function validateNumbers({ defaultAddrPool, subnetSize, dataPathPort }: InitRequest): void {
+  if (subnetSize > SUBNET_SIZE_MAX) {
+    throw new InvalidParameterError(`subnet size is out of range: ${subnetSize}`);
+  }
+  for (const pool of defaultAddrPool) {
+    const size = subnetSize || SUBNET_SIZE;
+    if (prefixLengthOf(pool) <= size) continue;
+    throw new InvalidParameterError(
+      `invalid CIDR: "${pool}". Subnet size is too small for pool: ${size}`,
+    );
+  }
+  const [lowest, highest] = DATA_PATH_PORTS;
+  if (dataPathPort === 0 || (dataPathPort >= lowest && dataPathPort <= highest)) return;
+  throw new InvalidParameterError(
+    `Datapath port number is not in valid range (${lowest}-${highest}) : ${dataPathPort}`,
+  );
 }
 
 export async function postSwarmJoin(call: ApiCall): Promise<Answer> {

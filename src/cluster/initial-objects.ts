@@ -19,7 +19,8 @@ export const INGRESS_VNI = 4096;
 const INGRESS_SUBNET = "10.255.0.0/16";
 const INGRESS_PREFIX_LENGTH = 16;
 const DATA_PATH_PORT = 4789;
-const SUBNET_SIZE = 24;
+/** Prefix length of overlay subnets where nobody says another. */
+export const SUBNET_SIZE = 24;
 const DEFAULT_POOL = "10.0.0.0/8";
 /** Tried when the host's routes cover the default pool and the user named none. */
 const FALLBACK_POOLS = ["172.16.0.0/12", "192.168.0.0/16"];
