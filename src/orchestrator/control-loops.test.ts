@@ -85,6 +85,28 @@ test("a restart policy's condition and attempts are kept to", async () => {
   assert.equal(count("thrice"), 5, "an update brings a settled slot back to life");
 });
 
+for (const [restarts, delay] of [
+  ["after a while", 1e9],
+  ["without a pause", 0],
+] as const) {
+  test(`a service that crashes and is restarted ${restarts} starves no other`, async () => {
+    await using cluster = await SimulatedCluster.of(THREE);
+    cluster.fates.set("crashes", "failed");
+    cluster.turnsMax = 40;
+    const task = { containerSpec: { image: "crashes" }, restartPolicy: { delay } };
+    await cluster.createService({ id: "crashes", replicas: 20, task });
+    await cluster.createService({ id: "works", replicas: 6, ports: [makePort()] });
+    assert.equal(cluster.running("works").length, 6);
+    const [first] = cluster.running("works");
+    assert.ok(first);
+    await cluster.endTask(first.id, "failed");
+    for (let second = 0; second < 6; second++) await cluster.advance(1_000);
+    assert.equal(cluster.running("works").length, 6, "what it loses is replaced as ever");
+    const kept = cluster.store.view().tasksOfService("crashes").length;
+    assert.ok(kept <= 20 * 6, `${kept} tasks are kept of what crashes`);
+  });
+}
+
 test("a drained node's tasks go elsewhere, after they have stopped; a paused one keeps its own", async () => {
   await using cluster = await SimulatedCluster.of(THREE);
   await cluster.createService({ id: "s", replicas: 6 });
