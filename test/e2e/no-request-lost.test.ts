@@ -21,6 +21,7 @@ const PLANNED = [
   does.changeImage("start-first"),
   does.changeEnv("echo", 1, "start-first"),
   does.rollbackEarly("stop-first"),
+  does.failUpdate("web", "stop-first"),
   does.scale("web", 1, 12, 4),
   does.scale("dns", 1, 3),
   does.drainNode(2),

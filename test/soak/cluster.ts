@@ -129,6 +129,12 @@ export class SoakCluster implements AsyncDisposable {
     await until(look, { what: `${node} to be left`, timeoutMs: SETTLE_MS, intervalMs: 50 });
   }
 
+  /** How far the service's last update is. */
+  async updateState(service: ServiceName): Promise<string | undefined> {
+    const services = await this.#ask<readonly ApiService[]>("/services");
+    return services.find(({ Spec }) => Spec.Name === service)?.UpdateStatus?.State;
+  }
+
   /** Whether the managers believe that this container runs. */
   async isRunning(container: string): Promise<boolean> {
     const tasks = await this.#ask<readonly ApiTask[]>("/tasks");

@@ -39,6 +39,18 @@ export function changeImage(order: Order): Operation {
   });
 }
 
+/** To what cannot start, which its own update config takes back. */
+export function failUpdate(service: ServiceName, order: Order): Operation {
+  return planned(`update --entrypoint of ${service} that fails, ${order}`, async (cluster) => {
+    const fails = ["--entrypoint", "/nowhere", "--update-failure-action", "rollback"];
+    const watched = ["--update-monitor", "1s", "--rollback-monitor", "1s"];
+    await cluster.update(service, ...fails, ...watched, ...orderFlags(order));
+    await cluster.settled();
+    const state = await cluster.updateState(service);
+    if (state !== "rollback_completed") throw new Error(`${service} is ${state}, not rolled back`);
+  });
+}
+
 /** Back in the middle of an update. */
 export function rollbackEarly(order: Order): Operation {
   return planned(`rollback during an update, ${order}`, async (cluster) => {
@@ -169,6 +181,7 @@ export function* drawnOperations(random: Random): Generator<Operation> {
     () => changeEnv(service(), randomBelow(random, 1_000), order()),
     () => changeImage(order()),
     () => rollbackEarly(order()),
+    () => failUpdate(service(), order()),
     () => scale(service(), pick(random, [1, 2]), 12, 2 + randomBelow(random, 4)),
     () => drainNode(1 + randomBelow(random, 3)),
     () => drainOnlyTask(service()),
