@@ -61,6 +61,33 @@ test("what a container may ask, and what it is told", () => {
   }
 });
 
+test("a container may ask for the way to a port: of a virtual IP, and of each task", () => {
+  const rows: [string, string, unknown][] = [
+    ["_80._tcp.web", "SRV", [{ target: "web.front", port: 80 }]],
+    ["_80._tcp.www.front", "SRV", [{ target: "web.front", port: 80 }]],
+    ["_80._tcp.web", "A", []],
+    ["_53._udp.web.1.x", "SRV", [{ target: "web.1.x.front", port: 53 }]],
+    ["_80._tcp.new", "SRV", []],
+    ["_0._tcp.web", "SRV", "foreign"],
+    ["_65536._tcp.web", "SRV", "foreign"],
+    ["_http._tcp.web", "SRV", "foreign"],
+    ["_80._sctp.web", "SRV", "foreign"],
+    ["_80._tcp.nobody", "SRV", "foreign"],
+  ];
+  for (const [name, type, expected] of rows) {
+    assert.deepEqual(dataOf(ask(name, type)), expected, `${name} ${type}`);
+  }
+  const tasks = ask("_80._tcp.tasks.web", "SRV");
+  assert.ok(tasks.kind === "data");
+  const targets = tasks.answers.flatMap((record) => (record.type === "SRV" ? record.data : []));
+  // Those without a name of their own go by the one that was asked for.
+  assert.deepEqual(targets.map(({ target }) => target).toSorted(), [
+    "tasks.web.front",
+    "web.1.x.front",
+  ]);
+  assert.ok(tasks.additionals.some(({ data }) => data === "10.0.1.5"));
+});
+
 test("an answer carries the name as it was asked", () => {
   const lookup = ask("wEb.FRONT");
   assert.ok(lookup.kind === "data");

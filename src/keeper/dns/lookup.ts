@@ -39,6 +39,8 @@ export interface Sight {
   readonly zone: boolean;
 }
 
+const PORT_MAX = 65_535;
+
 const NOTHING_YET: Found = { addresses: [], ports: [] };
 const FOREIGN: Lookup = { kind: "foreign" };
 const NOTHING: Lookup = { kind: "nothing" };
@@ -66,10 +68,18 @@ function findIn(set: NameIndex, name: string, zone: boolean): Found | undefined 
   if (zone && name === suffix) return NOTHING_YET;
   const short = isBelow(name, suffix) ? name.slice(0, -suffix.length - 1) : undefined;
   const inner = short === undefined ? undefined : set.find(short);
-  if (inner !== undefined || !zone) return inner ?? set.find(name);
+  if (!zone) return inner ?? set.find(name) ?? servedIn(set, short) ?? servedIn(set, name);
+  if (inner !== undefined) return inner;
   // A port that no task has now is one of a service that there is.
   const service = short === undefined ? undefined : /^_[^.]+\._[^.]+\.(.+)$/.exec(short)?.[1];
   return service === undefined || set.find(service) === undefined ? undefined : NOTHING_YET;
+}
+
+/** `_80._tcp.tasks.web`, in a network: what is asked for is the way to a port, and that it is served nobody has said. */
+function servedIn(set: NameIndex, name: string | undefined): Found | undefined {
+  const [, port, host] = /^_(\d{1,5})\._(?:tcp|udp)\.(.+)$/.exec(name ?? "") ?? [];
+  if (host === undefined) return undefined;
+  return Number(port) >= 1 && Number(port) <= PORT_MAX ? set.findAt(host, Number(port)) : undefined;
 }
 
 function isBelow(name: string, suffix: string): boolean {

@@ -64,6 +64,15 @@ export class NameIndex {
     };
   }
 
+  /** Each that has this name, by the name of its own, at a port that the asker knows: in a network all ports are led. */
+  findAt(name: string, port: number): Found | undefined {
+    const entries = this.#entries.get(name);
+    if (entries === undefined) return undefined;
+    const addresses = this.#addressesOf(entries, HOST_DEPTH_MAX);
+    const hosts = new Set(addresses.map((address) => this.#reverse.get(address)?.[0] ?? name));
+    return { addresses: [], ports: [...hosts].map((host) => ({ host, port })) };
+  }
+
   /** Names of this address, without suffix; undefined when it lies outside of this set's networks. */
   findAddress(address: string): readonly string[] | undefined {
     const names = this.#reverse.get(address);
