@@ -23,6 +23,7 @@ export function runtimeNetworkOf(
       ? {
           name: network.name,
           subnets: [network.subnet, ...(ipv6 && network.subnet6 ? [network.subnet6] : [])],
+          ...(network.mtu === undefined ? {} : { mtu: network.mtu }),
         }
       : undefined;
   }
@@ -32,7 +33,8 @@ export function runtimeNetworkOf(
   return {
     name,
     subnets,
-    overlay: { networkID, vni, internal, ...(mtu === undefined ? {} : { mtu }) },
+    overlay: { networkID, vni, internal },
+    ...(mtu === undefined ? {} : { mtu }),
   };
 }
 

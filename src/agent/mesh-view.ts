@@ -29,6 +29,7 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
     peers: mesh.nodes.filter((node) => node.nodeID !== nodeID),
     subnet: mesh.network.subnet,
     ...(mesh.network.subnet6 === undefined ? {} : { subnet6: mesh.network.subnet6 }),
+    ...(mesh.network.mtu === undefined ? {} : { mtu: mesh.network.mtu }),
     vni: mesh.network.vni,
     dataPathPort: mesh.network.dataPathPort,
     services: mesh.services

@@ -84,6 +84,13 @@ describe("the mesh as told", () => {
     assert.equal(refused.length, 5);
   });
 
+  it("keeps an ingress network with an MTU, and loses one with none that could be", () => {
+    const { network } = GOOD;
+    assert.ok(network);
+    assert.deepEqual(sift({ network: { ...network, mtu: 1_300 } }).refused, []);
+    assert.equal(sift({ network: { ...network, mtu: 1 } }).mesh.network, undefined);
+  });
+
   it("loses a network whose subnet is none", () => {
     const network = { name: "ingress", subnet: "10.255.0.0/33", vni: 4096, dataPathPort: 4789 };
     const { mesh, refused } = sift({ network });

@@ -95,7 +95,7 @@ function known<T extends object>(
 
 function isSoundNetwork(network: MeshConfig["network"], refused: string[]): boolean {
   if (network === undefined) return true;
-  const { name, subnet, subnet6, vni, dataPathPort } = network;
+  const { name, subnet, subnet6, vni, dataPathPort, mtu } = network;
   return (
     all(isNetwork(subnet), refused, `network ${text(name)}: subnet`, subnet) &&
     all(
@@ -103,6 +103,7 @@ function isSoundNetwork(network: MeshConfig["network"], refused: string[]): bool
       ...([refused, `network ${text(name)}: subnet`, subnet6] as const),
     ) &&
     all(isWithin(vni, VNI_MAX), refused, `network ${text(name)}: VNI`, vni) &&
+    all(isMTU(mtu), refused, `network ${text(name)}: MTU`, mtu) &&
     all(isWithin(dataPathPort, PORT_MAX), refused, `network ${text(name)}: port`, dataPathPort)
   );
 }
@@ -167,9 +168,8 @@ function siftOverlay(network: OverlayNetwork, refused: string[]): OverlayNetwork
   if (subnets.length < network.subnets.length) return undefined;
   const { vni, mtu } = network;
   const isVNI = isWithin(vni, VNI_MAX) && vni >= OVERLAY_VNI_MIN;
-  const isMTU = mtu === undefined || (isWithin(mtu, MTU_MAX) && mtu >= MTU_MIN);
   if (!all(isVNI, refused, `${what}: VNI`, vni)) return undefined;
-  if (!all(isMTU, refused, `${what}: MTU`, mtu)) return undefined;
+  if (!all(isMTU(mtu), refused, `${what}: MTU`, mtu)) return undefined;
   const areSound = (endpoints: readonly OverlayEndpoint[]) =>
     endpoints.filter(({ taskID, addresses, nodeIndex, state }) => {
       const of = `endpoint ${text(taskID)} of ${what}`;
@@ -195,6 +195,10 @@ function all(isSound: boolean, refused: string[], what: string, value: unknown):
 
 function isWithin(value: number, max: number): boolean {
   return Number.isInteger(value) && value >= 1 && value <= max;
+}
+
+function isMTU(value: number | undefined): boolean {
+  return value === undefined || (isWithin(value, MTU_MAX) && value >= MTU_MIN);
 }
 
 function isAddress(value: string): boolean {

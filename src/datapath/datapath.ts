@@ -13,6 +13,7 @@ import type { Drift } from "./describe.ts";
 import { driftsOf } from "./describe.ts";
 import type { KernelState } from "./desired.ts";
 import { desired, EMPTY_STATE } from "./desired.ts";
+import { meshMTU } from "./desired-network.ts";
 import { DriftLog } from "./drift-log.ts";
 import type { HostFacts } from "./facts.ts";
 import { acceptRA, SYSCTL_FILTER_ALL, SYSCTL_IP_FORWARD, SYSCTL_IP6_FORWARD } from "./facts.ts";
@@ -453,7 +454,7 @@ export class Datapath {
       links,
       filtersPaths: readSysctl(SYSCTL_FILTER_ALL) !== "0",
       forwarding: this.#mayForward(),
-      ipv6: host.isEnabled && tunnelMTU(view, uplinkMTU) >= IPV6_MTU_MIN,
+      ipv6: host.isEnabled && meshMTU(view, uplinkMTU) >= IPV6_MTU_MIN,
       ...this.#routing6(host, links, await this.#memo.found()),
     };
   }

@@ -45,6 +45,11 @@ export function desiredNetwork(
   };
 }
 
+/** What the tunnel's packets may have inside, and the tasks'. */
+export function meshMTU({ self, mtu = Infinity }: MeshView, uplinkMTU: number): number {
+  return Math.min(mtu, uplinkMTU - vxlanOverhead(self.underlayAddress));
+}
+
 function tunnel(view: MeshView, facts: HostFacts): VxlanLink {
   return {
     vni: view.vni,
@@ -52,7 +57,7 @@ function tunnel(view: MeshView, facts: HostFacts): VxlanLink {
     local: view.self.underlayAddress,
     learning: false,
     mac: overlayMAC(view.self.overlayAddress),
-    mtu: facts.uplinkMTU - vxlanOverhead(view.self.underlayAddress),
+    mtu: meshMTU(view, facts.uplinkMTU),
     up: true,
   };
 }

@@ -235,3 +235,13 @@ describe("a plan", () => {
     assert.deepEqual(addresses, new Set(["10.255.0.9"]));
   });
 });
+
+describe("the tunnel's MTU", () => {
+  const mtuOf = (view: MeshView) => stateOf(view).network.links.get("weft0")?.mtu;
+  it("is what the uplink leaves of it, or less where the ingress network says so", () => {
+    const most = mtuOf(makeView()) ?? 0;
+    assert.ok(most > 1_400);
+    assert.equal(mtuOf({ ...makeView(), mtu: 1_300 }), 1_300);
+    assert.equal(mtuOf({ ...makeView(), mtu: 9_000 }), most);
+  });
+});

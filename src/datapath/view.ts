@@ -87,6 +87,8 @@ export interface MeshView {
   readonly subnet: string;
   /** Prefix of the mesh's IPv6 addresses, which are derived from the others by `ipv6Of`; no IPv6 when absent. */
   readonly subnet6?: string;
+  /** Of the tunnel, where it is to be less than the uplink allows. */
+  readonly mtu?: number;
   readonly vni: number;
   /** UDP port of the VXLAN tunnel. */
   readonly dataPathPort: number;

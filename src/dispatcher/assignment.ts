@@ -43,6 +43,8 @@ export interface MeshConfig {
     readonly subnet: string;
     /** Absent where the mesh has no IPv6. */
     readonly subnet6?: string;
+    /** Of the tunnel and the tasks' links, where it is to be less than the uplinks allow. */
+    readonly mtu?: number;
     readonly vni: number;
     readonly dataPathPort: number;
   };

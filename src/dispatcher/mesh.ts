@@ -12,7 +12,13 @@ import type { MeshConfig, ToldEndpoint, ToldService } from "./assignment.ts";
 import { type EndpointEvidence, endpointState, startingOrState } from "./endpoint-state.ts";
 import { diffKeyed, isEmptyDelta, type KeyedDelta } from "./keyed-delta.ts";
 import { hasLeft } from "./node-state.ts";
-import { NO_OVERLAYS, type Overlays, overlayNetworksOf, updateOverlays } from "./overlays.ts";
+import {
+  mtuOf,
+  NO_OVERLAYS,
+  type Overlays,
+  overlayNetworksOf,
+  updateOverlays,
+} from "./overlays.ts";
 
 /** A MeshConfig with keys, never changed in place, that knows what it changed from. */
 export interface MeshTable {
@@ -127,9 +133,11 @@ function networkOf(snapshot: Snapshot): MeshConfig["network"] {
   const [cluster] = snapshot.list("cluster");
   if (network === undefined || subnet === undefined || cluster === undefined) return undefined;
   const { dataPathPort } = cluster;
+  const mtu = mtuOf(network);
   return {
     ...{ name: network.spec.name, subnet, vni: network.vni, dataPathPort },
     ...(subnet6 === undefined ? {} : { subnet6 }),
+    ...(mtu === undefined ? {} : { mtu }),
   };
 }
 

@@ -303,7 +303,7 @@ function isOverlay(network: Network | undefined): boolean {
 }
 
 /** As `--opt com.docker.network.driver.mtu` names it. */
-function mtuOf({ spec }: Network): number | undefined {
+export function mtuOf({ spec }: Network): number | undefined {
   const mtu = Number(spec.driverOptions["com.docker.network.driver.mtu"]);
   return Number.isSafeInteger(mtu) && mtu > 0 ? mtu : undefined;
 }

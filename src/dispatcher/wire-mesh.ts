@@ -18,8 +18,8 @@ export function encodeMeshNetwork(network: MeshNetwork): MeshNetworkMessage {
 }
 
 export function decodeMeshNetwork(message: MeshNetworkMessage): MeshNetwork {
-  const { name, subnet, subnet6, vni, dataPathPort } = message;
-  const network = { name, subnet, vni, dataPathPort };
+  const { name, subnet, subnet6, vni, dataPathPort, mtu } = message;
+  const network = { name, subnet, vni, dataPathPort, ...(mtu === undefined ? {} : { mtu }) };
   return subnet6 === "" ? network : { ...network, subnet6 };
 }
 

@@ -40,7 +40,7 @@ export interface KeeperState {
 export const EMPTY_STATE: KeeperState = { networks: new Map(), endpoints: new Map(), ports: [] };
 
 /** The least and the most that IPv4 and Linux let a link have. */
-export const MTU_MIN = 576;
+export const MTU_MIN = 68;
 export const MTU_MAX = 65_535;
 
 /** 1 knew no overlay networks; what it wrote is read as it is. */

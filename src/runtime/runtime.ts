@@ -68,9 +68,9 @@ export interface RuntimeNetwork {
     readonly networkID: string;
     readonly vni: number;
     readonly internal: boolean;
-    /** The uplink's less the tunnel's overhead when absent. */
-    readonly mtu?: number;
   };
+  /** Of its containers' links; the uplink's less the tunnel's overhead when absent. */
+  readonly mtu?: number;
 }
 
 export type ContainerPhase = "created" | "running" | "exited";

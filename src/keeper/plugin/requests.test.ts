@@ -99,8 +99,8 @@ test("a network's MTU option is read and checked; another IPAM driver is refused
     });
   assert.deepEqual(create(undefined), { kind: "network.create", networkID });
   assert.deepEqual(create("1400"), { kind: "network.create", networkID, mtu: 1400 });
-  assert.throws(() => create("9"), /whole number from 576/);
-  assert.throws(() => create("many"), /whole number from 576/);
+  assert.throws(() => create("9"), /whole number from 68/);
+  assert.throws(() => create("many"), /whole number from 68/);
   assert.throws(() => create("1400", "LocalDefault"), /--ipam-driver weft/);
 });
 

@@ -182,12 +182,11 @@ function networkBody(network: RuntimeNetwork) {
   };
 }
 
-function driverOptionsOf({ overlay }: RuntimeNetwork): Readonly<Record<string, string>> {
-  if (overlay === undefined) return {};
-  const { vni, mtu } = overlay;
+function driverOptionsOf({ overlay, mtu }: RuntimeNetwork): Readonly<Record<string, string>> {
   return {
-    [KIND_OPTION]: KIND_OVERLAY,
-    [VNI_OPTION]: String(vni),
+    ...(overlay === undefined
+      ? {}
+      : { [KIND_OPTION]: KIND_OVERLAY, [VNI_OPTION]: String(overlay.vni) }),
     ...(mtu === undefined ? {} : { [MTU_OPTION]: String(mtu) }),
   };
 }
