@@ -1,6 +1,10 @@
-/** Who may reach a published port, and where: labels, as Docker's CLI carries them. */
+/**
+ * Who may reach a published port, and where: labels, as Docker's CLI carries them, and a node's own default. The hosts have
+ * no default route, as on a network of their own: nothing of a cluster needs one.
+ */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { Lab } from "../../src/lab/lab.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { until } from "../../src/lab/until.ts";
 import { probe } from "./support/probing.ts";
@@ -8,21 +12,56 @@ import { Swarm, weft } from "./support/swarm.ts";
 
 const OPEN = 8080;
 const DIRECT = 8081;
+const PLAIN = 8082;
+/** So often may one thing be wrong while a cluster comes up and a daemon is restarted; a loop says it more often. */
+const SAID_MAX = 5;
 
 describe("a port with limits", { skip: (await labUnavailable()) ?? false }, () => {
   let swarm: Swarm;
 
   before(async () => {
-    swarm = await Swarm.create({ hosts: 2, clients: 2 });
+    swarm = new Swarm(await Lab.create({ hosts: 2, clients: 2, images: ["nginx"] }));
+    for (const host of swarm.hosts) {
+      for (const family of ["-4", "-6"])
+        await host.execOk(["ip", family, "route", "del", "default"]);
+      await host.startDaemon();
+    }
+    await swarm.form();
+    const making = swarm.create("plain", "--mode", "global", "--publish", `${PLAIN}:80`, "nginx");
     await swarm.create(
       ...["web", "--mode", "global", "--publish", `${OPEN}:80`],
       ...["--publish", `published=${DIRECT},target=80,mode=host`],
       ...["--label", `weft.publish.allow.${OPEN}=${swarm.client().ip}`],
       ...["--label", `weft.publish.allow.${DIRECT}=${swarm.client().ip}`, "nginx"],
     );
+    await making;
     await swarm.answering(OPEN);
+    await swarm.answering(PLAIN);
   });
   after(async () => await swarm?.[Symbol.asyncDispose]());
+
+  it("is answered without a default route: to the LAN, the hosts, their containers and tasks", async () => {
+    const client = swarm.client();
+    for (const { ip } of swarm.hosts) assert.equal(await answer(client, ip, PLAIN), client.ip);
+    for (const host of swarm.hosts) {
+      await host.engineOk(["run", "--detach", "--name", "guest", "nginx"]);
+      const [task] = (await swarm.running("plain")).filter((one) => one.host === host);
+      assert.ok(task);
+      const places = [host, await host.container("guest"), await host.container(task.containerID)];
+      const addresses = swarm.hosts.map(({ ip }) => ip);
+      for (const place of places) {
+        const own = place === host ? ["127.0.0.1"] : [];
+        const probes = [...addresses, ...own].map((address) => ({
+          kind: "http" as const,
+          address,
+          port: PLAIN,
+        }));
+        const results = await probe(place, probes);
+        assert.deepEqual([...new Set(results.map(({ error }) => error))], [undefined], place.name);
+      }
+      await host.engineOk(["rm", "--force", "guest"]);
+    }
+  });
 
   it("is answered for whom it is meant, and refused to others, by IPv6 too", async () => {
     const [friend, stranger] = [swarm.client(), swarm.lab.client(2)];
@@ -71,12 +110,9 @@ describe("a port with limits", { skip: (await labUnavailable()) ?? false }, () =
   });
 
   it("is answered at a node's own default addresses, where its service does not say", async () => {
-    const PLAIN = 8082;
     const [client, bound] = [swarm.client(), swarm.host(2)];
     const chosen = "192.168.99.150";
     await bound.execOk(["ip", "addr", "add", `${chosen}/24`, "dev", "eth0"]);
-    await swarm.create("plain", "--mode", "global", "--publish", `${PLAIN}:80`, "nginx");
-    await swarm.answering(PLAIN);
     await bound.stopDaemon();
     await bound.startDaemon({ flags: ["--publish-default-address", chosen] });
     const becomes = (address: string, wanted: string, from = client) =>
@@ -92,6 +128,19 @@ describe("a port with limits", { skip: (await labUnavailable()) ?? false }, () =
     const everywhere = `weft.publish.address.${PLAIN}=0.0.0.0/0`;
     await swarm.docker("service", "update", "--detach", "--label-add", everywhere, "plain");
     await becomes(bound.ip, client.ip);
+  });
+
+  it("is no reason to say the same again and again", () => {
+    for (const host of swarm.hosts) {
+      const said = host
+        .daemonLog()
+        .split("\n")
+        .filter((line) => /level=(warn|error)/.test(line));
+      const messages = Map.groupBy(said, (line) => /msg="[^"]*"/.exec(line)?.[0]);
+      for (const [message, lines] of messages) {
+        assert.ok(lines.length <= SAID_MAX, `${host.name} said ${message} ${lines.length} times`);
+      }
+    }
   });
 
   /** The client's address as the task saw it, or why there was no answer. */
