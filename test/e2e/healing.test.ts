@@ -77,6 +77,13 @@ describe("a member that somebody damages", { skip: (await labUnavailable()) ?? f
     await swarm.answering(PORT);
   });
 
+  it("holds its ports again when somebody takes them off the keeper", async () => {
+    const nothing = ["-X", "PUT", "-d", '{"ports":[]}', "http://keeper/ports"];
+    await worker.execOk(["curl", "-s", "--unix-socket", "/run/weft/keeper.sock", ...nothing]);
+    await until(() => holds(worker), { what: "the port to be held" });
+    await swarm.answering(PORT);
+  });
+
   it("leaves forwarding off until the Engine is up, which then guards what is forwarded", async () => {
     const forwarding = async () =>
       (await worker.execOk(["sysctl", "-n", "net.ipv4.ip_forward"])).trim();
