@@ -5,6 +5,7 @@ import type { Ailment } from "../gossip/ailments.ts";
 import { type GossipCounters, type GossipNode, NO_COUNTS } from "../gossip/gossip-node.ts";
 import type { MemberState } from "../gossip/messages.ts";
 import type { Lag } from "./gossip-lag.ts";
+import type { TunnelAilment } from "./tunnel-watch.ts";
 
 export interface GossipReport {
   /** Why it does not take part; empty when it does. */
@@ -15,9 +16,12 @@ export interface GossipReport {
   readonly members: readonly GossipMemberReport[];
   /** Words about endpoints that managers have told otherwise: not heard. */
   readonly disputed: number;
-  /** What is wrong between this node and others, strangers too. */
-  readonly ailments: readonly Ailment[];
+  /** What is wrong between this node and others, strangers too; of the tunnel as well. */
+  readonly ailments: readonly PeerAilment[];
 }
+
+/** What the gossip shows, or the tunnel's watch. */
+export type PeerAilment = Ailment | { readonly kind: TunnelAilment; readonly host: string };
 
 export interface GossipMemberReport {
   readonly nodeID: string;

@@ -3,6 +3,7 @@ import type { Clock, Timer } from "../base/clock.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { RunTool } from "../datapath/run.ts";
 import type { PeerProblem } from "../dispatcher/assignment.ts";
+import type { PeerAilment } from "./gossip-report.ts";
 import type { NodeGossip } from "./node-gossip.ts";
 import { TunnelWatch } from "./tunnel-watch.ts";
 
@@ -48,6 +49,15 @@ export class PeerDiagnosis implements Startable {
   problems(): readonly PeerProblem[] {
     const tunnel = [...this.#tunnel.ailments()].map(([peer, kind]) => ({ kind, peer }));
     return [...this.#components.gossip.problems(), ...tunnel];
+  }
+
+  /** Of the tunnel, by the peers' addresses. */
+  tunnelAilments(): readonly PeerAilment[] {
+    const ailments = this.#tunnel.ailments();
+    return this.#components.gossip.peers().flatMap(({ nodeID, underlayAddress: host }) => {
+      const kind = ailments.get(nodeID);
+      return kind === undefined ? [] : [{ kind, host }];
+    });
   }
 
   /** To a manager that knows nothing yet. */

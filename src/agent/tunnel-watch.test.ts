@@ -21,6 +21,10 @@ function setUp(count = 2) {
   });
   /** What does not come back, as "10.255.0.1" or "10.255.0.1 full". */
   const lost = new Set<string>();
+  /** Where datagrams with checksums do not arrive. */
+  const garbled = new Set<string>();
+  /** Milliseconds since a peer's own packet was heard, when it was. */
+  const heard = new Map<string, number>();
   const asked: string[] = [];
   const run: RunTool = async (tool, args) => {
     assert.equal(tool, "ping");
@@ -36,6 +40,8 @@ function setUp(count = 2) {
     clock,
     run,
     readMTU: async () => 1_450,
+    checksums: async (address) => !garbled.has(address),
+    lastHeard: async (address) => heard.get(address),
     peers: () => peers,
     onChange: () => (changes += 1),
   });
@@ -45,7 +51,7 @@ function setUp(count = 2) {
       for (let turn = 0; turn < 5; turn++) await setImmediate();
     }
   };
-  return { watch, pass, lost, peers, asked, changes: () => changes };
+  return { watch, pass, lost, garbled, heard, peers, asked, changes: () => changes };
 }
 
 test("a peer that answers neither small nor full-size packets twice running is without a tunnel", async () => {
@@ -85,6 +91,43 @@ test("who is well is asked with one pair of packets in a quarter of a minute, an
   assert.deepEqual([...watch.ailments().keys()], ["n3"]);
   peers.pop();
   await pass(16_000);
+  assert.deepEqual([...watch.ailments()], []);
+  await watch.stop();
+});
+
+test("one that is heard and does not answer has its own way open, from then on and until it answers", async () => {
+  const { watch, pass, lost, heard } = setUp();
+  lost.add("10.255.0.1");
+  heard.set("10.255.0.1", 20_000);
+  watch.start();
+  await pass(10_000);
+  assert.deepEqual(
+    [...watch.ailments()],
+    [["n1", "tunnel"]],
+    "it was heard before the fault alone",
+  );
+  heard.set("10.255.0.1", 1_000);
+  await pass(10_000);
+  assert.deepEqual([...watch.ailments()], [["n1", "oneway"]]);
+  heard.clear();
+  await pass(60_000);
+  assert.deepEqual([...watch.ailments()], [["n1", "oneway"]]);
+  await pass(400_000);
+  assert.deepEqual([...watch.ailments()], [["n1", "tunnel"]], "it was heard too long ago");
+  lost.clear();
+  await pass(60_000);
+  assert.deepEqual([...watch.ailments()], []);
+  await watch.stop();
+});
+
+test("one that answers pings and drops datagrams for their checksums is named", async () => {
+  const { watch, pass, garbled } = setUp();
+  garbled.add("10.255.0.2");
+  watch.start();
+  await pass(30_000);
+  assert.deepEqual([...watch.ailments()], [["n2", "checksum"]]);
+  garbled.clear();
+  await pass(30_000);
   assert.deepEqual([...watch.ailments()], []);
   await watch.stop();
 });

@@ -1,13 +1,15 @@
 /**
- * Whether packets pass through the tunnel to each peer, small and full-size ones: one peer after the other, at a
- * leisurely pace, since it is a fault of networks and firewalls that is looked for. A peer is ailing when it did
- * not answer twice running.
+ * Whether packets pass through the tunnel to each peer, small and full-size ones, and arrive with right checksums: one
+ * peer after the other, at a leisurely pace, since it is a fault of networks and firewalls that is looked for. A peer is
+ * ailing when it did not answer twice running.
  */
 import type { Clock, Timer } from "../base/clock.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import { LINK } from "../datapath/names.ts";
 import { type RunTool, runTool } from "../datapath/run.ts";
 import type { MeshNode } from "../datapath/view.ts";
+import { checksumsArrive } from "./checksum-probe.ts";
+import { heardByConntrack, type LastHeard } from "./tunnel-hearing.ts";
 
 /** One peer is asked in this time. */
 const LOOK_MS = 10_000;
@@ -16,7 +18,14 @@ const AGAIN_MS = 2_000;
 /** IPv4 and ICMP headers, which ping's size leaves out. */
 const PING_OVERHEAD = 28;
 
-export type TunnelAilment = "tunnel" | "mtu";
+/** A peer that was heard itself since it does not answer is heard still for so long: it may have many to ask. */
+const HEARD_MS = 300_000;
+/** What was heard while the first packets were lost may have come before the fault. */
+const FAULT_MS = 1_000;
+
+/** No packet passes; none there, while the peer's own arrive here; only small ones; only those without a checksum. */
+export const TUNNEL_AILMENTS = ["tunnel", "oneway", "mtu", "checksum"] as const;
+export type TunnelAilment = (typeof TUNNEL_AILMENTS)[number];
 
 export interface TunnelWatchComponents {
   readonly clock: Clock;
@@ -26,12 +35,19 @@ export interface TunnelWatchComponents {
   readonly run?: RunTool;
   /** The tunnel's MTU; undefined while there is no tunnel. */
   readonly readMTU?: () => Promise<number | undefined>;
+  /** Whether datagrams to this address arrive with their checksums; undefined where it cannot be told. */
+  readonly checksums?: (address: string) => Promise<boolean | undefined>;
+  readonly lastHeard?: LastHeard;
 }
 
 interface Seen {
   readonly found: TunnelAilment | undefined;
   /** How often running it was found. */
   readonly times: number;
+  /** When it was found first of these times. */
+  readonly since: number;
+  /** When the peer was heard last since then, though it did not answer. */
+  readonly heardAt?: number;
 }
 
 export class TunnelWatch implements Startable {
@@ -89,13 +105,13 @@ export class TunnelWatch implements Startable {
     if (this.#isAmiss) this.#mtu = await readMTU();
     const mtu = this.#mtu;
     if (peer === undefined || mtu === undefined) return LOOK_MS;
-    const found = await this.#ask(peer, mtu);
     const before = this.#seen.get(peer.nodeID);
-    const times = before !== undefined && before.found === found ? before.times + 1 : 1;
-    this.#seen.set(peer.nodeID, { found, times });
+    const seen = await this.#judge(peer, mtu, before);
+    const { found } = seen;
+    this.#seen.set(peer.nodeID, seen);
     this.#last = peer.nodeID;
     this.#isAmiss = found !== undefined;
-    if (times <= 2) onChange();
+    if (seen.times <= 2 || before?.found !== found) onChange();
     const isWell = found === undefined && this.#seen.size === all.length;
     return isWell && this.ailments().size === 0 ? LOOK_MS : AGAIN_MS;
   }
@@ -114,8 +130,32 @@ export class TunnelWatch implements Startable {
     );
   }
 
+  /** What is found, and for how long now. That the way back is open is said of the same fault, a look later. */
+  async #judge(peer: MeshNode, mtu: number, before: Seen | undefined): Promise<Seen> {
+    const { clock, lastHeard = heardByConntrack(this.#components.run) } = this.#components;
+    const askedAt = clock.monotonic();
+    const found = await this.#ask(peer, mtu);
+    const isSame = (one: TunnelAilment | undefined) =>
+      (one === "oneway" ? "tunnel" : one) === found;
+    if (before === undefined || !isSame(before.found)) return { found, times: 1, since: askedAt };
+    const { since } = before;
+    const times = before.times + 1;
+    if (found !== "tunnel") return { found, times, since };
+    const now = clock.monotonic();
+    const agoMs = await lastHeard(peer.overlayAddress).catch(() => undefined);
+    const isHeard = agoMs !== undefined && now - agoMs >= since + FAULT_MS;
+    const heardAt = isHeard ? now - agoMs : before.heardAt;
+    if (heardAt === undefined || now - heardAt > HEARD_MS) return { found, times, since };
+    return { found: "oneway", times, since, heardAt };
+  }
+
   async #ask({ overlayAddress }: MeshNode, mtu: number): Promise<TunnelAilment | undefined> {
-    if (await this.#answers(overlayAddress, mtu)) return undefined;
+    const { clock, checksums = (address) => checksumsArrive(address, clock) } = this.#components;
+    if (await this.#answers(overlayAddress, mtu)) {
+      // A host that cannot try it cannot tell.
+      const arrive = await checksums(overlayAddress).catch(() => undefined);
+      return arrive === false ? "checksum" : undefined;
+    }
     return (await this.#answers(overlayAddress)) ? "mtu" : "tunnel";
   }
 

@@ -1,5 +1,6 @@
 /** `/weft/gossip`: this node's view of the others, on any member; and a new key for all, on a manager. Weft's own paths. */
 import type { GossipMemberReport, GossipReport } from "../agent/gossip-report.ts";
+import type { TunnelAilment } from "../agent/tunnel-watch.ts";
 import { UnavailableError } from "../base/errors.ts";
 import type { AilmentKind } from "../gossip/ailments.ts";
 import type { Answer, ApiCall } from "./call.ts";
@@ -29,8 +30,12 @@ export interface GossipAnswer {
 
 /** What is wrong between this node and another, which may be a stranger. */
 export interface GossipAilmentAnswer {
-  /** `udp` or `tcp`: closed, the other open. `key`: sealed with none of ours. `name`: a second host of this member's. */
-  readonly Kind: AilmentKind;
+  /**
+   * `udp` or `tcp`: closed, the other open. `key`: sealed with none of ours. `name`: a second host of this member's.
+   * Of the tunnel to it: `tunnel`, nothing passes; `oneway`, only what it sends; `mtu`, small packets alone; `checksum`,
+   * what this node sends arrives with wrong ones.
+   */
+  readonly Kind: AilmentKind | TunnelAilment;
   readonly Addr: string;
   readonly NodeID?: string;
 }
@@ -81,10 +86,10 @@ function gossipAnswer({
     },
     Disputed: disputed,
     Members: members.map(memberAnswer),
-    Ailments: ailments.map(({ kind, host, node }) => ({
-      Kind: kind,
-      Addr: host,
-      ...(node === undefined ? {} : { NodeID: node }),
+    Ailments: ailments.map((ailment) => ({
+      Kind: ailment.kind,
+      Addr: ailment.host,
+      ...("node" in ailment && ailment.node !== undefined ? { NodeID: ailment.node } : {}),
     })),
   };
 }

@@ -46,6 +46,14 @@ export function ailmentText({ Kind, Addr, NodeID = "" }: GossipAilmentAnswer): s
       return `${Addr} seals its gossip with a key that this node does not have`;
     case "name":
       return `a second host goes by the certificate of ${NodeID}: ${Addr}`;
+    case "tunnel":
+      return `nothing passes through the tunnel between this host and ${Addr}`;
+    case "oneway":
+      return `the tunnel passes from ${Addr} to this host, and not from this host to ${Addr}`;
+    case "mtu":
+      return `only small packets pass through the tunnel between this host and ${Addr}`;
+    case "checksum":
+      return `what this host sends to ${Addr} by the tunnel arrives with wrong checksums`;
     default:
       return unreachable(Kind);
   }

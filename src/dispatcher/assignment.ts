@@ -80,7 +80,10 @@ export interface NodeTrace {
   readonly revision: number;
 }
 
-export const PEER_PROBLEM_KINDS = ["silent", "udp", "tcp", "key", "name", "tunnel", "mtu"] as const;
+export const PEER_PROBLEM_KINDS = [
+  ...(["silent", "udp", "tcp", "key", "name"] as const),
+  ...(["tunnel", "oneway", "mtu", "checksum"] as const),
+] as const;
 export type PeerProblemKind = (typeof PEER_PROBLEM_KINDS)[number];
 
 /** Something between a node and another, as the first sees it. */

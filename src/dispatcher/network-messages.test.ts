@@ -46,6 +46,34 @@ test("of two alone nobody knows whose fault it is: both are told", () => {
   });
 });
 
+test("a way that is closed in one direction is told with its direction, once", () => {
+  // Nobody reaches the third, which hears nothing of the others either.
+  const deaf = messages({
+    id1: [{ kind: "oneway", peer: "id3" }],
+    id2: [{ kind: "oneway", peer: "id3" }],
+    id3: [
+      { kind: "tunnel", peer: "id1" },
+      { kind: "tunnel", peer: "id2" },
+    ],
+  });
+  const open = "and open the other way: a firewall, or asymmetric routes";
+  assert.deepEqual(deaf, { id3: [`4789/udp is closed from n1, n2 to it, ${open}`] });
+  const mute = messages({
+    id1: [{ kind: "tunnel", peer: "id3" }],
+    id3: [
+      { kind: "oneway", peer: "id1" },
+      { kind: "oneway", peer: "id2" },
+    ],
+  });
+  assert.deepEqual(mute, { id3: [`4789/udp is closed from it to n1, n2, ${open}`] });
+});
+
+test("wrong checksums are the fault of who sends them", () => {
+  const told = messages({ id2: [{ kind: "checksum", peer: "id1" }] });
+  assert.deepEqual(Object.keys(told), ["id2"]);
+  assert.match(told["id2"]?.[0] ?? "", /^what it sends to n1 by the tunnel arrives with wrong/);
+});
+
 test("each ailment has its words", () => {
   const nodes = NODES;
   const all = (kind: PeerProblem["kind"]) =>

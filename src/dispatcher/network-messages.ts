@@ -27,7 +27,7 @@ export const SKEW_MS_MAX = 30_000;
 /** Peers that a message names; of more it says how many. */
 const NAMES_MAX = 3;
 
-type PairKind = Exclude<PeerProblemKind, "silent" | "name">;
+type PairKind = Exclude<PeerProblemKind, "silent" | "name" | "oneway" | "checksum">;
 
 const PAIR_TEXTS: Readonly<Record<PairKind, (others: string, port: number) => string>> = {
   udp: (others) => `7946/udp is closed between it and ${others}, 7946/tcp is open`,
@@ -56,11 +56,31 @@ export function networkMessages(facts: NetworkFacts): ReadonlyMap<string, readon
       if (kind === "name" && node !== undefined && isOther) say(peer, twice(node.addr, detail));
     }
   }
+  const namesOf = (nodeIDs: readonly string[]) =>
+    named(nodeIDs.map((nodeID) => byID.get(nodeID)?.hostname ?? nodeID));
+  const ways = directedOf("oneway", facts, byID);
+  const isOneWay = ([a, b]: Pair) =>
+    ways.some(([from, to]) => (from === a && to === b) || (from === b && to === a));
   for (const kind of Object.keys(PAIR_TEXTS) as PairKind[]) {
-    for (const [blamed, others] of blame(pairsOf(kind, facts, byID))) {
-      const names = named(others.map((nodeID) => byID.get(nodeID)?.hostname ?? nodeID));
-      say(blamed, PAIR_TEXTS[kind](names, facts.dataPathPort));
+    const pairs = pairsOf(kind, facts, byID);
+    // Who hears nothing at all does not know that the other does.
+    const sound = kind === "tunnel" ? pairs.filter((pair) => !isOneWay(pair)) : pairs;
+    for (const [blamed, others] of blame(sound)) {
+      say(blamed, PAIR_TEXTS[kind](namesOf(others), facts.dataPathPort));
     }
+  }
+  for (const [blamed, others] of blame(ways)) {
+    const isLost = (from: string, to: string) => ways.some(([a, b]) => a === from && b === to);
+    const from = others.filter((other) => isLost(other, blamed));
+    const to = others.filter((other) => isLost(blamed, other));
+    if (from.length > 0) say(blamed, oneWayText(namesOf(from), "it", facts.dataPathPort));
+    if (to.length > 0) say(blamed, oneWayText("it", namesOf(to), facts.dataPathPort));
+  }
+  for (const [nodeID, pairs] of Map.groupBy(
+    directedOf("checksum", facts, byID),
+    ([from]) => from,
+  )) {
+    say(nodeID, checksumText(namesOf(pairs.map(([, to]) => to))));
   }
   for (const { nodeID } of facts.nodes) {
     const skewMs = facts.skews.get(nodeID) ?? 0;
@@ -80,6 +100,20 @@ export function networkMessages(facts: NetworkFacts): ReadonlyMap<string, readon
 }
 
 type Pair = readonly [string, string];
+
+/** From whom to whom, as the first reported it. */
+function directedOf(
+  kind: PeerProblemKind,
+  { reports }: NetworkFacts,
+  byID: ReadonlyMap<string, DiagnosedNode>,
+): readonly Pair[] {
+  return [...reports].flatMap(([reporter, problems]) =>
+    problems
+      .filter(({ kind: found, peer }) => found === kind && peer !== reporter && byID.has(peer))
+      .filter(() => byID.has(reporter))
+      .map(({ peer }): Pair => [reporter, peer]),
+  );
+}
 
 /** Each pair once, whichever of the two reported it. */
 function pairsOf(
@@ -121,6 +155,14 @@ function named(names: readonly string[]): string {
 function skewText(skewMs: number): string {
   const seconds = Math.round(Math.abs(skewMs) / 10_000) * 10;
   return `its clock is ${seconds} s ${skewMs > 0 ? "ahead of" : "behind"} the manager's`;
+}
+
+function oneWayText(from: string, to: string, port: number): string {
+  return `${port}/udp is closed from ${from} to ${to}, and open the other way: a firewall, or asymmetric routes`;
+}
+
+function checksumText(others: string): string {
+  return `what it sends to ${others} by the tunnel arrives with wrong checksums: switch its link's offload off (ethtool -K DEV tx-checksum-ip-generic off tx-udp_tnl-segmentation off)`;
 }
 
 function twice(...addresses: readonly [string, string]): string {

@@ -82,6 +82,21 @@ const AILMENTS: readonly (readonly [string, HostFacts, "warn" | "fail", RegExp])
     /sealed with a key/,
   ],
   [
+    "a tunnel that is open one way",
+    {
+      ...withPeer({ small: false, full: false }),
+      gossip: { fault: "", ailments: [{ kind: "oneway", host: "192.168.99.101" }] },
+    },
+    "fail",
+    /from it to this host and not back: 4789\/udp is closed on the way there, or the routes are asym/,
+  ],
+  [
+    "broken checksum offload",
+    { ...well, gossip: { fault: "", ailments: [{ kind: "checksum", host: "192.168.99.101" }] } },
+    "fail",
+    /wrong checksums: pings pass, TCP and UDP do not/,
+  ],
+  [
     "no gossip",
     { ...well, gossip: { fault: "the port is taken", ailments: [] } },
     "fail",

@@ -33,7 +33,7 @@ export function findingsOf(facts: HostFacts): Finding[] {
     ...firewalls(facts),
     ...facts.managers.flatMap(manager),
     ...facts.nodes.flatMap(node),
-    ...(facts.gossip === undefined ? [] : gossip(facts.gossip)),
+    ...(facts.gossip === undefined ? [] : [...gossip(facts.gossip), ...checksums(facts.gossip)]),
     ...(facts.mesh === undefined ? [] : mesh(facts.mesh, facts)),
   ];
 }
@@ -234,6 +234,19 @@ const GOSSIP_CURES: Readonly<Record<string, readonly [found: string, cure: strin
   ],
 };
 
+/** What the daemon has seen over a while and a look cannot. */
+function checksums({ ailments }: GossipFacts): Finding[] {
+  return ailments
+    .filter(({ kind }) => kind === "checksum")
+    .map(({ host }) =>
+      fail(
+        `tunnel to ${host}`,
+        "what this host sends to it by the tunnel arrives with wrong checksums: pings pass, TCP and UDP do not",
+        "switch the broken offload of this host's uplink off (ethtool -K DEV tx-checksum-ip-generic off tx-udp_tnl-segmentation off), or take a newer driver",
+      ),
+    );
+}
+
 function gossip({ fault, ailments }: GossipFacts): Finding[] {
   const cure = "see that it reaches a manager, and that nothing else has port 7946";
   if (fault !== "") return [fail("gossip", `this host does not gossip: ${fault}`, cure)];
@@ -244,11 +257,13 @@ function gossip({ fault, ailments }: GossipFacts): Finding[] {
   return findings.length > 0 ? findings : [ok("gossip", "passes to and from all peers")];
 }
 
-function mesh(found: MeshFacts, { hostRoutes, canPing }: HostFacts): Finding[] {
+function mesh(found: MeshFacts, { hostRoutes, canPing, gossip: heard }: HostFacts): Finding[] {
+  const oneWay = (heard?.ailments ?? []).filter(({ kind }) => kind === "oneway");
+  const heardBy = new Set(oneWay.map(({ host }) => host));
   return [
     ...drift(found),
     ...overlap(found, hostRoutes),
-    ...(canPing ? found.peers.map((one) => peer(one, found)) : []),
+    ...(canPing ? found.peers.map((one) => peer(one, found, heardBy.has(one.underlay))) : []),
   ];
 }
 
@@ -289,8 +304,12 @@ function overlap({ subnet }: MeshFacts, hostRoutes: readonly string[]): Finding[
   ];
 }
 
-/** From what comes back and what does not, where it is lost. */
-function peer(facts: PeerFacts, { tunnelMTU, uplinkMTU = 0 }: MeshFacts): Finding {
+/** From what comes back and what does not, where it is lost. `isHeard`: its own packets arrive, as the daemon has seen. */
+function peer(
+  facts: PeerFacts,
+  { tunnelMTU, uplinkMTU = 0 }: MeshFacts,
+  isHeard: boolean,
+): Finding {
   const { underlay, overlay, underlaySmall, underlayFull, small, full } = facts;
   const about = `peer ${underlay}`;
   if (small && full) return ok(about, `full-size packets pass through the tunnel (${overlay})`);
@@ -300,6 +319,13 @@ function peer(facts: PeerFacts, { tunnelMTU, uplinkMTU = 0 }: MeshFacts): Findin
       about,
       `an MTU black hole: small packets pass, those of ${tunnelMTU} bytes in the tunnel (${uplinkMTU} outside) are lost ${where}`,
       "set the uplink's MTU to what the way takes (ip link set DEV mtu 1400, on all nodes; Weft follows), or mend the switch or VPN between",
+    );
+  }
+  if (underlaySmall && isHeard) {
+    return fail(
+      about,
+      `the host answers, and the tunnel passes from it to this host and not back: ${TUNNEL_PORT} is closed on the way there, or the routes are asymmetric`,
+      `let ${TUNNEL_PORT} in on its host's firewall; see by which way each host reaches the other (ip route get), and what drops packets on it (rp_filter, a firewall between)`,
     );
   }
   if (underlaySmall) {

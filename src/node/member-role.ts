@@ -204,7 +204,8 @@ export class MemberRole implements Startable {
 
   /** How the gossip stands. */
   gossip(): GossipReport {
-    return this.#gossip.report();
+    const report = this.#gossip.report();
+    return { ...report, ailments: [...report.ailments, ...this.#diagnosis.tunnelAilments()] };
   }
 
   /** Leaves for good: tells a manager where one hears it, ends all tasks, and takes the mesh off this host's kernel. */

@@ -53,7 +53,8 @@ describe("what nodes know of each other", { skip }, () => {
     await host.execOk(["nft", "-f", "-"], { stdin: table });
     const said = async () => ({ 1: await messageOf("n1"), 3: await messageOf("n3") });
     const gossip = /7946\/udp is closed between it and n1, n2, 7946\/tcp is open/;
-    const tunnel = /4789\/udp is closed between it and n1, n2: no tunnel/;
+    // The others hear it by the tunnel, and are not heard.
+    const tunnel = /4789\/udp is closed from n1, n2 to it, and open the other way/;
     const message = await until(
       async () => {
         const { 3: text } = await said();
@@ -70,6 +71,30 @@ describe("what nodes know of each other", { skip }, () => {
     await host.execOk(["nft", "delete", "table", "inet", "fault"]);
     await until(async () => (await said())[3] === "", {
       what: "the ports to be well again",
+      timeoutMs: 90_000,
+    });
+  });
+
+  test("a host whose link computes wrong checksums within the tunnel is named", async () => {
+    const host = swarm.host(2);
+    // Only a checksum that the kernel has made itself can be spoilt on the way: the lab's links make none.
+    await setOffload(host, false);
+    const udp = "udp dport 4789 @th,312,8 17 @th,448,16 != 0 @th,448,16 set 0xdead";
+    const table = `table inet fault { chain c { type filter hook output priority 0; ${udp}; }; }`;
+    await host.execOk(["nft", "-f", "-"], { stdin: table });
+    const found = /^what it sends to n1, n3 by the tunnel arrives with wrong checksums/;
+    await until(async () => found.test(await messageOf("n2")), {
+      what: "the checksums to be named",
+      timeoutMs: 90_000,
+    });
+    assert.match(
+      (await weft(host, "doctor")).stdout,
+      /tunnel to 192\.168\.99\.100 .*wrong checksums/,
+    );
+    await host.execOk(["nft", "delete", "table", "inet", "fault"]);
+    await setOffload(host, true);
+    await until(async () => (await messageOf("n2")) === "", {
+      what: "the checksums to be well again",
       timeoutMs: 90_000,
     });
   });
@@ -213,3 +238,15 @@ describe("what nodes know of each other", { skip }, () => {
     );
   }
 });
+
+/** As `ethtool -K weft0 tx on|off`: who computes the checksums of what goes into the tunnel. */
+const SET_OFFLOAD = `
+import array, fcntl, socket, struct, sys
+value = array.array("B", struct.pack("II", 0x17, int(sys.argv[1])))
+request = struct.pack("16sP", b"weft0", value.buffer_info()[0]).ljust(40, b"\\0")
+fcntl.ioctl(socket.socket(), 0x8946, request)
+`;
+
+async function setOffload(host: Host, on: boolean): Promise<void> {
+  await host.execOk(["python3", "-c", SET_OFFLOAD, on ? "1" : "0"]);
+}
