@@ -42,9 +42,7 @@ describe("a member that somebody damages", { skip: (await labUnavailable()) ?? f
     await worker.restartEngine();
     await swarm.converged("web");
     await swarm.answering(PORT);
-    const accepted = async () =>
-      (await worker.execOk(["iptables", "-S", "DOCKER-USER"])).split("-i weft0").length === 2;
-    await until(accepted, { what: "Weft's rules in the Engine's chain" });
+    await until(() => isAccepted(worker), { what: "Weft's rules in the Engine's chain" });
   });
 
   it("replaces a task whose link was deleted, and says why", async () => {
@@ -103,6 +101,7 @@ describe("a member that somebody damages", { skip: (await labUnavailable()) ?? f
   });
 
   it("is as before Weft came when it is reset, with half of its kernel state gone", async () => {
+    await until(() => isAccepted(worker), { what: "Weft's rules in the Engine's chain" });
     await worker.stopDaemon();
     for (const damage of [
       "nft delete table inet weft",
@@ -128,6 +127,10 @@ describe("a member that somebody damages", { skip: (await labUnavailable()) ?? f
     return result?.error ?? "answered";
   }
 });
+
+async function isAccepted(host: Host): Promise<boolean> {
+  return (await host.execOk(["iptables", "-S", "DOCKER-USER"])).split("-i weft0").length === 2;
+}
 
 async function keeperPid(host: Host): Promise<number> {
   const listed = await host.execOk(["pgrep", "-f", "main.ts keeper|main.js keeper"]);
