@@ -56,6 +56,26 @@ test("a clock that is off in two beats running is named", async () => {
   await diagnosis.stop();
 });
 
+test("a clock that is off is named once, though each beat measures it a little differently", async () => {
+  const { diagnosis, problemsOf, clock, lines } = await setUp();
+  for (const offMs of [95_100, 94_900, 95_200, 94_800, 99_000, 91_000]) {
+    diagnosis.noteClock("id2", clock.now() + offMs);
+    await problemsOf("id2");
+  }
+  assert.deepEqual(await problemsOf("id2"), ["its clock is 100 s ahead of the manager's"]);
+  assert.equal(lines.filter((line) => line.includes("a node is ailing")).length, 1);
+  diagnosis.noteClock("id2", clock.now() + 130_000);
+  assert.deepEqual(await problemsOf("id2"), ["its clock is 130 s ahead of the manager's"]);
+  for (const offMs of [31_000, 29_500, 30_500, 28_000]) {
+    diagnosis.noteClock("id3", clock.now() + offMs);
+    await problemsOf("id3");
+  }
+  assert.deepEqual(await problemsOf("id3"), ["its clock is 30 s ahead of the manager's"]);
+  diagnosis.noteClock("id3", clock.now() + 19_000);
+  assert.equal(await problemsOf("id3"), undefined);
+  await diagnosis.stop();
+});
+
 test("two hosts that take a session from each other are named; one that has moved is not", async () => {
   const { diagnosis, problemsOf, clock } = await setUp();
   diagnosis.noteSession("id1", "192.168.99.100");

@@ -13,6 +13,8 @@ import { type NetworkFacts, networkMessages, SKEW_MS_MAX } from "./network-messa
 /** Two hosts with one certificate take the session from each other; so often in this time is no move of one host. */
 const RIVAL_CHANGES = 3;
 const RIVAL_MS = 60_000;
+/** Beats take now more time, now less: what differs by less than this is the same clock, said in the same words. */
+const SKEW_STEP_MS = 10_000;
 /** Sessions of one node that are remembered for that; the oldest is forgotten. */
 const SESSIONS_MAX = 8;
 const DEFAULT_DATA_PATH_PORT = 4_789;
@@ -74,11 +76,13 @@ export class NetworkDiagnosis implements Startable {
   noteClock(nodeID: string, clockMs: number): void {
     const ms = clockMs - this.#components.clock.now();
     const before = this.#skews.get(nodeID);
-    if (Math.abs(ms) <= SKEW_MS_MAX) {
+    const well = before === undefined ? SKEW_MS_MAX : SKEW_MS_MAX - SKEW_STEP_MS;
+    if (Math.abs(ms) <= well) {
       if (this.#skews.delete(nodeID)) this.markDirty();
       return;
     }
-    this.#skews.set(nodeID, { ms, times: (before?.times ?? 0) + 1 });
+    const isAsBefore = before !== undefined && Math.abs(ms - before.ms) < SKEW_STEP_MS;
+    this.#skews.set(nodeID, { ms: isAsBefore ? before.ms : ms, times: (before?.times ?? 0) + 1 });
     this.markDirty();
   }
 
