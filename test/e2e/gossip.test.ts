@@ -6,13 +6,14 @@ import type { MeshAnswer } from "../../src/api/mesh.ts";
 import type { Host } from "../../src/lab/host.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { until } from "../../src/lab/until.ts";
-import { probe } from "./support/probing.ts";
+import { type Probe, probe } from "./support/probing.ts";
 import { Swarm, weft } from "./support/swarm.ts";
 
 const skip = (await labUnavailable()) ?? false;
 
 /** Some seconds on an idle machine; a busy one must not fail the test by its slowness. How long it took is said. */
 const FORGOTTEN_MS_MAX = 20_000;
+const PAUSE_MS = 1_000;
 /** So many requests meet a dead endpoint, if it is one of three, but once in 10⁸. */
 const REQUESTS = 45;
 
@@ -170,6 +171,73 @@ describe("what nodes know of each other", { skip }, () => {
     });
   });
 
+  test("a host that is cut off goes on serving what it reaches; back again it ends what was replaced", async (t) => {
+    const name = "hosted";
+    const publish = ["--publish", "mode=host,published=8090,target=80"];
+    const [task] = await swarm.create(
+      ...[name, ...publish, "--constraint", "node.hostname!=n1", "--replicas", "1", "nginx"],
+    );
+    assert.ok(task);
+    const { host } = task;
+    const cutAt = performance.now();
+    await host.cut();
+    const isElsewhere = async () =>
+      (await swarm.running(name)).some((other) => other.host !== host && other.id !== task.id);
+    await until(isElsewhere, { what: "a successor on the other worker", timeoutMs: 60_000 });
+    t.diagnostic(`replaced after ${Math.round(performance.now() - cutAt)} ms`);
+    const own = { kind: "http", address: "127.0.0.1", port: 8080 } as const;
+    const servesAlone = async () => {
+      const results = await probe(host, Array<Probe>(REQUESTS).fill(own));
+      const tasks = new Set(results.map(({ error, task }) => error ?? task));
+      return tasks.size === 1 && results.every(({ error }) => error === undefined);
+    };
+    await until(servesAlone, {
+      what: "its own task to be all that it leads to",
+      timeoutMs: 60_000,
+    });
+    await host.mend();
+    await until(async () => (await swarm.readyNodes()) === 3, {
+      what: "all nodes ready",
+      timeoutMs: 60_000,
+    });
+    const list = ["ps", "-q", "--filter", `label=com.docker.swarm.service.name=${name}`];
+    const isOnce = async () => {
+      const lists = await Promise.all(swarm.hosts.map((each) => each.engineOk(list)));
+      return lists.join("").trim().split("\n").length === 1;
+    };
+    await until(isOnce, { what: "one container of it on all hosts", timeoutMs: 60_000 });
+    await swarm.remove(name);
+    await swarm.converged("web");
+    await swarm.answering(8080);
+  });
+
+  test("a daemon that stands still for a second, three times, while 5 % of its packets are lost, is nobody's death", async (t) => {
+    const host = swarm.host(3);
+    const before = await until(
+      async () => {
+        const tasks = (await swarm.running("web")).map(({ id }) => id).toSorted();
+        return tasks.length === 3 && tasks;
+      },
+      { what: "three tasks of web", timeoutMs: 60_000 },
+    );
+    const given = /node not heard of.* verdict=down/g;
+    const verdicts = () => swarm.manager.daemonLog().match(given)?.length ?? 0;
+    const verdictsBefore = verdicts();
+    await host.loss(5);
+    for (let each = 0; each < 3; each++) {
+      await host.pauseDaemon(PAUSE_MS);
+      // It has answered, and heard, since then.
+      await until(async () => (await gossipOf(host)).Members.every(hasAnsweredLately), {
+        what: "n3 to have asked the others after its pause",
+      });
+    }
+    await host.loss(0);
+    t.diagnostic(`the gossip's own verdicts on n3: ${accusationsOf(swarm.host(2))} on n2`);
+    assert.equal(verdicts(), verdictsBefore);
+    assert.equal(await swarm.readyNodes(), 3);
+    assert.deepEqual((await swarm.running("web")).map(({ id }) => id).toSorted(), before);
+  });
+
   test("a node that is removed is shut out at once: no key that it has known is left anywhere", async (t) => {
     const gone = swarm.host(3);
     const known = new Set((await gossipOf(gone)).Keys);
@@ -222,6 +290,10 @@ describe("what nodes know of each other", { skip }, () => {
     return JSON.parse(stdout) as GossipAnswer;
   }
 
+  function accusationsOf(host: Host): number {
+    return host.daemonLog().split("member failed").length - 1;
+  }
+
   async function messageOf(name: string): Promise<string> {
     return (await swarm.node(name)).Status.Message ?? "";
   }
@@ -249,4 +321,9 @@ fcntl.ioctl(socket.socket(), 0x8946, request)
 
 async function setOffload(host: Host, on: boolean): Promise<void> {
   await host.execOk(["python3", "-c", SET_OFFLOAD, on ? "1" : "0"]);
+}
+
+/** Of itself it says nothing. */
+function hasAnsweredLately({ AnsweredMsAgo = 0 }: GossipMemberAnswer): boolean {
+  return AnsweredMsAgo < 1_000;
 }
