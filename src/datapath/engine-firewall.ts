@@ -16,13 +16,13 @@ const TARGET = "-j ACCEPT";
 /** Of users' overlay networks; with br_netfilter, frames between two ports of one meet FORWARD too. */
 const BRIDGES = `${BRIDGE_PREFIX}+`;
 
-/** As `iptables -S` prints them, without the chain. */
+/** As `iptables -S` prints them, without the chain; each is put before those above it, so the tasks' are met first. */
 export const ACCEPT_RULES: readonly string[] = [
+  `-i ${BRIDGES} -o ${BRIDGES} ${TARGET}`,
   ...[LINK, `${TASK_LINK_PREFIX}+`].flatMap((link) => [
     `-i ${link} ${TARGET}`,
     `-o ${link} ${TARGET}`,
   ]),
-  `-i ${BRIDGES} -o ${BRIDGES} ${TARGET}`,
 ];
 
 /** IPv4's and IPv6's: an Engine has a chain in either, or in IPv4's alone. */
