@@ -8,7 +8,9 @@ import { benchFailures } from "./failures/failures.ts";
 import { benchLists } from "./lists/lists.ts";
 import { busyShare, describeMachine } from "./machine.ts";
 import { benchNames } from "./names/names.ts";
+import { benchNetworks } from "./networks/networks.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
+import { benchOverlays } from "./overlays/overlays.ts";
 import { benchPaths } from "./paths/paths.ts";
 import { createProgress } from "./progress.ts";
 import { chartCaption, type Report, renderReport } from "./report.ts";
@@ -40,7 +42,9 @@ async function measure(options: Options): Promise<Report> {
   const progress = createProgress(process.stderr);
   const has = (part: (typeof options.parts)[number]) => options.parts.includes(part);
   const paths = has("paths") ? await benchPaths(options, progress) : undefined;
+  const overlays = has("overlays") ? await benchOverlays(options, progress) : undefined;
   const scale = has("scale") ? await benchScale(options, progress) : undefined;
+  const networks = has("networks") ? await benchNetworks(options, progress) : undefined;
   const control = has("control") ? await benchControl(options, progress) : undefined;
   const failures = has("failures") ? await benchFailures(options, progress) : undefined;
   const lists = has("lists") ? await benchLists(options, progress) : undefined;
@@ -52,7 +56,9 @@ async function measure(options: Options): Promise<Report> {
     isQuick: options.isQuick,
     machine: await describeMachine(busyBefore),
     ...(paths === undefined ? {} : { paths }),
+    ...(overlays === undefined ? {} : { overlays }),
     ...(scale === undefined ? {} : { scale }),
+    ...(networks === undefined ? {} : { networks }),
     ...(control === undefined ? {} : { control }),
     ...(failures === undefined ? {} : { failures }),
     ...(lists === undefined ? {} : { lists }),

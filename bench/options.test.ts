@@ -30,7 +30,7 @@ test("parts are chosen one by one", () => {
 test("what is not understood is refused with what would be", () => {
   assert.throws(
     () => parseOptions(["--only", "all"]),
-    /--only is one of paths, scale, control, failures, lists, names, not all/,
+    /--only is one of paths, overlays, scale, networks, control, failures, lists, names, not all/,
   );
   assert.throws(() => parseOptions(["--format", "xml"]), /--format is table or json, not xml/);
   assert.throws(() => parseOptions(["--fast"]), /--fast/);

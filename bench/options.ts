@@ -2,7 +2,16 @@
 import { parseArgs } from "node:util";
 import { InvalidParameterError } from "../src/base/errors.ts";
 
-export const PARTS = ["paths", "scale", "control", "failures", "lists", "names"] as const;
+export const PARTS = [
+  "paths",
+  "overlays",
+  "scale",
+  "networks",
+  "control",
+  "failures",
+  "lists",
+  "names",
+] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface Options {
@@ -17,11 +26,13 @@ export interface Options {
 export const USAGE = `Usage: node bench/main.ts [OPTIONS]
 
 Measures Weft on hosts of the lab (root): the packet's way beside its limits and its
-rivals, thousands of services in one kernel, the control plane and hosts that fail
-beside Docker Swarm's, the lists of a large cluster, and names.
+rivals, overlay networks beside bare VXLAN, thousands of services or networks in one
+kernel, the control plane and hosts that fail beside Docker Swarm's, the lists of a
+large cluster, and names.
 
 Options:
-      --only PART      paths, scale, control, failures, lists or names; may be given more than once
+      --only PART      ${PARTS.slice(0, -1).join(", ")} or names; may be given
+                       more than once
       --quick          Fewer rounds and sizes: some minutes
       --format FORMAT  table or json, on standard output (default table)
       --chart FILE     Draw the paths as SVG

@@ -9,6 +9,8 @@ import { renderLists } from "./lists/table.ts";
 import type { MachineReport } from "./machine.ts";
 import type { NamesReport } from "./names/names.ts";
 import { renderNames } from "./names/table.ts";
+import type { NetworksReport } from "./networks/networks.ts";
+import { renderNetworks } from "./networks/table.ts";
 import type { PathsReport } from "./paths/paths.ts";
 import { renderPaths } from "./paths/table.ts";
 import type { ScaleReport } from "./scale/scale.ts";
@@ -20,7 +22,9 @@ export interface Report {
   readonly isQuick: boolean;
   readonly machine: MachineReport;
   readonly paths?: PathsReport;
+  readonly overlays?: PathsReport;
   readonly scale?: ScaleReport;
+  readonly networks?: NetworksReport;
   readonly control?: ControlReport;
   readonly failures?: FailuresReport;
   readonly lists?: ListsReport;
@@ -34,7 +38,9 @@ export function renderReport(report: Report): string {
   const parts = [
     renderMachine(report),
     report.paths && renderPaths(report.paths),
+    report.overlays && renderPaths(report.overlays, "Overlays"),
     report.scale && renderScale(report.scale),
+    report.networks && renderNetworks(report.networks),
     report.control && renderControl(report.control),
     report.failures && renderFailures(report.failures),
     report.lists && renderLists(report.lists),

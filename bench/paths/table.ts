@@ -1,12 +1,12 @@
-/** The part "paths" as tables: one for each load, every path beside its limit. */
+/** The parts "paths" and "overlays" as tables: one for each load, every path beside its limit. */
 import { type Column, figure, ratio, renderTable, spreadOf } from "../table.ts";
 import type { LoadResult, PathResult } from "./measure.ts";
 import type { PathsReport } from "./paths.ts";
 
-export function renderPaths({ rounds, loads, notes }: PathsReport): string {
+export function renderPaths({ rounds, loads, notes }: PathsReport, title = "Paths"): string {
   const intro = [
-    `Paths: medians of ${rounds} interleaved rounds; ± is half the distance between the quartiles.`,
-    "÷ limit compares round by round with routing alone, local or over VXLAN; for CPU time more is worse.",
+    `${title}: medians of ${rounds} interleaved rounds; ± is half the distance between the quartiles.`,
+    "÷ limit compares round by round with bare routing, or bridging, of the same reach; for CPU time more is worse.",
   ];
   return [intro.join("\n"), ...loads.map(renderLoad), ...notes].join("\n\n");
 }
