@@ -111,10 +111,22 @@ describe("load balancers", { skip }, () => {
     await swarm.converged("my-web");
     await swarm.answering(8080);
     const process = await haproxy("defaults.cfg", "mesh.cfg");
-    const servers = () => serversOf(balancer, "http://127.0.0.1/haproxy?stats");
-    const up = (count: number) => async () => {
-      const found = await servers().catch(() => []);
+    const serversAt = (port: number) =>
+      serversOf(balancer, `http://127.0.0.1:${port}/haproxy?stats`);
+    const servers = () => serversAt(80);
+    const upAt = (port: number, count: number) => async () => {
+      const found = await serversAt(port).catch(() => []);
       return found.filter(({ state }) => state === "UP").length === count;
+    };
+    const up = (count: number) => upAt(80, count);
+    /** The same servers at another port, under other defaults. */
+    const variant = async (port: number, defaults: string): Promise<Service> => {
+      const mesh = fileOf("mesh.cfg").replace("bind *:80\n", `bind *:${port}\n`);
+      const files = [`defaults-${port}.cfg`, `mesh-${port}.cfg`];
+      for (const [at, stdin] of [defaults, mesh].entries()) {
+        await balancer.execOk(["tee", `/run/${files[at]}`], { stdin });
+      }
+      return start(files);
     };
     await until(up(3), { what: "three servers to be up", timeoutMs: NOTICED_MS });
 
@@ -143,12 +155,49 @@ describe("load balancers", { skip }, () => {
 
     await swarm.docker("service", "scale", "--detach", "my-web=3");
     await swarm.converged("my-web");
+    // The page's files without what repeats requests, and as Docker has them, without a word on what fails.
+    const redispatching = await variant(81, fileOf("defaults.cfg").replace(/^ *retry-on.*\n/m, ""));
+    const plain = await variant(
+      82,
+      fileOf("defaults.cfg").replace(/^ *(retry-on|option redispatch).*\n/gm, ""),
+    );
+    await until(upAt(82, 3), { what: "three servers to be up", timeoutMs: NOTICED_MS });
     // Longer than a request that was under way at the dead node may take to be asked again elsewhere.
-    const load = await startLoad(client, { urls: [url], timeoutMs: NOTICED_MS, pauseMs: 10 });
-    await load.more(150);
+    const loadAt = (port: number) =>
+      startLoad(client, {
+        urls: [`http://${balancer.ip}:${port}/`],
+        timeoutMs: NOTICED_MS,
+        pauseMs: 10,
+      });
+    const loads = await Promise.all([80, 81, 82].map(loadAt));
+    const flow = () => Promise.all(loads.map((load) => load.more(150, NOTICED_MS)));
+    await flow();
     await swarm.host(3).crash();
-    await until(up(2), { what: "the dead node to be seen", timeoutMs: NOTICED_MS });
-    await load.more(150);
+    const died = Date.now();
+    const seesOneDown = async (port: number) =>
+      (await serversAt(port)).filter(({ state }) => state === "DOWN").length === 1;
+    const isNoticed = async () => (await seesOneDown(80)) && (await seesOneDown(82));
+    await until(isNoticed, { what: "the dead node to be seen", timeoutMs: NOTICED_MS });
+    const noticed = Date.now();
+    await flow();
+    const [load, redispatched, untold] = loads;
+    assert.ok(load !== undefined && redispatched !== undefined && untold !== undefined);
+    const asked = [await redispatched.stop(), await untold.stop()].map(({ sent }) => sent);
+    const [begun = [], begunUntold = []] = [redispatched, untold].map((each) =>
+      each.incidents().flatMap(({ at, error }) => (error === undefined ? [] : [at - died])),
+    );
+    t.diagnostic(`${asked.join(" + ")} requests with redispatch alone, and without`);
+    t.diagnostic(`failed, begun at ms after the death: ${begun.join()} | ${begunUntold.join()}`);
+    // One that was under way at the node when it died is the client's to repeat.
+    assert.deepEqual(
+      begun.filter((at) => at > 0),
+      [],
+      "none was begun after the death",
+    );
+    const late = begunUntold.filter((at) => at > noticed - died);
+    assert.deepEqual(late, [], "none was begun after HAProxy's own check had found the node dead");
+    await redispatching.end("SIGTERM");
+    await plain.end("SIGTERM");
     await swarm.host(3).restart();
     await until(up(3), { what: "the node to be back", timeoutMs: NOTICED_MS });
     await load.more(150);

@@ -156,4 +156,23 @@ describe("users' networks", { skip }, () => {
       });
     });
   }
+
+  test("an ingress network of one's own has the MTU that it was given, in its tunnel and its tasks", async () => {
+    await manager.dockerOk(["network", "rm", "ingress"], { stdin: "y\n" });
+    const mtu = ["--opt", "com.docker.network.driver.mtu=1300"];
+    const made = ["network", "create", "--driver", "overlay", "--ingress", ...mtu, "narrow"];
+    await until(async () => (await manager.docker(made)).code === 0, {
+      what: "another ingress network",
+    });
+    const [task] = await swarm.create("narrow-one", "--publish", "8088:80", ...SLEEP);
+    assert.ok(task);
+    const mtuAt = async (place: Pick<Host, "exec">, link: string) =>
+      /mtu (\d+)/.exec((await place.exec(["ip", "-o", "link", "show", link])).stdout)?.[1];
+    assert.equal(await mtuAt(await task.host.container(task.containerID), "eth0"), "1300");
+    for (const host of swarm.hosts) {
+      const isNarrow = async () => (await mtuAt(host, "weft0")) === "1300";
+      await until(isNarrow, { what: `the tunnel of ${host.name} to be narrow` });
+    }
+    await swarm.remove("narrow-one");
+  });
 });

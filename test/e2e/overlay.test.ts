@@ -94,6 +94,7 @@ describe("overlay networks", { skip }, () => {
     const [first] = web;
     assert.ok(first);
     const name = `web.${first.json.Slot}.${first.id}`;
+    const tasks = web.map(({ id, json }) => `web.${json.Slot}.${id}`);
     const own = await addressOf(swarm, first.id, "app");
     const reverse = own.split(".").toReversed().join(".");
     const rows: [string, string, readonly string[]][] = [
@@ -104,6 +105,8 @@ describe("overlay networks", { skip }, () => {
       [name, "A", [own]],
       [`${reverse}.in-addr.arpa`, "PTR", [`${name}.app.`]],
       ["web", "AAAA", []],
+      ["_80._tcp.web", "SRV", ["0 1 80 web.app."]],
+      ["_80._tcp.tasks.web", "SRV", tasks.map((task) => `0 1 80 ${task}.app.`)],
     ];
     for (const place of clients) {
       for (const [asked, type, expected] of rows) {
