@@ -58,6 +58,17 @@ test("a way that is closed in one direction is told with its direction, once", (
   });
   const open = "and open the other way: a firewall, or asymmetric routes";
   assert.deepEqual(deaf, { id3: [`4789/udp is closed from n1, n2 to it, ${open}`] });
+  // The second has not heard the third yet.
+  const half = messages({
+    id1: [{ kind: "oneway", peer: "id3" }],
+    id2: [{ kind: "tunnel", peer: "id3" }],
+  });
+  assert.deepEqual(half, {
+    id3: [
+      "4789/udp is closed between it and n2: no tunnel",
+      `4789/udp is closed from n1 to it, ${open}`,
+    ],
+  });
   const mute = messages({
     id1: [{ kind: "tunnel", peer: "id3" }],
     id3: [

@@ -59,17 +59,20 @@ export function networkMessages(facts: NetworkFacts): ReadonlyMap<string, readon
   const namesOf = (nodeIDs: readonly string[]) =>
     named(nodeIDs.map((nodeID) => byID.get(nodeID)?.hostname ?? nodeID));
   const ways = directedOf("oneway", facts, byID);
+  // Who is to blame is seen from all tunnels that are closed, be it one way.
+  const closed = [...pairsOf("tunnel", facts, byID), ...pairsOf("oneway", facts, byID)];
+  const distinct = [...new Map(closed.map((pair) => [pair.join(), pair])).values()];
   const isOneWay = ([a, b]: Pair) =>
     ways.some(([from, to]) => (from === a && to === b) || (from === b && to === a));
   for (const kind of Object.keys(PAIR_TEXTS) as PairKind[]) {
     const pairs = pairsOf(kind, facts, byID);
     // Who hears nothing at all does not know that the other does.
     const sound = kind === "tunnel" ? pairs.filter((pair) => !isOneWay(pair)) : pairs;
-    for (const [blamed, others] of blame(sound)) {
+    for (const [blamed, others] of blame(sound, kind === "tunnel" ? distinct : pairs)) {
       say(blamed, PAIR_TEXTS[kind](namesOf(others), facts.dataPathPort));
     }
   }
-  for (const [blamed, others] of blame(ways)) {
+  for (const [blamed, others] of blame(ways, distinct)) {
     const isLost = (from: string, to: string) => ways.some(([a, b]) => a === from && b === to);
     const from = others.filter((other) => isLost(other, blamed));
     const to = others.filter((other) => isLost(blamed, other));
@@ -117,7 +120,7 @@ function directedOf(
 
 /** Each pair once, whichever of the two reported it. */
 function pairsOf(
-  kind: PairKind,
+  kind: PairKind | "oneway",
   { reports }: NetworkFacts,
   byID: ReadonlyMap<string, DiagnosedNode>,
 ): readonly Pair[] {
@@ -132,10 +135,13 @@ function pairsOf(
   return [...pairs.values()];
 }
 
-/** Of each pair who stands in more pairs; both where neither does. With whom, by who is blamed. */
-function blame(pairs: readonly Pair[]): ReadonlyMap<string, readonly string[]> {
+/** Of each pair who stands in more of all pairs; both where neither does. With whom, by who is blamed. */
+function blame(
+  pairs: readonly Pair[],
+  all: readonly Pair[],
+): ReadonlyMap<string, readonly string[]> {
   const counts = new Map<string, number>();
-  for (const nodeID of pairs.flat()) counts.set(nodeID, (counts.get(nodeID) ?? 0) + 1);
+  for (const nodeID of all.flat()) counts.set(nodeID, (counts.get(nodeID) ?? 0) + 1);
   const blamed = new Map<string, string[]>();
   for (const [a, b] of pairs) {
     const more = (counts.get(a) ?? 0) - (counts.get(b) ?? 0);

@@ -14,7 +14,7 @@ const OPEN = 8080;
 const DIRECT = 8081;
 const PLAIN = 8082;
 /** So often may one thing be wrong while a cluster comes up and a daemon is restarted; a loop says it more often. */
-const SAID_MAX = 5;
+const SAID_MAX = 12;
 
 describe("a port with limits", { skip: (await labUnavailable()) ?? false }, () => {
   let swarm: Swarm;
