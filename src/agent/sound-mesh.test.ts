@@ -45,7 +45,7 @@ describe("the mesh as told", () => {
     { allowedSources: ["0.0.0.0/0 } ; flush ruleset"] },
     { allowedSources: ["10.0.0.0/8", "10.1.0.0/16"] },
     { boundTo: ["10.0.0.1/8"] },
-    { boundTo: ["2001:db8::/32"] },
+    { boundTo: ["2001:db8::1/32"] },
   ];
   for (const bad of badPorts) {
     it(`loses a port with ${JSON.stringify(bad)}, and nothing else`, () => {
@@ -193,7 +193,7 @@ describe("the mesh as told", () => {
           for (const { protocol, publishedPort, allowedSources = [] } of ports) {
             assert.match(
               `${protocol} ${publishedPort} ${allowedSources.join(" ")}`,
-              /^(tcp|udp) \d{1,5} [\d./ ]*$/,
+              /^(tcp|udp) \d{1,5} [\da-f:./ ]*$/,
             );
           }
           for (const { address } of endpoints) assert.match(address, /^10\.0\.0\.\d{1,3}$/);

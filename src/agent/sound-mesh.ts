@@ -4,8 +4,10 @@
  * so that one bad value costs its own endpoint, port or node and never the rest.
  */
 import { isIP, isIPv4 } from "node:net";
-import { contains, formatCidr, overlaps, parseCidr } from "../cluster/cidr.ts";
+import { isDeepStrictEqual } from "node:util";
+import { contains, formatCidr, parseCidr } from "../cluster/cidr.ts";
 import { formatCidr6, parseCidr6 } from "../cluster/cidr6.ts";
+import { parseNetworks } from "../cluster/publish-labels.ts";
 import type { OverlayEndpoint, OverlayNetwork, OverlayService } from "../datapath/overlay/view.ts";
 import type { MeshNode, MeshPort } from "../datapath/view.ts";
 import type { MeshConfig, ToldService } from "../dispatcher/assignment.ts";
@@ -236,11 +238,12 @@ function isAnyNetwork(value: string): boolean {
 
 /** Networks, and addresses alone, as one set has them: an interval set takes none within another. */
 function areNetworks(values: readonly string[]): boolean {
-  if (!values.every((value) => isIPv4(value) || isNetwork(value))) return false;
-  const networks = values.map((value) => parseCidr(isIPv4(value) ? `${value}/32` : value));
-  return networks.every((one, at) =>
-    networks.slice(at + 1).every((other) => !overlaps(one, other)),
-  );
+  if (values.length === 0) return true;
+  try {
+    return isDeepStrictEqual(parseNetworks("networks", values.join()), values);
+  } catch {
+    return false;
+  }
 }
 
 function text(value: unknown): string {

@@ -26,6 +26,12 @@ describe("labels that say who may reach a port", () => {
     assert.deepEqual(publishAccess(labels, 1), { allowedSources: ["10.0.0.0/8", "1.1.1.1"] });
   });
 
+  it("have networks of both families, written as the kernel's tools write them", () => {
+    const labels = { "weft.publish.allow": "FD00:1:0::7/64,fd00:1::9,10.0.0.0/8,fd00:2::9,::1" };
+    const allowedSources = ["10.0.0.0/8", "fd00:1::/64", "fd00:2::9", "::1"];
+    assert.deepEqual(publishAccess(labels, 1), { allowedSources });
+  });
+
   it("are written as a node's own default is, which is refused by its option's name", () => {
     assert.deepEqual(parseNetworks("--x", "10.0.0.1,10.0.0.0/8"), ["10.0.0.0/8"]);
     assert.throws(() => parseNetworks("--x", "eth0"), { message: /^--x: "eth0" is neither/ });
@@ -36,8 +42,11 @@ describe("labels that say who may reach a port", () => {
     ["weft.publish.allow.0", "10.0.0.0/8", /unknown label/],
     ["weft.publish.allow.70000", "10.0.0.0/8", /unknown label/],
     ["weft.publish.allow", "", /"" is neither/],
-    ["weft.publish.address.80", "eth0", /"eth0" is neither an IPv4 address nor a network/],
-    ["weft.publish.allow", "fd00::/8", /neither/],
+    ["weft.publish.address.80", "eth0", /"eth0" is neither an address nor a network/],
+    ["weft.publish.allow", "fd00::/129", /neither/],
+    ["weft.publish.allow", "fe80::1%eth0", /neither/],
+    ["weft.publish.allow", "::ffff:10.0.0.1", /neither/],
+    ["weft.publish.allow", "::10.0.0.1", /neither/],
     ["weft.publish.allow", Array.from({ length: 300 }, () => "1.1.1.1").join(), /more than 256/],
   ] as const) {
     it(`are refused when wrong: ${key}=${value.slice(0, 20)}`, () => {

@@ -4,11 +4,13 @@
  *
  *     weft.publish.allow=192.168.99.0/24,10.1.2.3      of every port of the service
  *     weft.publish.allow.8080=10.0.0.0/8               of this port, instead
+ *     weft.publish.allow=192.168.99.0/24,fd00:1::/64   IPv6 clients come from networks of their own
  *     weft.publish.address.8080=192.168.99.0/24        answered at addresses in it alone
  *     weft.publish.address.8080=0.0.0.0/0              at all, whatever a node's own default is
  */
 import { InvalidParameterError } from "../base/errors.ts";
-import { type Cidr, contains, formatAddress, formatCidr, parseCidr } from "./cidr.ts";
+import { contains, formatAddress, formatCidr, parseCidr } from "./cidr.ts";
+import { type Cidr6, contains6, formatCidr6, formatIPv6, parseCidr6 } from "./cidr6.ts";
 
 const PREFIX = "weft.publish.";
 const KEY = /^weft\.publish\.(allow|address)(?:\.(\d{1,5}))?$/;
@@ -16,11 +18,12 @@ const PORT_MAX = 65_535;
 /** Networks in one label: each is an element of a set in every node's kernel. */
 const NETWORKS_MAX = 256;
 const FULL_LENGTH = 32;
+const FULL_LENGTH6 = 128;
 
-/** Written where a port is answered at every address. */
+/** Written where a port is answered at every address, of IPv6 too. */
 export const EVERY_ADDRESS = "0.0.0.0/0";
 
-/** IPv4 networks, none within another, an address as itself. Absent: no limit, or for `boundTo` the node's default. */
+/** Networks, none within another, those of IPv4 first, an address as itself. Absent: no limit, or for `boundTo` the node's default. */
 export interface PublishAccess {
   readonly allowedSources?: readonly string[];
   readonly boundTo?: readonly string[];
@@ -70,31 +73,58 @@ export function parseNetworks(what: string, value: string): readonly string[] {
   if (words.length > NETWORKS_MAX) {
     throw new InvalidParameterError(`${what} has more than ${NETWORKS_MAX} networks`);
   }
-  const cidrs = words.map((word) => cidrOf(what, word));
-  const outermost = cidrs.filter(
-    (one, index) =>
-      !cidrs.some(
-        (other, at) => at !== index && contains(other, one) && !(same(one, other) && at > index),
-      ),
+  const read = <Network>(wanted: readonly string[], parse: (word: string) => Network) =>
+    wanted.map((word) => parsed(what, word, parse));
+  const isIPv6 = (word: string) => word.includes(":");
+  const ipv4 = read(
+    words.filter((word) => !isIPv6(word)),
+    (word) => parseCidr(word.includes("/") ? word : `${word}/${FULL_LENGTH}`),
   );
-  return outermost.map(spell);
+  const ipv6 = read(words.filter(isIPv6), (word) => {
+    const cidr = parseCidr6(word.includes("/") ? word : `${word}/${FULL_LENGTH6}`);
+    return assertPlain(cidr);
+  });
+  return [
+    ...outermost(ipv4, contains).map((one) =>
+      one.prefixLength === FULL_LENGTH ? formatAddress(one.base) : formatCidr(one),
+    ),
+    ...outermost(ipv6, contains6).map(spell6),
+  ];
 }
 
-function cidrOf(what: string, word: string): Cidr {
+function parsed<Network>(what: string, word: string, parse: (word: string) => Network): Network {
   try {
-    return parseCidr(word.includes("/") ? word : `${word}/${FULL_LENGTH}`);
+    return parse(word);
   } catch (cause) {
     throw new InvalidParameterError(
-      `${what}: "${word}" is neither an IPv4 address nor a network such as 192.168.99.0/24`,
+      `${what}: "${word}" is neither an address nor a network such as 192.168.99.0/24 or fd00:1::/64`,
       { cause },
     );
   }
 }
 
-function same(a: Cidr, b: Cidr): boolean {
-  return a.base === b.base && a.prefixLength === b.prefixLength;
+/** Without those within another, and of equal ones the first. */
+function outermost<Network>(
+  networks: readonly Network[],
+  contain: (outer: Network, inner: Network) => boolean,
+): Network[] {
+  return networks.filter(
+    (one, at) =>
+      !networks.some(
+        (other, index) =>
+          index !== at && contain(other, one) && (index < at || !contain(one, other)),
+      ),
+  );
 }
 
-function spell(cidr: Cidr): string {
-  return cidr.prefixLength === FULL_LENGTH ? formatAddress(cidr.base) : formatCidr(cidr);
+/** IPv4 addresses in IPv6's clothes are on no wire, and tools write them in another way. */
+function assertPlain(cidr: Cidr6): Cidr6 {
+  const isMapped = cidr.base >> 32n === 0xffffn;
+  const isCompatible = cidr.base > 1n && cidr.base >> 32n === 0n;
+  if (isMapped || isCompatible) throw new InvalidParameterError("an IPv4 address is meant");
+  return cidr;
+}
+
+function spell6(one: Cidr6): string {
+  return one.prefixLength === FULL_LENGTH6 ? formatIPv6(one.base) : formatCidr6(one);
 }

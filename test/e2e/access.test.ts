@@ -31,7 +31,7 @@ describe("a port with limits", { skip: (await labUnavailable()) ?? false }, () =
     await swarm.create(
       ...["web", "--mode", "global", "--publish", `${OPEN}:80`],
       ...["--publish", `published=${DIRECT},target=80,mode=host`],
-      ...["--label", `weft.publish.allow.${OPEN}=${swarm.client().ip}`],
+      ...["--label", `weft.publish.allow.${OPEN}=${swarm.client().ip},${swarm.client().ipv6}/128`],
       ...["--label", `weft.publish.allow.${DIRECT}=${swarm.client().ip}`, "nginx"],
     );
     await making;
@@ -70,11 +70,27 @@ describe("a port with limits", { skip: (await labUnavailable()) ?? false }, () =
         assert.equal(await answer(friend, ip, port), friend.ip);
         assert.equal(await answer(stranger, ip, port), "ECONNREFUSED");
         assert.equal(await answer(stranger, ipv6, port), "ECONNREFUSED");
-        assert.equal(await answer(friend, ipv6, port), "ECONNREFUSED");
       }
+      assert.equal(await answer(friend, ipv6, OPEN), friend.ipv6);
+      assert.equal(await answer(friend, ipv6, DIRECT), "ECONNREFUSED");
     }
     const manager = swarm.host(1);
     assert.notEqual(await answer(manager, "127.0.0.1", OPEN), "ECONNREFUSED");
+  });
+
+  it("is answered at chosen addresses of IPv6 too, and to those who come from networks of it", async () => {
+    const NARROW = 8083;
+    const [host, other, client] = [swarm.host(1), swarm.host(2), swarm.client()];
+    const limits = [
+      `weft.publish.address.${NARROW}=${host.ipv6}`,
+      `weft.publish.allow.${NARROW}=${client.ipv6}/64`,
+    ];
+    const labels = limits.flatMap((label) => ["--label", label]);
+    await swarm.create("narrow", "--publish", `${NARROW}:80`, ...labels, "nginx");
+    const isOpen = async () => (await answer(client, host.ipv6, NARROW)) === client.ipv6;
+    await until(isOpen, { what: "the port to be answered at one IPv6 address" });
+    assert.equal(await answer(client, other.ipv6, NARROW), "ECONNREFUSED");
+    assert.equal(await answer(client, host.ip, NARROW), "ECONNREFUSED");
   });
 
   it("follows its labels, without a task being replaced", async () => {
@@ -101,7 +117,7 @@ describe("a port with limits", { skip: (await labUnavailable()) ?? false }, () =
     const create = ["service", "create", "--label"];
     assert.match(
       await swarm.refused(...create, "weft.publish.allow.80=eth0", "nginx"),
-      /label weft\.publish\.allow\.80: "eth0" is neither an IPv4 address nor a network/,
+      /label weft\.publish\.allow\.80: "eth0" is neither an address nor a network/,
     );
     assert.match(
       await swarm.refused(...create, "weft.publish.alow=10.0.0.0/8", "nginx"),
