@@ -1,8 +1,8 @@
 /** Why a port is answered as it is on a node, in words: from what the node says of it. Pure. */
 import { unreachable } from "../base/assert.ts";
-import { contains, parseCidr } from "../cluster/cidr.ts";
 import type { TracedPort, TraceQuestion } from "../datapath/host-trace.ts";
 import type { KnownConnection } from "../datapath/known-connection.ts";
+import { isWithin } from "../datapath/nft/interpret.ts";
 import type { Outcome } from "../datapath/trace.ts";
 
 /** What the entry node knows of the port, a line for each fact. */
@@ -86,8 +86,5 @@ function whyProcess(
 }
 
 function isAmong(networks: readonly string[], address: string): boolean {
-  const one = parseCidr(`${address}/32`);
-  return networks.some((network) =>
-    contains(parseCidr(network.includes("/") ? network : `${network}/32`), one),
-  );
+  return networks.some((network) => isWithin(address, network));
 }

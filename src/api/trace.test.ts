@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { makeNode, makeTask } from "../cluster/factories.ts";
 import { desired } from "../datapath/desired.ts";
 import { hostTrace, type TraceQuestion } from "../datapath/host-trace.ts";
+import { ipv6Of } from "../datapath/ipv6.ts";
 import * as testing from "../datapath/testing.ts";
 import type { MeshPort } from "../datapath/view.ts";
 import type { NodeTrace } from "../dispatcher/assignment.ts";
@@ -27,9 +28,11 @@ let limits: Pick<MeshPort, "allowedSources" | "boundTo">;
 let live: readonly string[];
 let silent: string;
 let isHeld: boolean;
+let ipv6Ports: readonly string[];
 
 beforeEach(async () => {
   [limits, live, silent, isHeld] = [{}, ["t1", "t2"], "", true];
+  ipv6Ports = [];
   const backend = new FakeBackend();
   backend.traces = traceOn;
   await backend.store.update((tx) => {
@@ -40,7 +43,9 @@ beforeEach(async () => {
     }
     for (const { taskID, address, nodeIndex } of TASKS) {
       const network = { id: "ingress" } as never;
-      const networksAttachments = [{ network, addresses: [`${address}/16`] }];
+      const address6 = ipv6Of(testing.SUBNET6, "10.255.0.0/16", address);
+      const addresses = [`${address}/16`, `${address6}/64`];
+      const networksAttachments = [{ network, addresses }];
       tx.put("task", makeTask({ id: taskID, nodeID: `n${nodeIndex}`, networksAttachments }));
     }
   });
@@ -55,7 +60,11 @@ function traceOn(nodeID: string, question: TraceQuestion): NodeTrace {
   const self = NODES.find((node) => node.nodeID === nodeID);
   if (self === undefined || nodeID === silent) return { revision: REVISION };
   const endpoints = TASKS.map((task) =>
-    testing.makeEndpoint({ ...task, state: live.includes(task.taskID) ? "live" : "draining" }),
+    testing.makeEndpoint({
+      ...task,
+      state: live.includes(task.taskID) ? "live" : "draining",
+      ipv6Ports,
+    }),
   );
   const service = testing.makeService(8080, { serviceName: "web", endpoints });
   const ports = service.ports.map((port) => ({ ...port, ...limits }));
@@ -65,7 +74,11 @@ function traceOn(nodeID: string, question: TraceQuestion): NodeTrace {
     revision: nodeID === "n2" ? REVISION - 1 : REVISION,
     peers: NODES.filter((node) => node !== self),
     services: [{ ...service, ports }],
-    localLinks: here.map(({ address }) => ({ address, link: `wv${address}` })),
+    localLinks: here.map(({ address }) => ({
+      address,
+      address6: ipv6Of(testing.SUBNET6, "10.255.0.0/16", address),
+      link: `wv${address}`,
+    })),
     ...(isHeld ? {} : { heldPorts: new Set<string>() }),
   });
   const wanted = desired(view, testing.makeFacts(view));
@@ -122,6 +135,38 @@ describe("a packet's trace", () => {
     assert.equal(await ends("host-n2", "host-n1"), seenAs("10.255.0.2", "host-n1"));
     // Leaves its own node as that node, and comes in by the LAN.
     assert.equal(await ends("10.255.0.8", "host-n3"), seenAs("192.168.99.100", "host-n3"));
+  });
+
+  it("is told of IPv6 as of IPv4: led to tasks that serve it, or relayed", async () => {
+    const [here, there] = ["2001:db8:99::100", "2001:db8:99::101"];
+    const client = "2001:db8:99::200";
+    const seenAs = (at: string, source: string) =>
+      `task: task web.1.t2 at ${at}:80 is asked by ${source}, and answers through host-n1`;
+    assert.deepEqual(endOf(await trace(client, here))[1], seenAs("10.255.0.9", "10.255.0.2"));
+    ipv6Ports = ["tcp/80"];
+    const answer = await trace("2001:DB8:99:0::200", "host-n1");
+    assert.equal(answer.Destination, here);
+    assert.deepEqual(answer.Ways[1]?.Hops[0]?.Steps, [
+      "led to [fd5a:9c3e:71b2::9]:80",
+      "to host-n2 by weft0",
+    ]);
+    const seen = seenAs("[fd5a:9c3e:71b2::9]", client);
+    assert.equal(endOf(answer)[1], seen);
+    const own = await trace("host-n1", "::1");
+    assert.match(
+      own.Ways[1]?.Hops[0]?.Steps.at(-1) ?? "",
+      /^relayed by its keeper to 127\.0\.0\.1/,
+    );
+    assert.equal(endOf(own)[1], seenAs("10.255.0.9", "10.255.0.2"));
+    const [member] = endOf(await trace("host-n2", here));
+    assert.match(member ?? "", new RegExp(`is asked by ${there}`));
+    const mixed = await ask(host, `/weft/trace?client=${CLIENT}&to=${here}&port=8080`);
+    assert.equal(mixed.status, 400);
+    assert.match(mixed.text, /different families/);
+    limits = { allowedSources: ["10.0.0.0/8", "2001:db8:99::/64"] };
+    assert.equal(endOf(await trace(client, here))[1], seen);
+    limits = { allowedSources: ["10.0.0.0/8", "2001:db8:98::/64"] };
+    assert.match(endOf(await trace(client, here))[0] ?? "", /^refused: .*::200 may not reach/);
   });
 
   it("says why it is refused", async () => {
@@ -183,11 +228,11 @@ describe("a packet's trace", () => {
   });
 
   for (const [client, to, port, words] of [
-    ["nobody", "host-n1", "8080", /'nobody' is neither an IPv4 address nor a node/],
+    ["nobody", "host-n1", "8080", /'nobody' is neither an address nor a node/],
     [CLIENT, "nowhere", "8080", /no node has the name, id or address 'nowhere'/],
     [CLIENT, "127.0.0.1", "8080", /only a node's own processes reach it/],
     ["127.0.0.1", "host-n1", "8080", /'127\.0\.0\.1' is neither/],
-    ["fd00::1", "host-n1", "8080", /IPv6 is not traced/],
+    ["fe80::1%25eth0", "host-n1", "8080", /without a link of one host's/],
     [CLIENT, "host-n1", "0", /invalid port '0'/],
     [CLIENT, "host-n1", "80&clientPort=x", /invalid clientPort 'x'/],
   ] as const) {

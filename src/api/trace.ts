@@ -2,8 +2,10 @@
  * `/weft/trace`: what becomes of a new connection's first packet, hop by hop. Each node on its way is asked what its
  * kernel, as it is, does with it; where that is not what the kernel should do, both are told. Weft's own path.
  */
-import { isIPv4 } from "node:net";
+import { isIP, isIPv4, isIPv6 } from "node:net";
 import { InvalidParameterError, NotFoundError } from "../base/errors.ts";
+import { withPort } from "../base/host-port.ts";
+import { formatIPv6, ipv6Number } from "../cluster/cidr6.ts";
 import { findNode } from "../cluster/finders.ts";
 import { taskName } from "../cluster/names.ts";
 import type { Node } from "../cluster/objects.ts";
@@ -70,19 +72,12 @@ interface Asked {
 
 /** `client` and `to` are a node's name, id or address; `client` may be any address. */
 function readQuestion(snapshot: Snapshot, query: URLSearchParams): Asked {
-  const [client, to] = [query.get("client") ?? "", query.get("to") ?? ""];
+  const [client, to] = [spelled(query.get("client") ?? ""), spelled(query.get("to") ?? "")];
   const port = portOf(query, "port");
   const clientPort = query.has("clientPort") ? portOf(query, "clientPort") : undefined;
   const protocol = query.get("protocol") ?? "tcp";
   if (protocol !== "tcp" && protocol !== "udp") {
     throw new InvalidParameterError(`invalid protocol '${protocol}': must be tcp or udp`);
-  }
-  for (const word of [client, to]) {
-    if (word.includes(":")) {
-      throw new InvalidParameterError(
-        `'${word}': IPv6 is not traced, name the node or its IPv4 address`,
-      );
-    }
   }
   const sender = memberOf(snapshot, client);
   const entry = isLoopback(to) ? sender : memberOf(snapshot, to);
@@ -92,13 +87,14 @@ function readQuestion(snapshot: Snapshot, query: URLSearchParams): Asked {
       : "";
     throw new NotFoundError(`no node has the name, id or address '${to}'${cure && `; ${cure}`}`);
   }
-  const destination = isIPv4(to) ? to : entry.status.addr;
+  const family = familyOf(client, to);
+  const destination = isIP(to) !== 0 ? to : addressOf(entry, family);
   const packet: Omit<TraceQuestion, "from" | "source"> = {
     ...{ destination, protocol, port },
     ...(clientPort === undefined ? {} : { clientPort }),
   };
   if (sender?.id === entry.id) {
-    const source = isIPv4(client) || isLoopback(to) ? ownSource(client, to) : destination;
+    const source = isIP(client) !== 0 ? client : destination;
     const from = { kind: "process" } as const;
     return { client, entry, first: entry, question: { ...packet, from, source } };
   }
@@ -107,12 +103,41 @@ function readQuestion(snapshot: Snapshot, query: URLSearchParams): Asked {
     const from = { kind: "task", address: client } as const;
     return { client, entry, first: task, question: { ...packet, from, source: client } };
   }
-  const source = isIPv4(client) ? client : sender?.status.addr;
+  const source = isIP(client) !== 0 ? client : sender && addressOf(sender, family);
   if (source === undefined || isLoopback(source)) {
-    throw new NotFoundError(`'${client}' is neither an IPv4 address nor a node's name or id`);
+    throw new NotFoundError(`'${client}' is neither an address nor a node's name or id`);
   }
   const from = { kind: "uplink" } as const;
   return { client, entry, first: entry, question: { ...packet, from, source } };
+}
+
+/** An IPv6 address as everybody else here writes it. */
+function spelled(word: string): string {
+  if (!isIPv6(word)) return word;
+  if (word.includes("%")) {
+    throw new InvalidParameterError(`'${word}': name the address without a link of one host's`);
+  }
+  return formatIPv6(ipv6Number(word));
+}
+
+/** IPv4 unless one of them is an IPv6 address. */
+function familyOf(client: string, to: string): 4 | 6 {
+  const families = new Set([isIP(client), isIP(to)]);
+  if (families.has(4) && families.has(6)) {
+    throw new InvalidParameterError(
+      `'${client}' and '${to}' are addresses of different families: no packet has both`,
+    );
+  }
+  return families.has(6) ? 6 : 4;
+}
+
+/** The node's address on the LAN, or its first of that family. */
+function addressOf({ id, status, description }: Node, family: 4 | 6): string {
+  const found = [status.addr, ...(description?.addresses ?? [])].find(
+    (address) => isIP(address) === family,
+  );
+  if (found !== undefined) return found;
+  throw new NotFoundError(`node ${description?.hostname ?? id} has no IPv${family} address`);
 }
 
 function portOf(query: URLSearchParams, name: "port" | "clientPort"): number {
@@ -122,18 +147,14 @@ function portOf(query: URLSearchParams, name: "port" | "clientPort"): number {
   throw new InvalidParameterError(`invalid ${name} '${text}': must be 1 to 65535`);
 }
 
-function ownSource(client: string, to: string): string {
-  return isIPv4(client) ? client : to;
-}
-
 function isLoopback(address: string): boolean {
-  return isIPv4(address) && address.startsWith("127.");
+  return (isIPv4(address) && address.startsWith("127.")) || address === "::1";
 }
 
 /** By any of its addresses, or as Docker finds a node. */
 function memberOf(snapshot: Snapshot, reference: string): Node | undefined {
   const nodes = snapshot.list("node");
-  if (isIPv4(reference)) {
+  if (isIP(reference) !== 0) {
     return nodes.find(
       ({ status, ingressAddress, description }) =>
         [status.addr, ingressAddress].includes(reference) ||
@@ -253,13 +274,36 @@ class Tracer {
       const { source } = outcome;
       return await this.#follow(entry, { ...question, source, from: { kind: "uplink" } }, hops);
     }
+    if (outcome.kind === "process" && isRelayed(trace, question)) {
+      return await this.#followRelayed(node, question, hops);
+    }
     const Why = this.#why(outcome, trace, question, hostnameOf(node));
     return [{ OneOf: 1, Hops: hops, End: { Kind: outcome.kind, Why } }];
   }
 
+  /** What the keeper asks in its client's stead is a process's own connection. */
+  async #followRelayed(
+    node: Node,
+    question: TraceQuestion,
+    hops: readonly TraceHopAnswer[],
+  ): Promise<readonly TraceWayAnswer[]> {
+    const { clientPort: _theirs, ...packet } = question;
+    const to = withPort(RELAY, question.port);
+    const step = `relayed by its keeper to ${to}: ${whyRelayed(question.destination)}`;
+    const last = hops.at(-1);
+    const relayed = last === undefined ? [] : [{ ...last, Steps: [...last.Steps, step] }];
+    const own = {
+      ...packet,
+      from: { kind: "process" },
+      source: RELAY,
+      destination: RELAY,
+    } as const;
+    return await this.#follow(node, own, [...hops.slice(0, -1), ...relayed]);
+  }
+
   #why(outcome: Outcome, trace: HostTrace, question: TraceQuestion, hostname: string): string {
     if (outcome.kind !== "task") return whyNot(outcome, trace.port, question, hostname);
-    const task = taskOf(this.#snapshot, outcome.to.split(":")[0] ?? "");
+    const task = taskOf(this.#snapshot, withoutPort(outcome.to));
     const name = task === undefined ? "a task" : `task ${taskName(task)}`;
     return `${name} at ${outcome.to} is asked by ${outcome.seenAs}, and answers through ${this.#named(outcome.replyThrough)}`;
   }
@@ -307,6 +351,25 @@ class Tracer {
     }
     return named;
   }
+}
+
+/** Where the keeper reaches the mesh over IPv4. */
+const RELAY = "127.0.0.1";
+
+/** Whether the keeper's listener takes it, and has somewhere to relay it to. */
+function isRelayed({ port }: HostTrace, { destination }: TraceQuestion): boolean {
+  return isIPv6(destination) && port.held && port.answered;
+}
+
+function whyRelayed(destination: string): string {
+  const isOwn = destination === "::1" || destination.startsWith("fe80:");
+  return isOwn
+    ? `packets to ${destination} cannot be led on`
+    : "no live task serves the port over IPv6";
+}
+
+function withoutPort(text: string): string {
+  return text.slice(0, text.lastIndexOf(":")).replace(/^\[(.*)\]$/, "$1");
 }
 
 function hostnameOf(node: Node): string {

@@ -1,10 +1,12 @@
 /** What `weft trace` prints, from the daemon's answer. Pure. */
+
 import type { TraceAnswer, TraceHopAnswer, TraceWayAnswer } from "../api/trace.ts";
+import { withPort } from "../base/host-port.ts";
 
 export function describeTrace(answer: TraceAnswer): string[] {
   const { Client, Entry, Destination, Port, Protocol, Notes, Ways } = answer;
   return [
-    `${Client} -> ${Destination}:${Port}/${Protocol} (${Entry})`,
+    `${Client} -> ${withPort(Destination, Port)}/${Protocol} (${Entry})`,
     ...Notes.map((note) => `  ${note}`),
     ...Ways.flatMap((way) => ["", ...describeWay(way)]),
   ];

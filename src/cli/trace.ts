@@ -30,8 +30,9 @@ service it is, each endpoint that it may be led to and with what chance, through
 client, and by which node its answer goes back; or why it is refused. Where a kernel does not do what it should, both
 are shown. A connection that is there already goes on as it began, whatever the rules say now: --client-port finds it.
 
-CLIENT is an IPv4 address, a task's address in the mesh, or a node's name, ID or address, for its own processes.
-NODE is a node's name, ID or any of its addresses; 127.0.0.1 where CLIENT is a node. To be asked on a manager.
+CLIENT is an address, a task's address in the mesh, or a node's name, ID or address, for its own processes.
+NODE is a node's name, ID or any of its addresses, those of IPv6 in brackets; 127.0.0.1 or ::1 where CLIENT is a
+node. Names mean IPv4 addresses unless the other is an IPv6 one. To be asked on a manager.
 
 Options:
 ${describeOptions(OPTIONS)}
@@ -41,6 +42,7 @@ Exit status: 0 when each way ends at a task, 1 when one does not or it cannot be
 Examples:
   weft trace 192.168.99.200 n1:8080
   weft trace n1 127.0.0.1:8080
+  weft trace fd00:99::200 [fd00:99::101]:8080
   weft trace 192.168.99.200 192.168.99.101:53 --protocol udp
   weft trace 192.168.99.200 n1:8080 --client-port 40712
   weft trace 192.168.99.200 n1:8080 --format json | jq '.Ways[].End'
@@ -68,5 +70,5 @@ Examples:
 function targetOf(word: string): { readonly node: string; readonly port: string } {
   const found = /^(.+):(\d+)$/.exec(word);
   if (found === null) throw new UsageError(`'${word}' is not as n1:8080`);
-  return { node: found[1] ?? "", port: found[2] ?? "" };
+  return { node: (found[1] ?? "").replace(/^\[(.*)\]$/, "$1"), port: found[2] ?? "" };
 }

@@ -2,7 +2,6 @@
  * The effectful shell: reads the kernel's state back, plans, applies. The kernel forwards whether this
  * runs or not; when it starts again it adopts what is there and changes nothing that is right.
  */
-import { isIPv4 } from "node:net";
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import { SystemError, UnavailableError } from "../base/errors.ts";
@@ -395,9 +394,7 @@ export class Datapath {
 
   /** Last, when what clients then ask finds no way any more. Who is not woken finds out later. */
   async #wake({ forget }: Plan): Promise<void> {
-    const gone = forget.flatMap((one) =>
-      one.kind === "half-open-to" && isIPv4(one.address) ? [one.address] : [],
-    );
+    const gone = forget.flatMap((one) => (one.kind === "half-open-to" ? [one.address] : []));
     if (gone.length === 0) return;
     try {
       const clients = await this.#conntrack.wake(gone);

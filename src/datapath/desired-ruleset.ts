@@ -5,13 +5,7 @@
 
 import { BRIDGE_PREFIX } from "../base/overlay-links.ts";
 import { ipv6Of } from "./ipv6.ts";
-import {
-  LATE_ADDRESS_TYPE,
-  LATE_ANSWER,
-  LATE_PORT_TYPE,
-  PASS_BY,
-  TO_LATE_ANSWER,
-} from "./late-answers.ts";
+import { LATE_ANSWER, lateAnswerTypes, PASS_BY, TO_LATE_ANSWER } from "./late-answers.ts";
 import type { MarkLayout } from "./mark.ts";
 import { hex, INDEX_BITS, replyMark } from "./mark.ts";
 import type { Ways } from "./mesh.ts";
@@ -82,8 +76,9 @@ function sets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
     ["mesh_tcp6", { type: keptLong("ip6"), kind: "ct timeout", elements: new Map() }],
     ["refusals", set(refusals("ipv4_addr"), [])],
     ["refusals6", set(refusals("ipv6_addr"), [])],
-    ["late_port", map(LATE_PORT_TYPE, [])],
-    ["late_address", map(LATE_ADDRESS_TYPE, [])],
+    ...[...lateAnswerTypes("ip"), ...lateAnswerTypes("ip6")].map(
+      ([name, type]): [string, ElementSet] => [name, map(type, [])],
+    ),
   ];
 }
 
@@ -147,7 +142,7 @@ function rawPrerouting(): string[] {
 
 /** Of two kinds of links by one comparison; for an uplink whose name begins so too it is one look-up more. */
 function udpPrerouting(view: MeshView): string[] {
-  return [`${ofTunnel(view)} jump from_member`, `iifname "w*" ${PASS_BY}`];
+  return [`${ofTunnel(view)} jump from_member`, ...PASS_BY.map((rule) => `iifname "w*" ${rule}`)];
 }
 
 /** The tunnel's own packets. Other tunnels' VNIs are not Weft's. */

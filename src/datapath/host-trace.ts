@@ -8,7 +8,7 @@ import type { KnownConnection } from "./known-connection.ts";
 import { LINK } from "./names.ts";
 import type { Ruleset, Table } from "./nft/ruleset.ts";
 import { type Outcome, type Probe, type TracedHost, trace } from "./trace.ts";
-import type { MeshEndpoint, MeshProtocol, MeshView } from "./view.ts";
+import type { LocalLink, MeshEndpoint, MeshProtocol, MeshView } from "./view.ts";
 
 /** A new connection's first packet as it comes to a node. */
 export interface TraceQuestion {
@@ -46,7 +46,7 @@ export interface HostTrace {
 export interface TracedPort {
   /** Whether the kernel is told that this host's keeper holds it. */
   readonly held: boolean;
-  /** Whether the kernel leads it anywhere. */
+  /** Whether the kernel leads it anywhere; of IPv6 also whether the keeper can relay it somewhere. */
   readonly answered: boolean;
   readonly service?: {
     readonly id: string;
@@ -125,7 +125,9 @@ function probeOf({ self, localLinks }: MeshView, question: TraceQuestion): Probe
     case "tunnel":
       return { ...packet, from: { host, link: LINK, etherSource: from.etherSource } };
     case "task": {
-      const link = localLinks.find(({ address }) => address === from.address)?.link;
+      const isIts = ({ address, address6 }: LocalLink) =>
+        [address, address6].includes(from.address);
+      const link = localLinks.find(isIts)?.link;
       return { ...packet, from: { host, link: link ?? "uplink" } };
     }
   }
@@ -134,10 +136,13 @@ function probeOf({ self, localLinks }: MeshView, question: TraceQuestion): Probe
 function tracedPort(
   view: MeshView,
   table: Table | undefined,
-  { protocol, port }: TraceQuestion,
+  { protocol, port, destination }: TraceQuestion,
 ): TracedPort {
   const has = (set: string) => table?.sets.get(set)?.elements.has(`${protocol} . ${port}`) === true;
-  const facts = { held: has("held"), answered: has("services") };
+  const facts = {
+    held: has("held"),
+    answered: has(destination.includes(":") ? "answered" : "services"),
+  };
   for (const { serviceID, serviceName, ports, endpoints } of view.services) {
     const found = ports.find((one) => one.protocol === protocol && one.publishedPort === port);
     if (found === undefined) continue;

@@ -1,4 +1,5 @@
 /** The connections of one client port that conntrack knows: their packets go on as they began, whatever the rules now say. Pure. */
+import { withPort } from "../base/host-port.ts";
 import type { TraceQuestion } from "./host-trace.ts";
 
 export interface KnownConnection {
@@ -14,16 +15,18 @@ export function knownConnectionsArgs(question: TraceQuestion): readonly string[]
   if (clientPort === undefined) return undefined;
   const from = ["--orig-src", source, "--orig-port-src", String(clientPort)];
   const to = ["--orig-dst", destination, "--orig-port-dst", String(port)];
-  return ["-L", "-p", protocol, ...from, ...to];
+  const family = destination.includes(":") ? ["-f", "ipv6"] : [];
+  return ["-L", ...family, "-p", protocol, ...from, ...to];
 }
 
 /** From what `conntrack -L` prints. */
 export function decodeKnownConnections(listing: string): readonly KnownConnection[] {
   return listing.split("\n").flatMap((line) => {
-    const answering = [...line.matchAll(/ src=(\S+) dst=\S+ sport=(\d+)/g)][1];
+    const [, answering] = [...line.matchAll(/ src=(\S+) dst=\S+ sport=(\d+)/g)];
+    const [, address = "", port] = answering ?? [];
     if (answering === undefined) return [];
     const tcp = /^tcp +\d+ \d+ (\w+)/.exec(line)?.[1];
     const udp = line.includes("[UNREPLIED]") ? "unanswered" : "answered";
-    return [{ state: tcp ?? udp, to: `${answering[1]}:${answering[2]}` }];
+    return [{ state: tcp ?? udp, to: withPort(address, Number(port)) }];
   });
 }

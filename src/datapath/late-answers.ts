@@ -11,31 +11,47 @@ import { TABLE } from "./names.ts";
 /** Flows for which one change waits for late answers; those of the others are lost, if there are any. */
 export const LATE_FLOWS_MAX = 10_000;
 
-const ANSWER = "ip saddr . udp sport . ip daddr . udp dport";
-const KEY = "ipv4_addr . inet_service . ipv4_addr . inet_service";
+type Family = "ip" | "ip6";
+
+/** Of the names of what IPv6 has beside IPv4. */
+const SUFFIX: Readonly<Record<Family, string>> = { ip: "", ip6: "6" };
+
 /** Longer than resolvers wait; full, they take no more. */
 const BOUNDS = "flags timeout; timeout 5s; size 65535";
 
-/** By the answer's addresses and ports, the port that it is to come from. */
-export const LATE_PORT_TYPE = `type ${KEY} : inet_service; ${BOUNDS}`;
-/** By the same, once it has that port, the address. */
-export const LATE_ADDRESS_TYPE = `type ${KEY} : ipv4_addr; ${BOUNDS}`;
+function answerOf(family: Family): string {
+  return `${family} saddr . udp sport . ${family} daddr . udp dport`;
+}
+
+/** The maps of one family, by name: from an answer's addresses and ports the port that it is to come from, then the address. */
+export function lateAnswerTypes(
+  family: Family,
+): readonly (readonly [name: string, type: string])[] {
+  const address = family === "ip" ? "ipv4_addr" : "ipv6_addr";
+  const key = `${address} . inet_service . ${address} . inet_service`;
+  return [
+    [`late_port${SUFFIX[family]}`, `type ${key} : inet_service; ${BOUNDS}`],
+    [`late_address${SUFFIX[family]}`, `type ${key} : ${address}; ${BOUNDS}`],
+  ];
+}
 
 /** Before conntrack, of what comes from tasks. */
-export const PASS_BY = `meta l4proto udp ${ANSWER} @late_port notrack accept`;
+export const PASS_BY = (["ip", "ip6"] as const).map(
+  (family) => `meta l4proto udp ${answerOf(family)} @late_port${SUFFIX[family]} notrack accept`,
+);
 /** Where a packet leaves the host or comes to a process. By protocol first, which costs most packets least. */
 export const TO_LATE_ANSWER = "meta l4proto udp ct state untracked jump late_answer";
-export const LATE_ANSWER = [
-  `udp sport set ${ANSWER} map @late_port`,
-  `ip saddr set ${ANSWER} map @late_address`,
-];
+export const LATE_ANSWER = (["ip", "ip6"] as const).flatMap((family) => [
+  `udp sport set ${answerOf(family)} map @late_port${SUFFIX[family]}`,
+  `${family} saddr set ${answerOf(family)} map @late_address${SUFFIX[family]}`,
+]);
 
 /** Addresses of tasks whose UDP flows are forgotten though the tasks still answer. */
 export function planLateAnswers(actual: KernelState, desired: KernelState): readonly string[] {
   const served = new Set<string>();
-  for (const target of actual.ruleset.get(TABLE)?.sets.get("udp_endpoints")?.elements.values() ??
-    []) {
-    served.add(target.split(" . ")[0] ?? "");
+  for (const suffix of Object.values(SUFFIX)) {
+    const endpoints = actual.ruleset.get(TABLE)?.sets.get(`udp_endpoints${suffix}`)?.elements;
+    for (const target of endpoints?.values() ?? []) served.add(target.split(" . ")[0] ?? "");
   }
   return [...served].filter(
     (address) =>
@@ -48,20 +64,35 @@ export function planLateAnswers(actual: KernelState, desired: KernelState): read
  * has its own address to be put back too, which only conntrack can do: its late answer is lost.
  */
 export function lateAnswersTransaction(flows: readonly Flow[]): string {
-  const ports = new Map<string, number>();
-  const addresses = new Map<string, string>();
-  for (const { client, server, task, replyTo } of flows) {
-    if (replyTo.address !== client.address || replyTo.port !== client.port) continue;
-    if (ports.size === LATE_FLOWS_MAX) break;
-    const to = `${client.address} . ${client.port}`;
-    ports.set(`${task.address} . ${task.port} . ${to}`, server.port);
-    addresses.set(`${task.address} . ${server.port} . ${to}`, server.address);
+  const isDirect = ({ client, replyTo }: Flow) =>
+    replyTo.address === client.address && replyTo.port === client.port;
+  const named = new Map<string, Flow>();
+  for (const flow of flows.filter(isDirect)) {
+    if (named.size === LATE_FLOWS_MAX) break;
+    named.set(`${flow.task.address} . ${flow.task.port} . ${whereTo(flow)}`, flow);
   }
-  if (ports.size === 0) return "";
-  return `${add("late_port", ports)}${add("late_address", addresses)}`;
+  const isIPv6 = ([, { task }]: [string, Flow]) => task.address.includes(":");
+  const all = [...named];
+  return (
+    add(
+      all.filter((one) => !isIPv6(one)),
+      SUFFIX.ip,
+    ) + add(all.filter(isIPv6), SUFFIX.ip6)
+  );
 }
 
-function add(set: string, elements: ReadonlyMap<string, string | number>): string {
-  const list = [...elements].map(([key, value]) => `${key} : ${value}`).join(", ");
-  return `add element ${TABLE} ${set} { ${list} }\n`;
+function whereTo({ client }: Flow): string {
+  return `${client.address} . ${client.port}`;
+}
+
+function add(flows: readonly (readonly [answer: string, flow: Flow])[], suffix: string): string {
+  if (flows.length === 0) return "";
+  const ports = flows.map(([answer, { server }]) => `${answer} : ${server.port}`);
+  const addresses = flows.map(
+    ([, flow]) =>
+      `${flow.task.address} . ${flow.server.port} . ${whereTo(flow)} : ${flow.server.address}`,
+  );
+  const element = (set: string, list: readonly string[]) =>
+    `add element ${TABLE} ${set}${suffix} { ${[...new Set(list)].join(", ")} }\n`;
+  return element("late_port", ports) + element("late_address", addresses);
 }

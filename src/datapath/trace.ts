@@ -3,6 +3,7 @@
  * kernel held what it should? For tests, and for whoever asks why a port answers as it does.
  */
 import { assert } from "../base/assert.ts";
+import { withPort } from "../base/host-port.ts";
 import type { KernelState } from "./desired.ts";
 import type { Route } from "./ip/state.ts";
 import { hex } from "./mark.ts";
@@ -187,7 +188,7 @@ class PacketWalk {
   }
 
   #toTask(host: TracedHost, packet: Packet): Trace {
-    const to = `${packet.destination}:${packet.port}`;
+    const to = withPort(packet.destination, packet.port);
     this.#say(host, `to task ${to} by ${packet.oif}, from ${packet.source}`);
     const replyThrough = this.#replyThrough(host, packet);
     return this.#end({
@@ -219,7 +220,7 @@ class PacketWalk {
     const { destination, source } = packet;
     const verdict = runHook(host.state.ruleset, hook, packet, this.#around(host));
     if (packet.destination !== destination) {
-      this.#say(host, `led to ${packet.destination}:${packet.port}`);
+      this.#say(host, `led to ${withPort(packet.destination, packet.port)}`);
     }
     if (packet.source !== source) this.#say(host, `from ${packet.source} instead of ${source}`);
     return verdict;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { until } from "../../src/lab/until.ts";
 import { answerWithBytes, askForBytes, FRAGMENTS } from "./datapath/datagrams.ts";
-import { CLIENT, inNamespace, Lab, type Place, whyNot } from "./datapath/lab.ts";
+import { CLIENT, inNamespace, Lab, lan6, type Place, whyNot } from "./datapath/lab.ts";
 import { Mesh } from "./datapath/mesh.ts";
 
 const H1 = "192.168.99.100";
@@ -106,19 +106,22 @@ describe("a connection through the mesh", { skip: whyNot() }, () => {
     }
   });
 
-  for (const [where, from, to] of [
-    ["a local task to a remote one", "a1", "b2"],
-    ["a remote task to a local one", "b2", "a1"],
+  for (const [where, from, to, family] of [
+    ["a local task to a remote one", "a1", "b2", "IPv4"],
+    ["a remote task to a local one", "b2", "a1", "IPv4"],
+    ["a local task to a remote one", "a1", "b2", "IPv6"],
+    ["a remote task to a local one", "b2", "a1", "IPv6"],
   ] as const) {
-    it(`of datagrams is moved from ${where} at once, and what its old task still answers arrives`, async () => {
-      const port = from === "a1" ? HELD : HELD + 1;
+    it(`of datagrams is moved from ${where} at once, and what its old task still answers arrives (${family})`, async () => {
+      const port = (from === "a1" ? HELD : HELD + 1) + (family === "IPv6" ? 2 : 0);
+      const on = (address: string) => (family === "IPv6" ? lan6(address) : address);
       mesh.publish(port, [from]);
       repoint(port, HELD_PORT);
       await mesh.apply();
       const askers = [
-        { place: client, seen: CLIENT },
-        { place: lab.host("h1").place, seen: H1 },
-        { place: lab.host("h3").place, seen: H3 },
+        { place: client, seen: on(CLIENT) },
+        { place: lab.host("h1").place, seen: on(H1) },
+        { place: lab.host("h3").place, seen: on(H3) },
       ];
       const deadlineMs = 10_000;
       const asked = askers.map(({ place }) =>
@@ -126,13 +129,13 @@ describe("a connection through the mesh", { skip: whyNot() }, () => {
           call: "askTwice",
           name: "held",
           protocol: "udp",
-          address: H1,
+          address: on(H1),
           port,
           deadlineMs,
         }),
       );
       // The old task has the first datagrams, and keeps its answers.
-      await until(async () => (await heldFlows(port)) === askers.length, {
+      await until(async () => (await heldFlows(port, family)) === askers.length, {
         what: "the datagrams to be led",
       });
       mesh.publish(port, [`${from}:draining`, to]);
@@ -154,9 +157,12 @@ describe("a connection through the mesh", { skip: whyNot() }, () => {
     const entry = lab.host("h1");
     const clients = [
       { place: client, address: H1 },
+      { place: client, address: lan6(H1) },
       { place: entry.place, address: H1 },
+      { place: entry.place, address: lan6(H1) },
       { place: entry.place, address: "127.0.0.1" },
       { place: lab.host("h2").place, address: H1 },
+      { place: lab.host("h2").place, address: lan6(H1) },
     ];
     const ends = await Promise.all(
       clients.map(async ({ place, address }, index) => {
@@ -207,8 +213,9 @@ describe("a connection through the mesh", { skip: whyNot() }, () => {
     }
   });
 
-  async function heldFlows(port: number): Promise<number> {
-    const flows = ["conntrack", "-L", "-p", "udp", "--orig-port-dst", `${port}`];
+  async function heldFlows(port: number, family: string): Promise<number> {
+    const of = ["-f", family.toLowerCase(), "-p", "udp"];
+    const flows = ["conntrack", "-L", ...of, "--orig-port-dst", `${port}`];
     return (await lab.host("h1").run(...flows)).split("\n").filter(Boolean).length;
   }
 
@@ -220,7 +227,9 @@ describe("a connection through the mesh", { skip: whyNot() }, () => {
     const service = mesh.services.get(publishedPort);
     assert(service !== undefined);
     const ports = service.ports.map((port) => ({ ...port, targetPort }));
-    mesh.services.set(publishedPort, { ...service, ports });
+    const ipv6Ports = [`tcp/${targetPort}`, `udp/${targetPort}`];
+    const endpoints = service.endpoints.map((endpoint) => ({ ...endpoint, ipv6Ports }));
+    mesh.services.set(publishedPort, { ...service, ports, endpoints });
   }
 
   /** Waits until all of the client's connections in this state may live for at least so long. */

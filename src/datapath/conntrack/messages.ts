@@ -4,6 +4,7 @@
  */
 import { endianness } from "node:os";
 import { unreachable } from "../../base/assert.ts";
+import { formatIPv6 } from "../ipv6.ts";
 import type { Forget } from "./forget.ts";
 
 const NFNL_SUBSYS_CTNETLINK = 1;
@@ -30,6 +31,8 @@ const CTA_TUPLE_IP = 1;
 const CTA_TUPLE_PROTO = 2;
 const CTA_IP_V4_SRC = 1;
 const CTA_IP_V4_DST = 2;
+const CTA_IP_V6_SRC = 3;
+const CTA_IP_V6_DST = 4;
 const CTA_PROTO_NUM = 1;
 const CTA_PROTO_SRC_PORT = 2;
 const CTA_PROTO_DST_PORT = 3;
@@ -68,14 +71,21 @@ export function deletionMessage(forget: Forget, sequence: number): Buffer {
   return message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, sequence, attributes, familyOf(forget));
 }
 
-/** A netlink message that lists the flows that this node has led to the address; of TCP those that were answered. */
+/**
+ * A netlink message that lists the flows that this node has led to the address, or of IPv6 to whatever task; of TCP those
+ * that were answered.
+ */
 export function listMessage(protocol: "tcp" | "udp", address: string, sequence: number): Buffer {
   const isTCP = protocol === "tcp";
   const wanted = isTCP ? IPS_DST_NAT | IPS_SEEN_REPLY : IPS_DST_NAT;
-  return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, sequence, [
-    ...repliesFrom(address, [u8(CTA_PROTO_NUM, isTCP ? IPPROTO_TCP : IPPROTO_UDP)]),
+  const ofProtocol = [u8(CTA_PROTO_NUM, isTCP ? IPPROTO_TCP : IPPROTO_UDP)];
+  const isIPv6 = address.includes(":");
+  const attributes = [
+    ...(isIPv6 ? repliesOf(ofProtocol) : repliesFrom(address, ofProtocol)),
     ...status(wanted, wanted),
-  ]);
+  ];
+  const family = isIPv6 ? AF_INET6 : AF_INET;
+  return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, sequence, attributes, family);
 }
 
 function message(
@@ -147,13 +157,20 @@ function decodeTuple(attributes: Buffer | undefined) {
   const tuple = decodeAttributes(attributes);
   const ip = decodeAttributes(tuple.get(CTA_TUPLE_IP));
   const ports = decodeAttributes(tuple.get(CTA_TUPLE_PROTO));
-  const [from, to] = [ip.get(CTA_IP_V4_SRC), ip.get(CTA_IP_V4_DST)];
+  const from = ip.get(CTA_IP_V4_SRC) ?? ip.get(CTA_IP_V6_SRC);
+  const to = ip.get(CTA_IP_V4_DST) ?? ip.get(CTA_IP_V6_DST);
   const [fromPort, toPort] = [ports.get(CTA_PROTO_SRC_PORT), ports.get(CTA_PROTO_DST_PORT)];
   if (!from || !to || !fromPort || !toPort) return undefined;
   return {
-    from: { address: from.join("."), port: fromPort.readUInt16BE() },
-    to: { address: to.join("."), port: toPort.readUInt16BE() },
+    from: { address: addressOf(from), port: fromPort.readUInt16BE() },
+    to: { address: addressOf(to), port: toPort.readUInt16BE() },
   };
+}
+
+function addressOf(bytes: Buffer): string {
+  if (bytes.length === 4) return bytes.join(".");
+  const groups = Array.from({ length: bytes.length / 2 }, (_, at) => bytes.readUInt16BE(2 * at));
+  return formatIPv6(groups);
 }
 
 function decodeAttributes(from: Buffer | undefined): Map<number, Buffer> {
@@ -211,6 +228,13 @@ function repliesFrom(address: string, protocol: readonly Buffer[]): readonly Buf
       ...(protocol.length > 0 ? [nested(CTA_TUPLE_PROTO, protocol)] : []),
     ]),
     nested(CTA_FILTER, [hostU32(CTA_FILTER_REPLY_FLAGS, flags)]),
+  ];
+}
+
+function repliesOf(protocol: readonly Buffer[]): readonly Buffer[] {
+  return [
+    nested(CTA_TUPLE_REPLY, [nested(CTA_TUPLE_PROTO, protocol)]),
+    nested(CTA_FILTER, [hostU32(CTA_FILTER_REPLY_FLAGS, BY_PROTOCOL)]),
   ];
 }
 

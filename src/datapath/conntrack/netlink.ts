@@ -13,9 +13,9 @@ const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NETLINK_NETFILTER = 12;
 const AF_INET = 2;
+const AF_INET6 = 10;
 const IPPROTO_RAW = 255;
 const MSG_DONTWAIT = 0x40;
-const SOCKADDR_IN_BYTES = 16;
 const ANSWER_BYTES_MAX = 4_096;
 /** The kernel fills what it is given, up to this. */
 const LIST_BYTES = 32_768;
@@ -105,10 +105,11 @@ class ConntrackSocket implements Conntrack {
   ): Promise<readonly Flow[]> {
     const flows: Flow[] = [];
     await this.#exclusively(async () => {
-      for (const address of addresses) {
-        for await (const part of this.#parts(protocol, address)) {
+      for (const [asked, wanted] of listsOf(addresses)) {
+        for await (const part of this.#parts(protocol, asked)) {
           // What is beyond the bound is read too, or the next answer would be of this list.
-          if (flows.length < max) flows.push(...part);
+          if (flows.length < max)
+            flows.push(...part.filter(({ task }) => wanted.has(task.address)));
         }
       }
     });
@@ -129,15 +130,25 @@ class ConntrackSocket implements Conntrack {
     }
   }
 
-  /** A packet that is not taken is one client that is not woken. */
   #ask(flows: readonly Flow[]): void {
+    const isIPv6 = ({ client }: Flow) => client.address.includes(":");
+    this.#askBy(
+      AF_INET,
+      flows.filter((flow) => !isIPv6(flow)),
+    );
+    this.#askBy(AF_INET6, flows.filter(isIPv6));
+  }
+
+  /** A packet that is not taken is one client that is not woken. */
+  #askBy(family: number, flows: readonly Flow[]): void {
+    if (flows.length === 0) return;
     const { socket, sendto, close } = this.#library;
-    const fd = socket(AF_INET, SOCK_RAW_CLOEXEC, IPPROTO_RAW);
+    const fd = socket(family, SOCK_RAW_CLOEXEC, IPPROTO_RAW);
     if (fd < 0) throw new SystemError(`no raw socket: errno ${koffi.errno()}`);
     try {
       for (const flow of flows) {
         const { packet, to } = questionOf(flow);
-        sendto(fd, packet, packet.length, MSG_DONTWAIT, to, SOCKADDR_IN_BYTES);
+        sendto(fd, packet, packet.length, MSG_DONTWAIT, to, to.length);
       }
     } finally {
       close(fd);
@@ -185,6 +196,14 @@ class ConntrackSocket implements Conntrack {
     }
     throw new SystemError("conntrack answers others only");
   }
+}
+
+/** What is asked for, and whose flows are taken: one by one, but of IPv6 once for all, as the kernel cannot tell those apart. */
+function* listsOf(addresses: readonly string[]): Generator<[string, ReadonlySet<string>]> {
+  const isIPv6 = (address: string) => address.includes(":");
+  for (const address of addresses) if (!isIPv6(address)) yield [address, new Set([address])];
+  const others = addresses.filter(isIPv6);
+  if (others[0] !== undefined) yield [others[0], new Set(others)];
 }
 
 function called(call: AsyncCall, ...args: unknown[]): Promise<number> {

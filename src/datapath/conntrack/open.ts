@@ -26,17 +26,16 @@ export async function openConntrackIn(path: string, run: RunTool): Promise<Connt
   }
 }
 
-/** The tool does what the kernel cannot do right. Flows of IPv6 are neither woken nor listed. */
+/** The tool does what the kernel cannot do right. */
 function withTool(socket: Conntrack, run: RunTool): Conntrack {
-  const isIPv4 = (address: string) => !address.includes(":");
   return {
     async forget(forget) {
       await socket.forget(forget.filter(canFilter));
       const others = forget.filter((one) => !canFilter(one));
       if (others.length > 0) await forgetConnections(run, others);
     },
-    wake: (addresses) => socket.wake(addresses.filter(isIPv4)),
-    flows: (addresses, max) => socket.flows(addresses.filter(isIPv4), max),
+    wake: (addresses) => socket.wake(addresses),
+    flows: (addresses, max) => socket.flows(addresses, max),
     close: () => socket.close(),
   };
 }

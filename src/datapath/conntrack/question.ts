@@ -5,10 +5,14 @@
  * conntrack finds no connection that begins so, and passes it on unchanged. Pure.
  */
 import { endianness } from "node:os";
+import { groupsOf } from "../ipv6.ts";
 import type { Endpoint, Flow } from "./messages.ts";
 
 const IP_HEADER_BYTES = 20;
+const IP6_HEADER_BYTES = 40;
+const VERSION6 = 0x60;
 const TCP_HEADER_BYTES = 20;
+const IPV4_BYTES = 4;
 const VERSION_AND_LENGTH = 0x45;
 const DONT_FRAGMENT = 0x4000;
 const TTL = 64;
@@ -16,11 +20,12 @@ const IPPROTO_TCP = 6;
 const DATA_OFFSET = (TCP_HEADER_BYTES / 4) << 4;
 const SYN_ACK = 0x12;
 const AF_INET = 2;
+const AF_INET6 = 10;
 
 export interface Question {
-  /** IPv4 header and segment; the kernel puts total length, identification and the header's checksum. */
+  /** IP header and segment; the kernel puts IPv4's total length, identification and the header's checksum. */
   readonly packet: Buffer;
-  /** struct sockaddr_in of where it goes. */
+  /** struct sockaddr_in, or sockaddr_in6, of where it goes. */
   readonly to: Buffer;
 }
 
@@ -36,6 +41,7 @@ export function questionOf({ client, server }: Pick<Flow, "client" | "server">):
 }
 
 function ipHeader(from: Buffer, to: Buffer): Buffer {
+  if (from.length !== IPV4_BYTES) return ip6Header(from, to);
   const header = Buffer.alloc(IP_HEADER_BYTES);
   header.writeUInt8(VERSION_AND_LENGTH, 0);
   header.writeUInt16BE(IP_HEADER_BYTES + TCP_HEADER_BYTES, 2);
@@ -47,15 +53,29 @@ function ipHeader(from: Buffer, to: Buffer): Buffer {
   return header;
 }
 
+function ip6Header(from: Buffer, to: Buffer): Buffer {
+  const header = Buffer.alloc(IP6_HEADER_BYTES);
+  header.writeUInt8(VERSION6, 0);
+  header.writeUInt16BE(TCP_HEADER_BYTES, 4);
+  header.writeUInt8(IPPROTO_TCP, 6);
+  header.writeUInt8(TTL, 7);
+  from.copy(header, 8);
+  to.copy(header, 24);
+  return header;
+}
+
+/** IPv6's has wider fields (RFC 8200 §8.1), which sum up to the same. */
 function pseudoHeader(from: Buffer, to: Buffer): Buffer {
   return Buffer.concat([from, to, Buffer.from([0, IPPROTO_TCP, 0, TCP_HEADER_BYTES])]);
 }
 
 function socketAddress(address: Buffer): Buffer {
-  const made = Buffer.alloc(16);
-  if (endianness() === "LE") made.writeUInt16LE(AF_INET, 0);
-  else made.writeUInt16BE(AF_INET, 0);
-  address.copy(made, 4);
+  const isIPv4 = address.length === IPV4_BYTES;
+  const made = Buffer.alloc(isIPv4 ? 16 : 28);
+  const family = isIPv4 ? AF_INET : AF_INET6;
+  if (endianness() === "LE") made.writeUInt16LE(family, 0);
+  else made.writeUInt16BE(family, 0);
+  address.copy(made, isIPv4 ? 4 : 8);
   return made;
 }
 
@@ -68,5 +88,6 @@ function checksum(bytes: Buffer): number {
 }
 
 function bytesOf({ address }: Endpoint): Buffer {
-  return Buffer.from(address.split(".").map(Number));
+  if (!address.includes(":")) return Buffer.from(address.split(".").map(Number));
+  return Buffer.from(groupsOf(address).flatMap((group) => [group >> 8, group & 0xff]));
 }

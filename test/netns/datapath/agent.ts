@@ -273,8 +273,16 @@ function serveUDPOf(
   });
 }
 
-function serveHeld({ name, port }: { name: string; port: number }): Promise<void> {
-  const socket = createSocket("udp4");
+async function serveHeld(task: { name: string; port: number }): Promise<void> {
+  await serveHeldOf("udp4", task);
+  await serveHeldOf("udp6", task);
+}
+
+function serveHeldOf(
+  type: "udp4" | "udp6",
+  { name, port }: { name: string; port: number },
+): Promise<void> {
+  const socket = createSocket({ type, ipv6Only: type === "udp6" });
   socket.on("message", (_, from) => {
     held.push(() => socket.send(`${name} late\n`, from.port, from.address));
     arrived.resolve();
@@ -294,7 +302,7 @@ async function answerHeld(datagrams: number): Promise<unknown> {
 
 /** The answers in the order of their coming. Connected: only what comes from where it was sent to is heard. */
 function askTwice(ask: Ask & { name: string }): Promise<string[]> {
-  const socket = createSocket("udp4");
+  const socket = createSocket(ask.address.includes(":") ? "udp6" : "udp4");
   twice.set(ask.name, socket);
   const answers: string[] = [];
   return new Promise((resolve, reject) => {
