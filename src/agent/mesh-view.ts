@@ -1,7 +1,15 @@
 /** The datapath's input from the mesh and what the keeper has: pure, the same facts, the same view. */
+import { isIP } from "node:net";
 import { EVERY_ADDRESS } from "../cluster/publish-labels.ts";
 import type { OverlayLink } from "../datapath/overlay/view.ts";
-import type { HostPort, LocalLink, MeshPort, MeshService, MeshView } from "../datapath/view.ts";
+import type {
+  HostPort,
+  LocalLink,
+  MeshNode,
+  MeshPort,
+  MeshService,
+  MeshView,
+} from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
 import type { KeeperEndpoint } from "../keeper/protocol.ts";
 import { type CorrectedMesh, overlayEndpoints } from "./corrected-mesh.ts";
@@ -26,7 +34,7 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
   return {
     revision: mesh.revision,
     self,
-    peers: mesh.nodes.filter((node) => node.nodeID !== nodeID),
+    peers: mesh.nodes.filter((node) => node.nodeID !== nodeID && isOfFamily(node, self)),
     subnet: mesh.network.subnet,
     ...(mesh.network.subnet6 === undefined ? {} : { subnet6: mesh.network.subnet6 }),
     ...(mesh.network.mtu === undefined ? {} : { mtu: mesh.network.mtu }),
@@ -73,6 +81,11 @@ export function goneEndpoints({
     }
   }
   return [...gone];
+}
+
+/** A tunnel has ends of one family. */
+function isOfFamily(a: MeshNode, b: MeshNode): boolean {
+  return isIP(a.underlayAddress) === isIP(b.underlayAddress);
 }
 
 /** Ports of the mesh that every node is to hold. */

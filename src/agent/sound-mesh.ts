@@ -6,7 +6,7 @@
 import { isIP, isIPv4 } from "node:net";
 import { isDeepStrictEqual } from "node:util";
 import { contains, formatCidr, parseCidr } from "../cluster/cidr.ts";
-import { formatCidr6, parseCidr6 } from "../cluster/cidr6.ts";
+import { formatCidr6, parseCidr6, reachableAddress } from "../cluster/cidr6.ts";
 import { parseNetworks } from "../cluster/publish-labels.ts";
 import type { OverlayEndpoint, OverlayNetwork, OverlayService } from "../datapath/overlay/view.ts";
 import type { MeshNode, MeshPort } from "../datapath/view.ts";
@@ -114,7 +114,15 @@ function siftNode(node: MeshNode, refused: string[]): MeshNode | undefined {
   const what = `node ${text(node.nodeID)}`;
   const { index, underlayAddress, overlayAddress } = node;
   if (!all(isWithin(index, NODE_INDEX_MAX), refused, `${what}: index`, index)) return undefined;
-  if (!all(isIPv4(underlayAddress), refused, `${what}: address`, underlayAddress)) return undefined;
+  if (
+    !all(
+      reachableAddress(underlayAddress) === underlayAddress,
+      refused,
+      `${what}: address`,
+      underlayAddress,
+    )
+  )
+    return undefined;
   if (!all(isIPv4(overlayAddress), refused, `${what}: overlay address`, overlayAddress))
     return undefined;
   const addresses = node.addresses.filter((one) =>

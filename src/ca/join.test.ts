@@ -96,6 +96,28 @@ test("a host whose own network would be hidden is refused, and both are named", 
   await joinWith(["172.17.0.0/16", "192.168.99.0/24"]);
 });
 
+test("a host that wants to be reached by the other family than its managers is refused, and told which", async () => {
+  await using cluster = await LoopbackCluster.start();
+  await cluster.store.update((tx) => {
+    const managerStatus = { leader: true, reachability: "reachable", addr: cluster.addr } as const;
+    for (const node of tx.list("node")) tx.put("node", { ...node, managerStatus });
+  });
+  const joinAs = (advertiseAddr: string) =>
+    joinCluster({
+      remoteAddrs: [cluster.addr],
+      token: cluster.cluster.joinTokens.worker,
+      availability: "active",
+      advertiseAddr,
+      dataDir: join(cluster.directory, "n1"),
+      clock: systemClock,
+    });
+  await assert.rejects(joinAs("fd00::7"), {
+    message: /nodes reach each other over IPv4, and fd00::7 is not such an address/,
+  });
+  await assert.rejects(joinAs("fe80::7"), { message: /invalid advertised address "fe80::7"/ });
+  await joinAs("192.168.99.7");
+});
+
 test("a join that is tried again with the key that was kept is the same member", async () => {
   await using cluster = await LoopbackCluster.start();
   const dataDir = join(cluster.directory, "n1");

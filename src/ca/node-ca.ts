@@ -2,7 +2,7 @@
  * The manager's answer to nodes that ask for a certificate: by join token a new node becomes a member,
  * by its present certificate a member gets the next one. Whoever the store does not know gets nothing.
  */
-import { isIPv4 } from "node:net";
+import { isIP } from "node:net";
 import type { Clock } from "../base/clock.ts";
 import {
   ForbiddenError,
@@ -13,6 +13,8 @@ import {
 import { derivedID, type NodeID } from "../base/ids.ts";
 import type { Logger } from "../base/logger.ts";
 import { overlaps, parseCidr } from "../cluster/cidr.ts";
+import { reachableAddress } from "../cluster/cidr6.ts";
+import { underlayFamily } from "../cluster/finders.ts";
 import {
   type Cluster,
   NODE_AVAILABILITIES,
@@ -85,6 +87,7 @@ export class NodeCA {
     const availability = decodeAvailability(asked.availability);
     refuseOverlap(asked.hostRoutes, this.#store.view());
     const addr = decodeAddress(asked.advertiseAddr) ?? caller.remoteAddress;
+    refuseOtherFamily(addr, this.#store.view());
     // From its key, so that a join that is tried again with it is the same member, and leaves no other behind.
     const nodeID = derivedID<NodeID>(await requestedKey(asked.csr));
     const certificate = await this.#sign(asked.csr, nodeID, role, cluster);
@@ -183,10 +186,20 @@ function decodeAvailability(text: string): NodeAvailability {
 
 function decodeAddress(text: string): string | undefined {
   if (text === "") return undefined;
-  if (!isIPv4(text)) {
+  const address = reachableAddress(text);
+  if (address === undefined) {
     throw new InvalidParameterError(
-      `invalid advertised address "${text.slice(0, ADDRESS_LENGTH_SHOWN)}": expected an IPv4 address`,
+      `invalid advertised address "${text.slice(0, ADDRESS_LENGTH_SHOWN)}": expected an IP address`,
     );
   }
-  return text;
+  return address;
+}
+
+/** A tunnel has ends of one family, so all nodes are reached by that of their managers. */
+function refuseOtherFamily(addr: string, snapshot: Snapshot): void {
+  const family = underlayFamily(snapshot);
+  if (family === undefined || isIP(addr) === family) return;
+  throw new InvalidParameterError(
+    `this cluster's nodes reach each other over IPv${family}, and ${addr} is not such an address: name one with --advertise-addr`,
+  );
 }

@@ -1,5 +1,5 @@
 /** IPv6 networks as numbers, as far as addresses are counted in them. */
-import { isIPv6 } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 import { InvalidParameterError } from "../base/errors.ts";
 
 export interface Cidr6 {
@@ -38,6 +38,18 @@ export function contains6(outer: Cidr6, inner: Cidr6): boolean {
 
 export function overlaps6(a: Cidr6, b: Cidr6): boolean {
   return contains6(a, b) || contains6(b, a);
+}
+
+/** An address of either family that other hosts can reach, as the kernel writes it; undefined for everything else. */
+export function reachableAddress(text: string): string | undefined {
+  if (isIPv4(text)) return text;
+  if (!isIPv6(text) || text.includes("%") || isLinkLocal(text)) return undefined;
+  return formatIPv6(ipv6Number(text));
+}
+
+/** Such an address is one of a link (RFC 4291 §2.5.6), and means nothing on another. */
+function isLinkLocal(address: string): boolean {
+  return contains6(parseCidr6("fe80::/10"), parseCidr6(`${address}/128`));
 }
 
 /** The address so far into a subnet. */

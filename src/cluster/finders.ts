@@ -2,6 +2,7 @@
  * What users type for an object, resolved as Docker does it: the full id first, then the full name (its
  * letters' case does not matter), then an id prefix; a prefix that fits several is refused.
  */
+import { isIP } from "node:net";
 import { InvalidParameterError, NotFoundError } from "../base/errors.ts";
 import { taskName } from "./names.ts";
 import type {
@@ -112,4 +113,14 @@ function findAmong<K extends Exclude<Kind, "cluster">>(
     );
   }
   return match;
+}
+
+/** The family by which the nodes reach each other: that of their managers' addresses; undefined while none has any. */
+export function underlayFamily(snapshot: Snapshot): 4 | 6 | undefined {
+  for (const { managerStatus, status } of snapshot.list("node")) {
+    if (managerStatus === undefined) continue;
+    const family = isIP(status.addr);
+    if (family === 4 || family === 6) return family;
+  }
+  return undefined;
 }

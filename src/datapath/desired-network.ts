@@ -10,6 +10,7 @@ import { endpointsByAddress } from "./mesh.ts";
 import {
   LINK,
   NOWHERE,
+  NOWHERE6,
   overlayMAC,
   REPLY_NEXT_HOP,
   REPLY_NEXT_HOP_MAC,
@@ -131,6 +132,7 @@ function routes6(view: MeshView, subnet6: string, ways: Ways): Route[] {
     if (way?.kind !== "local" || address6 === undefined) continue;
     made.push({ table: "main", destination: address6, device: way.link });
   }
+  made.push({ ...main, destination: subnet6, via: NOWHERE6 });
   const table = `${REPLY_TABLE}`;
   made.push({ table, destination: "::/0", device: LINK, via: REPLY_NEXT_HOP6 });
   return made;

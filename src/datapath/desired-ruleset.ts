@@ -10,7 +10,7 @@ import type { MarkLayout } from "./mark.ts";
 import { hex, INDEX_BITS, replyMark } from "./mark.ts";
 import type { Ways } from "./mesh.ts";
 import { answeredPorts, endpointsByAddress } from "./mesh.ts";
-import { LINK, overlayMAC, TABLE, TASK_LINKS } from "./names.ts";
+import { LINK, NOWHERE6, overlayMAC, TABLE, TASK_LINKS } from "./names.ts";
 import { type Balance, endpointsType, IS_REFUSAL, keptLong, oneOf } from "./nft/balance.ts";
 import type { Chain, ElementSet, Ruleset, Table } from "./nft/ruleset.ts";
 import { baseChain, chain } from "./nft/ruleset.ts";
@@ -279,10 +279,11 @@ const KNOWN = "ct state established,related accept";
 
 /**
  * Nobody routes straight to a task's unpublished port, and nothing for a task that is gone leaks to the LAN: that is
- * where `lo` leads. The first rule is for most packets; an answer to a SYN has still to be clamped and comes to the next.
+ * where `lo` leads, and in IPv6 that next hop. The rule after that is for most packets; an answer to a SYN has still to be clamped and comes to the next.
  */
 function guardForward(view: MeshView, isRouter6: boolean): string[] {
   return [
+    ...(view.subnet6 === undefined ? [] : [`rt ip6 nexthop ${NOWHERE6} jump gone`]),
     'ct status assured oif != "lo" accept',
     "tcp flags syn jump clamp",
     `oif != "lo" ${KNOWN}`,

@@ -26,6 +26,11 @@ export const REPLY_RULE_PRIORITY = 1000;
 /** The next hop of that route: nobody's address, with a permanent neighbour; the egress hook puts the true MAC address. */
 export const REPLY_NEXT_HOP = "169.254.147.1";
 export const REPLY_NEXT_HOP6 = "fe80::147:1";
+/**
+ * Where IPv6 addresses of the mesh lead that are no task's. A route to lo is one to nowhere in IPv6: the kernel refuses
+ * such a packet before any rule sees it. Nobody's address either; the rules let nothing get so far.
+ */
+export const NOWHERE6 = "fe80::147:2";
 export const REPLY_NEXT_HOP_MAC = "02:42:00:00:00:00";
 
 /** VXLAN over IPv4: outer Ethernet-less IPv4 (20), UDP (8), VXLAN (8) and the inner Ethernet header (14). */

@@ -105,7 +105,8 @@ test("a member that calls something else than an address its own gets no session
   for (const hostile of [
     "192.168.99.7 } ; flush ruleset #",
     "192.168.99.7\nlink del eth0",
-    "fd00::7",
+    "fe80::7",
+    "fd00::7%eth0",
   ])
     assert.match(await tryStream(cluster.addr, credentials, hostile), /invalid advertised address/);
   assert.equal(cluster.store.view().get("node", identity.nodeID)?.status.addr, "127.0.0.1");

@@ -236,7 +236,8 @@ function peerOf(socket: TLSSocket): string {
   return `${socket.remoteAddress}:${socket.remotePort}`;
 }
 
-/** "::ffff:192.168.99.101:40000" and "192.168.99.101:40000" are both 192.168.99.101. */
+/** "::ffff:192.168.99.101:40000" and "192.168.99.101:40000" are both 192.168.99.101; "[fd00::1]:40000" is fd00::1. */
 function addressOfPeer(peer: string): string {
-  return peer.replace(/:\d+$/, "").replace(/^::ffff:(?=\d+\.)/, "");
+  const address = peer.replace(/:\d+$/, "").replace(/^::ffff:(?=\d+\.)/, "");
+  return address.replace(/^\[(.*)\]$/, "$1");
 }

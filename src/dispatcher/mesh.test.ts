@@ -112,6 +112,28 @@ test("the mesh is the network, its members and the services that publish into it
   ]);
 });
 
+test("a tunnel's ends are of one family: that of the managers' addresses", async () => {
+  const store = await storeWithMesh();
+  const membersWith = async (manager: string, worker: string) => {
+    await store.update((tx) => {
+      for (const [id, addr] of [
+        ["n1", manager],
+        ["n2", worker],
+      ] as const) {
+        const node = tx.get("node", id) ?? assert.fail();
+        const managerStatus = { leader: true, reachability: "reachable", addr } as const;
+        const role = id === "n1" ? { managerStatus } : {};
+        tx.put("node", { ...node, status: { ...node.status, addr }, ...role });
+      }
+    });
+    return [...meshOf(store).nodes.keys()].toSorted();
+  };
+  assert.deepEqual(await membersWith("fd00::1", "fd00::2"), ["n1", "n2"]);
+  assert.deepEqual(await membersWith("fd00::1", "192.168.99.101"), ["n1"]);
+  assert.deepEqual(await membersWith("192.168.99.100", "fd00::2"), ["n1"]);
+  assert.deepEqual(await membersWith("fd00::1", "fe80::2"), ["n1"]);
+});
+
 test("an endpoint starts, is live, is draining, or is not there", async () => {
   const lost = { lost: new Set(["t1" as TaskID]), answering: new Set<TaskID>() };
   const answering = { lost: new Set<TaskID>(), answering: new Set(["t1" as TaskID]) };

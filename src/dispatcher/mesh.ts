@@ -2,8 +2,10 @@
  * The mesh as the store has it: services with their ingress ports, endpoints and the nodes between them.
  * Pure and incremental: a change of one service costs the same whether there are ten or ten thousand.
  */
-import { isIPv4 } from "node:net";
+import { isIP } from "node:net";
 import { isDeepStrictEqual } from "node:util";
+import { reachableAddress } from "../cluster/cidr6.ts";
+import { underlayFamily } from "../cluster/finders.ts";
 import type { Node, Task } from "../cluster/objects.ts";
 import { publishAccess } from "../cluster/publish-labels.ts";
 import type { Snapshot } from "../cluster/store.ts";
@@ -75,7 +77,10 @@ export function updateMesh(
           servicesOfTasks(snapshot),
         )
       : dirt.serviceIDs;
-  const nodes = replaceKeys(before.nodes, nodeIDs, (id) => meshNodeOf(snapshot.get("node", id)));
+  const family = underlayFamily(snapshot);
+  const nodes = replaceKeys(before.nodes, nodeIDs, (id) =>
+    meshNodeOf(snapshot.get("node", id), family),
+  );
   const services = replaceKeys(before.services, serviceIDs, (id) =>
     meshServiceOf(snapshot, id, evidence),
   );
@@ -142,10 +147,13 @@ function networkOf(snapshot: Snapshot): MeshConfig["network"] {
 }
 
 /** A node that is down stays a member: it comes back with its address, and may be a client meanwhile. One that left is a stranger. */
-function meshNodeOf(node: Node | undefined): MeshNode | undefined {
+function meshNodeOf(node: Node | undefined, family: 4 | 6 | undefined): MeshNode | undefined {
   if (node?.index === undefined || node.ingressAddress === undefined) return undefined;
-  // One that came by IPv6 has no address that the tunnel could use, and would spoil everybody's rules.
-  if (hasLeft(node) || !isIPv4(node.status.addr)) return undefined;
+  // A tunnel's ends are of one family: another node's address would spoil everybody's.
+  const isOfFamily = isIP(node.status.addr) === (family ?? isIP(node.status.addr));
+  if (hasLeft(node) || reachableAddress(node.status.addr) === undefined || !isOfFamily) {
+    return undefined;
+  }
   return {
     nodeID: node.id,
     index: node.index,

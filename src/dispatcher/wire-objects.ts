@@ -1,7 +1,8 @@
 /** Whole objects on the wire: JSON, as everywhere. */
-import { isIP, isIPv4 } from "node:net";
+import { isIP } from "node:net";
 import { create } from "@bufbuild/protobuf";
 import { InvalidParameterError } from "../base/errors.ts";
+import { reachableAddress } from "../cluster/cidr6.ts";
 import type { Network, NodeDescription, Resources, Task, TLSInfo } from "../cluster/objects.ts";
 import { TASK_STATES } from "../cluster/objects.ts";
 import type { LogSubscription, TaskAssignment, TaskLogMessage } from "./assignment.ts";
@@ -70,11 +71,12 @@ function decodeTLSInfo(value: unknown): TLSInfo {
  */
 export function decodeAdvertiseAddr(addr: string): string | undefined {
   if (addr === "") return undefined;
-  if (!isIPv4(addr))
+  const address = reachableAddress(addr);
+  if (address === undefined)
     throw new InvalidParameterError(
-      `invalid advertised address "${addr.slice(0, ADDR_LENGTH_SHOWN)}": expected an IPv4 address`,
+      `invalid advertised address "${addr.slice(0, ADDR_LENGTH_SHOWN)}": expected an IP address`,
     );
-  return addr;
+  return address;
 }
 
 export function encodeAssignment(assignment: TaskAssignment): Assignment {

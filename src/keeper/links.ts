@@ -16,7 +16,7 @@ import { bridgeBatch, ip, ipBatch } from "./ip.ts";
 import { type LinkEffect, peerOf } from "./plugin/driver.ts";
 import { GATEWAY_ADDRESS, GATEWAY_ADDRESS6 } from "./plugin/ipam.ts";
 import type { EndpointRecord } from "./state.ts";
-import { TUNNEL_OVERHEAD, uplinkMTU } from "./uplink.ts";
+import { tunnelMTU } from "./uplink.ts";
 
 const SYSCTL = "/proc/sys";
 const CONF = `${SYSCTL}/net/ipv4/conf`;
@@ -103,7 +103,7 @@ async function pairCommands({
 }: Exclude<LinkEffect, { kind: "link.delete" }>): Promise<readonly string[]> {
   if (linkExists(link) && linkExists(peer)) return [];
   if (linkExists(link)) await deleteLink(link);
-  const bytes = mtu ?? (await uplinkMTU()) - TUNNEL_OVERHEAD;
+  const bytes = mtu ?? (await tunnelMTU());
   return [`link add ${link} mtu ${bytes} type veth peer name ${peer} mtu ${bytes}`];
 }
 

@@ -1,9 +1,11 @@
-/** How large a packet the host can send: the MTU of its uplink, from which the tasks' is derived. */
+/** How large a packet tasks can send: the MTU of the mesh's tunnel, or of the uplink, from which that is derived. */
 import { readFile } from "node:fs/promises";
 import { ip } from "./ip.ts";
 
 /** What a VXLAN tunnel over IPv4 puts around a packet: Ethernet, IP, UDP and VXLAN headers (RFC 7348 §5). */
-export const TUNNEL_OVERHEAD = 50;
+const TUNNEL_OVERHEAD = 50;
+/** The mesh's tunnel, which the daemon makes. */
+const TUNNEL = "weft0";
 
 const MTU_DEFAULT = 1500;
 
@@ -11,14 +13,15 @@ const MTU_DEFAULT = 1500;
 export const INNER_LINK =
   /^(lo|docker|br-|virbr|veth|weft|wv|wc|vx|w[bx][0-9a-f]{6}$|wo[0-9a-f]{12}$)/;
 
-/** The MTU of the link with the default route; without one, the smallest of the links that have a route and lead out. */
-export async function uplinkMTU(): Promise<number> {
-  const links = uplinks(await readFile("/proc/net/route", "utf8"));
-  if (links.length === 0) return MTU_DEFAULT;
-  return smallestMTU(await ip(["-json", "link", "show"]), links);
+/** What fits into the mesh's tunnel: as it is, of whichever family its ends are, or as it will be over IPv4. */
+export async function tunnelMTU(): Promise<number> {
+  const shown = await ip(["-json", "link", "show"]);
+  const [tunnel] = mtusOf(shown, [TUNNEL]);
+  if (tunnel !== undefined) return tunnel;
+  return smallestMTU(shown, uplinks(await readFile("/proc/net/route", "utf8"))) - TUNNEL_OVERHEAD;
 }
 
-/** The links out of /proc/net/route: those with a default route, else all that lead out. */
+/** The links out of /proc/net/route with the default route; without one, all that have a route and lead out. */
 export function uplinks(routes: string): readonly string[] {
   const rows = routes
     .split("\n")
@@ -31,12 +34,16 @@ export function uplinks(routes: string): readonly string[] {
   return names(rows).filter((name) => !INNER_LINK.test(name));
 }
 
-/** The smallest MTU among these links in the output of `ip -json link show`. */
+/** The smallest MTU among these links in the output of `ip -json link show`; Ethernet's when none is there. */
 export function smallestMTU(output: string, links: readonly string[]): number {
+  const found = mtusOf(output, links);
+  return found.length === 0 ? MTU_DEFAULT : Math.min(...found);
+}
+
+function mtusOf(output: string, links: readonly string[]): readonly number[] {
   const entries: unknown = JSON.parse(output);
-  if (!Array.isArray(entries)) return MTU_DEFAULT;
-  const found = entries.flatMap((entry: { ifname?: unknown; mtu?: unknown }) =>
+  if (!Array.isArray(entries)) return [];
+  return entries.flatMap((entry: { ifname?: unknown; mtu?: unknown }) =>
     typeof entry.ifname === "string" && links.includes(entry.ifname) ? [Number(entry.mtu)] : [],
   );
-  return found.length === 0 ? MTU_DEFAULT : Math.min(...found);
 }

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import {
   checkDataPathAddr,
   type Interfaces,
+  listenAddrFor,
   ownManagerAddr,
   resolveAdvertiseAddr,
   resolveListenAddr,
@@ -42,6 +43,14 @@ const chosen: [string, string, string, Interfaces, string][] = [
   ["an interface", "eth1", "0.0.0.0:2377", two, "192.168.99.100:2377"],
   ["an address behind NAT, on no interface", "203.0.113.7", "", one, "203.0.113.7:2377"],
   ["the listen address when it is one", "", "192.168.99.100:2378", two, "192.168.99.100:2378"],
+  [
+    "an IPv6 address, as the kernel writes it",
+    "FD00:1:0::1",
+    "0.0.0.0:2377",
+    two,
+    "[fd00:1::1]:2377",
+  ],
+  ["an IPv6 address with its own port", "[fd00::1]:4000", "", two, "[fd00::1]:4000"],
   ["the only address; bridges do not count", "", "0.0.0.0:2377", one, "192.168.99.100:2377"],
 ];
 for (const [name, advertise, listen, interfaces, expected] of chosen)
@@ -59,6 +68,9 @@ const refused: [string, string, Interfaces, RegExp][] = [
   ["no candidate", "", { lo }, /could not find the system's IP address/],
   ["an unknown interface", "eth7", one, /non-zero IP address or network interface/],
   ["0.0.0.0", "0.0.0.0", one, /non-zero IP address/],
+  ["::", "::", one, /non-zero IP address/],
+  ["an address of a link alone", "fe80::1", one, /non-zero IP address/],
+  ["brackets around none", "[eth0]:2377", one, /invalid address/],
   [
     "an interface with two",
     "eth0",
@@ -79,6 +91,8 @@ test("a listen address is an address, an interface's, or every one; the manager'
     [":4000", "0.0.0.0:4000", "127.0.0.1:4000"],
     ["192.168.99.100:2377", "192.168.99.100:2377", "192.168.99.100:2377"],
     ["eth1:4000", "192.168.99.100:4000", "192.168.99.100:4000"],
+    ["[::]:4000", "[::]:4000", "[::1]:4000"],
+    ["[fd00::1]:4000", "[fd00::1]:4000", "[fd00::1]:4000"],
   ];
   for (const [asked, listens, dialled] of cases) {
     assert.equal(resolveListenAddr(asked, two), listens, asked);
@@ -108,4 +122,10 @@ test("a data path address is the advertised one, or it is refused", () => {
       code: "not_implemented",
       message: new RegExp(`name that with --advertise-addr ${other}$`),
     });
+});
+
+test("a manager that is reached by IPv6 listens there, unless it was told where", () => {
+  assert.equal(listenAddrFor("[fd00::1]:2377", "0.0.0.0:2377"), "[::]:2377");
+  assert.equal(listenAddrFor("[fd00::1]:2377", "192.168.99.100:2377"), "192.168.99.100:2377");
+  assert.equal(listenAddrFor("192.168.99.100:2377", "0.0.0.0:2377"), "0.0.0.0:2377");
 });

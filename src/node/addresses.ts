@@ -3,9 +3,11 @@
  * port), else the only candidate there is. Pure; texts as Docker's daemon words them (moby:
  * daemon/cluster/listen_addr.go).
  */
-import { isIPv4 } from "node:net";
+import { isIP, isIPv6 } from "node:net";
 import type { NetworkInterfaceInfo } from "node:os";
 import { InvalidParameterError, NotImplementedError } from "../base/errors.ts";
+import { withPort } from "../base/host-port.ts";
+import { reachableAddress } from "../cluster/cidr6.ts";
 
 export const DEFAULT_MANAGER_PORT = 2377;
 
@@ -16,35 +18,48 @@ export interface HostPort {
   readonly port: number;
 }
 
-/** Splits "address", "address:port" or "interface:port". */
+/** Splits "address", "address:port" or "interface:port"; an IPv6 address with a port stands in brackets. */
 export function parseHostPort(text: string, defaultPort: number): HostPort {
-  const match = /^(?<host>[^:]*)(?::(?<port>\d+))?$/.exec(text);
-  const port = match?.groups?.["port"];
-  if (match === null || (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)))
+  if (isIPv6(text)) return { host: text, port: defaultPort };
+  const match = /^(?:\[(?<ipv6>[^\]]*)\]|(?<host>[^:]*))(?::(?<port>\d+))?$/.exec(text);
+  const { ipv6, host = "", port } = match?.groups ?? {};
+  const isBad = match === null || (ipv6 !== undefined && !isIPv6(ipv6));
+  if (isBad || (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)))
     throw new InvalidParameterError(`invalid address "${text}": expected ADDRESS[:PORT]`);
-  return {
-    host: match.groups?.["host"] ?? "",
-    port: port === undefined ? defaultPort : Number(port),
-  };
+  return { host: ipv6 ?? host, port: port === undefined ? defaultPort : Number(port) };
 }
 
 /** What a manager that listens on every address is told to. */
 const ANY_ADDRESS = "0.0.0.0";
+/** IPv4 too, but for hosts whose bindv6only is set. */
+const ANY_ADDRESS6 = "::";
+
+function isAny(host: string): boolean {
+  return host === ANY_ADDRESS || host === ANY_ADDRESS6;
+}
 
 /** `address:port` to listen on for a request's ListenAddr: an address, an interface's, or every one. */
 export function resolveListenAddr(listenAddr: string, interfaces: Interfaces): string {
   const { host, port } = parseHostPort(listenAddr, DEFAULT_MANAGER_PORT);
-  if (host === "" || host === ANY_ADDRESS) return `${ANY_ADDRESS}:${port}`;
-  if (!isIPv4(host) && interfaces[host] === undefined)
+  if (host === "" || isAny(host)) return withPort(host || ANY_ADDRESS, port);
+  if (isIP(host) === 0 && interfaces[host] === undefined)
     throw new InvalidParameterError(
       "listen address must be an IP address or network interface (with optional port number)",
     );
-  return `${resolveAddress(host, interfaces)}:${port}`;
+  return withPort(resolveAddress(host, interfaces), port);
+}
+
+/** A manager that is reached at an IPv6 address and listens on every address does so on those of IPv6. */
+export function listenAddrFor(advertiseAddr: string, listenAddr: string): string {
+  const { host, port } = parseHostPort(listenAddr, DEFAULT_MANAGER_PORT);
+  const isReachedByIPv6 = isIPv6(parseHostPort(advertiseAddr, DEFAULT_MANAGER_PORT).host);
+  return isReachedByIPv6 && host === ANY_ADDRESS ? withPort(ANY_ADDRESS6, port) : listenAddr;
 }
 
 /** Where a manager's own agent finds it: through its own port, as every other node, by loopback where it listens there. */
 export function ownManagerAddr(listenAddr: string): string {
   const { host, port } = parseHostPort(listenAddr, DEFAULT_MANAGER_PORT);
+  if (host === ANY_ADDRESS6) return withPort("::1", port);
   return host === ANY_ADDRESS ? `127.0.0.1:${port}` : listenAddr;
 }
 
@@ -57,20 +72,21 @@ export function resolveAdvertiseAddr(
   const listen = parseHostPort(listenAddr, DEFAULT_MANAGER_PORT);
   if (advertiseAddr !== "") {
     const { host, port } = parseHostPort(advertiseAddr, listen.port);
-    return `${resolveAddress(host, interfaces)}:${port}`;
+    return withPort(resolveAddress(host, interfaces), port);
   }
-  if (listen.host !== "" && listen.host !== ANY_ADDRESS)
-    return `${resolveAddress(listen.host, interfaces)}:${listen.port}`;
-  return `${onlyAddress(interfaces)}:${listen.port}`;
+  if (listen.host !== "" && !isAny(listen.host))
+    return withPort(resolveAddress(listen.host, interfaces), listen.port);
+  return withPort(onlyAddress(interfaces), listen.port);
 }
 
-/** An address as it is, or the one IPv4 address of an interface. */
+/** An address as it is, written as the kernel writes it, or the one IPv4 address of an interface. */
 export function resolveAddress(host: string, interfaces: Interfaces): string {
-  if (host === ANY_ADDRESS)
+  const address = reachableAddress(host);
+  if (isAny(host) || (address === undefined && isIP(host) !== 0))
     throw new InvalidParameterError(
       "advertise address must be a non-zero IP address or network interface (with optional port number)",
     );
-  if (isIPv4(host)) return host;
+  if (address !== undefined) return address;
   const addresses = ipv4Of(interfaces[host] ?? []);
   const [first, second] = addresses;
   if (first === undefined)
@@ -96,7 +112,7 @@ export function checkDataPathAddr(
   interfaces: Interfaces,
 ): void {
   if (dataPathAddr === "") return;
-  if (dataPathAddr === ANY_ADDRESS || !(isIPv4(dataPathAddr) || dataPathAddr in interfaces))
+  if (isAny(dataPathAddr) || !(isIP(dataPathAddr) !== 0 || dataPathAddr in interfaces))
     throw new InvalidParameterError(
       "data path address must be a non-zero IP address or network interface (without a port number)",
     );

@@ -15,6 +15,7 @@ import type {
   NodeBackend,
 } from "../api/backend.ts";
 import { messageOf, SystemError, UnavailableError } from "../base/errors.ts";
+import { withPort } from "../base/host-port.ts";
 import { type Startable, stopAll } from "../base/lifecycle.ts";
 import { gauge, metricsPage } from "../base/metrics.ts";
 import { certificatesDirectory, joinCluster, keepJoinKey } from "../ca/join.ts";
@@ -26,6 +27,7 @@ import type { AttachmentPlace, AttachmentRequest } from "../dispatcher/assignmen
 import {
   checkDataPathAddr,
   DEFAULT_MANAGER_PORT,
+  listenAddrFor,
   ownManagerAddr,
   parseHostPort,
   resolveAddress,
@@ -172,8 +174,9 @@ export class WeftNode implements NodeBackend, Startable {
       }
       await this.#checkFree();
       const interfaces = networkInterfaces();
-      const listenAddr = resolveListenAddr(request.listenAddr, interfaces);
-      const advertiseAddr = resolveAdvertiseAddr(request.advertiseAddr, listenAddr, interfaces);
+      const wanted = resolveListenAddr(request.listenAddr, interfaces);
+      const advertiseAddr = resolveAdvertiseAddr(request.advertiseAddr, wanted, interfaces);
+      const listenAddr = listenAddrFor(advertiseAddr, wanted);
       checkDataPathAddr(request.dataPathAddr, parseHostPort(advertiseAddr, 0).host, interfaces);
       const { createCluster } = await managerModule();
       const { store, certificates } = await createCluster(this.#components, {
@@ -203,12 +206,12 @@ export class WeftNode implements NodeBackend, Startable {
         const { host } = parseHostPort(advertiseAddr, DEFAULT_MANAGER_PORT);
         checkDataPathAddr(request.dataPathAddr, host, networkInterfaces());
         const listenAddr = resolveListenAddr(request.listenAddr, networkInterfaces());
-        const managers = request.remoteAddrs.map(withPort);
+        const managers = request.remoteAddrs.map(withDefaultPort);
         const certificates = await joinCluster({
           remoteAddrs: request.remoteAddrs,
           token: request.joinToken,
           availability: request.availability,
-          advertiseAddr: advertiseAddr.split(":")[0] ?? "",
+          advertiseAddr: advertiseAddr && parseHostPort(advertiseAddr, DEFAULT_MANAGER_PORT).host,
           hostRoutes: readHostRoutes(),
           dataDir: this.#dataDir,
           clock: this.#components.clock,
@@ -234,14 +237,15 @@ export class WeftNode implements NodeBackend, Startable {
    */
   async #beginAnew(request: InitRequest, before: NodeState): Promise<string> {
     const interfaces = networkInterfaces();
-    const listenAddr =
+    const wanted =
       request.listenAddr === ""
         ? before.listenAddr
         : resolveListenAddr(request.listenAddr, interfaces);
     const advertiseAddr =
       request.advertiseAddr === ""
         ? before.advertiseAddr
-        : resolveAdvertiseAddr(request.advertiseAddr, listenAddr, interfaces);
+        : resolveAdvertiseAddr(request.advertiseAddr, wanted, interfaces);
+    const listenAddr = listenAddrFor(advertiseAddr, wanted);
     const managers = [ownManagerAddr(listenAddr)];
     this.#file.write({ ...before, managers, listenAddr, advertiseAddr });
     await this.#halt();
@@ -400,14 +404,14 @@ function addressOf(state: NodeState, manager: ManagerRole | undefined): string {
   return manager?.store.view().get("node", state.nodeID)?.status.addr ?? "";
 }
 
-function withPort(addr: string): string {
+function withDefaultPort(addr: string): string {
   const { host, port } = parseHostPort(addr, DEFAULT_MANAGER_PORT);
-  return `${host}:${port}`;
+  return withPort(host, port);
 }
 
 /** Empty when the user gave none: then the manager takes the address that it sees. */
 function joinAddress(advertiseAddr: string): string {
   if (advertiseAddr === "") return "";
   const { host, port } = parseHostPort(advertiseAddr, DEFAULT_MANAGER_PORT);
-  return `${resolveAddress(host, networkInterfaces())}:${port}`;
+  return withPort(resolveAddress(host, networkInterfaces()), port);
 }

@@ -168,13 +168,13 @@ describe("a connection through the mesh", { skip: whyNot() }, () => {
       clients.map(async ({ place, address }, index) => {
         const name = `doomed ${index}`;
         await place.call({ call: "open", name, protocol: "tcp", address, port: DOOMED });
-        return { ended: place.call({ call: "ended", name }) };
+        return { address, ended: place.call({ call: "ended", name }) };
       }),
     );
     await lab.host("h3").run("ip", "link", "set", "eth0", "down");
     mesh.publish(DOOMED, []);
     await mesh.apply();
-    for (const { ended } of ends) assert.equal(await ended, "ECONNRESET");
+    for (const { address, ended } of ends) assert.equal(await ended, "ECONNRESET", address);
   });
 
   describe("with an uplink of 1,400 bytes", () => {

@@ -118,6 +118,7 @@ const STATEMENTS: readonly Statement[] = [
     /^ip6? saddr \. rt ip6? nexthop @(\w+)/,
     ({ table, packet }, [set]) => matches(has(table, set, `${packet.source} . ${packet.nextHop}`)),
   ],
+  [/^rt ip6 nexthop (\S+)/, ({ packet }, [nextHop]) => matches(packet.nextHop === nextHop)],
   [
     /^ip6? saddr \. ip6? daddr @(\w+)/,
     ({ table, packet }, [set]) =>

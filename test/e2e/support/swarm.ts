@@ -20,6 +20,8 @@ export interface SwarmInit {
   readonly hosts?: number;
   readonly clients?: number;
   readonly images?: readonly ImageName[];
+  /** By which the hosts reach each other; IPv4 when absent. */
+  readonly underlay?: "IPv4" | "IPv6";
 }
 
 /** The fields of the API's tasks that the suites read. */
@@ -67,16 +69,19 @@ const ANSWERING_MS = 30_000;
 export class Swarm implements AsyncDisposable {
   readonly lab: Lab;
   readonly #nodeIDs = new Map<string, Host>();
+  readonly #underlay: "IPv4" | "IPv6";
 
   /** A lab whose daemons run, or will before `form`. */
-  constructor(lab: Lab) {
+  constructor(lab: Lab, underlay: "IPv4" | "IPv6" = "IPv4") {
     this.lab = lab;
+    this.#underlay = underlay;
   }
 
   /** All hosts in one cluster; the first is its manager. */
   static async create(init: SwarmInit = {}): Promise<Swarm> {
-    const lab = await Lab.create({ images: ["nginx"], ...init });
-    const swarm = new Swarm(lab);
+    const { underlay, ...rest } = init;
+    const lab = await Lab.create({ images: ["nginx"], ...rest });
+    const swarm = new Swarm(lab, underlay);
     try {
       await Promise.all(lab.hosts.map((host) => host.startDaemon()));
       await swarm.form();
@@ -105,9 +110,11 @@ export class Swarm implements AsyncDisposable {
 
   /** `swarm init` on the first host and `swarm join` on the others; resolves when all are ready. */
   async form(): Promise<void> {
-    await this.docker("swarm", "init", "--advertise-addr", this.manager.ip);
+    const { ip, ipv6 } = this.manager;
+    const isIPv6 = this.#underlay === "IPv6";
+    await this.docker("swarm", "init", "--advertise-addr", isIPv6 ? ipv6 : ip);
     const token = await this.docker("swarm", "join-token", "-q", "worker");
-    const join = ["swarm", "join", "--token", token, `${this.manager.ip}:2377`];
+    const join = ["swarm", "join", "--token", token, isIPv6 ? `[${ipv6}]:2377` : `${ip}:2377`];
     await Promise.all(this.hosts.slice(1).map((host) => host.dockerOk(join)));
     await until(async () => (await this.readyNodes()) === this.hosts.length, {
       what: `${this.hosts.length} nodes to be ready`,

@@ -41,6 +41,8 @@ export type AgentCall =
   | { readonly call: "ended"; readonly name: string }
   /** Sends a payload of this many bytes and reads as many back. */
   | ({ readonly call: "echo"; readonly bytes: number } & Ask)
+  /** Says on its link that it is a router for so long; with 0 that it is none any more. */
+  | { readonly call: "advertise"; readonly lifetimeS: number }
   /** How many datagrams have been served here. */
   | { readonly call: "served" }
   /** Sends datagrams without waiting for answers. */
@@ -107,6 +109,9 @@ async function perform(request: AgentCall): Promise<unknown> {
       return await ended(request.name);
     case "echo":
       return await echo(request);
+    case "advertise":
+      // Loaded where it is needed: it takes longer than all else here.
+      return (await import("./router.ts")).advertise("eth0", request.lifetimeS);
     case "served":
       return served;
     case "send":
