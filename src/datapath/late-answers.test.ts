@@ -21,6 +21,25 @@ describe("late answers of flows that are moved", () => {
     );
   });
 
+  it("are of either family, each in its own maps", () => {
+    const client = { address: "2001:db8::c8", port: 40_000 };
+    const six = {
+      client,
+      server: { address: "2001:db8::64", port: 5353 },
+      task: { address: "fd12::aff:9", port: 53 },
+      replyTo: client,
+    };
+    const lines = lateAnswersTransaction([six, flow()]).trim().split("\n");
+    assert.deepEqual(
+      lines.map((line) => line.split(" ")[4]),
+      ["late_port", "late_address", "late_port6", "late_address6"],
+    );
+    assert.equal(
+      lines[3],
+      "add element inet weft late_address6 { fd12::aff:9 . 5353 . 2001:db8::c8 . 40000 : 2001:db8::64 }",
+    );
+  });
+
   it("are given up where the client is seen as the node itself", () => {
     const replyTo = { address: "10.255.0.2", port: CLIENT.port };
     assert.equal(lateAnswersTransaction([flow({ replyTo })]), "");

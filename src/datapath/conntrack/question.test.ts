@@ -23,3 +23,22 @@ test("a client is asked in its server's name, by a packet with a right checksum"
   assert.equal(sumOf(Buffer.concat([pseudo, segment])), 0xffff);
   assert.deepEqual([...to.subarray(4, 8)], [192, 168, 99, 200]);
 });
+
+test("a client of IPv6 is asked alike", () => {
+  const client = { address: "2001:db8::c8", port: 40_000 };
+  const server = { address: "2001:db8::64", port: 8080 };
+  const { packet, to } = questionOf({ client, server });
+  assert.equal(packet.length, 60);
+  assert.deepEqual(
+    [packet.readUInt8(0) >> 4, packet.readUInt16BE(4), packet.readUInt8(6)],
+    [6, 20, 6],
+  );
+  assert.equal(
+    packet.subarray(8, 40).toString("hex"),
+    `20010db8${"0".repeat(22)}6420010db8${"0".repeat(22)}c8`,
+  );
+  const pseudo = Buffer.concat([packet.subarray(8, 40), Buffer.from([0, 0, 0, 20, 0, 0, 0, 6])]);
+  assert.equal(sumOf(Buffer.concat([pseudo, packet.subarray(40)])), 0xffff);
+  assert.equal(to.length, 28);
+  assert.deepEqual(to.subarray(8, 24), packet.subarray(24, 40));
+});
