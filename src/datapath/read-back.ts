@@ -7,7 +7,7 @@ import type { NetworkReading } from "./ip/read.ts";
 import { readNetwork } from "./ip/read.ts";
 import type { NetworkState } from "./ip/state.ts";
 import { isUplinkName } from "./ipv6-host.ts";
-import { LINK, TASK_LINK_PREFIX } from "./names.ts";
+import { LINK, NOWHERE6, TASK_LINK_PREFIX } from "./names.ts";
 import { decodeTable } from "./nft/decode.ts";
 import type { Nft } from "./nft/nft.ts";
 import type { Ruleset, Table } from "./nft/ruleset.ts";
@@ -63,6 +63,7 @@ function endpointsOf(network: NetworkState): KernelState["endpoints"] {
   const routes = [...network.routes.values()].filter(
     (route) =>
       route.table === "main" &&
+      route.via !== NOWHERE6 &&
       (route.via !== undefined || route.device.startsWith(TASK_LINK_PREFIX)),
   );
   return new Map(routes.map((route) => [route.destination, "live"]));
