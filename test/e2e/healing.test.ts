@@ -108,7 +108,7 @@ describe("a member that somebody damages", { skip: (await labUnavailable()) ?? f
       "ip rule del priority 1000",
       "ip route flush proto 147",
       "ip link del weft0",
-      "iptables -D DOCKER-USER -i weft0 -m comment --comment weft -j ACCEPT",
+      "iptables -D DOCKER-USER -i weft0 -j ACCEPT",
     ]) {
       await worker.execOk(damage.split(" "));
     }
