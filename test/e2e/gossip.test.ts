@@ -1,9 +1,12 @@
 /** What nodes know of each other, also while every manager is away: whoever dies then disappears from the mesh all the same. */
 import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { GossipAnswer, GossipMemberAnswer } from "../../src/api/gossip.ts";
 import type { MeshAnswer } from "../../src/api/mesh.ts";
 import type { Host } from "../../src/lab/host.ts";
+import { REPOSITORY } from "../../src/lab/places.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { until } from "../../src/lab/until.ts";
 import { type Probe, probe } from "./support/probing.ts";
@@ -13,6 +16,10 @@ const skip = (await labUnavailable()) ?? false;
 
 /** Some seconds on an idle machine; a busy one must not fail the test by its slowness. How long it took is said. */
 const FORGOTTEN_MS_MAX = 20_000;
+/** A few seconds to half a minute, by how seldom each is looked for. */
+const NAMED_MS_MAX = 120_000;
+const SKEWED_CLOCK = new URL("support/skewed-clock.ts", import.meta.url).pathname;
+const WEFT = join(REPOSITORY, "bin/weft");
 const PAUSE_MS = 1_000;
 /** So many requests meet a dead endpoint, if it is one of three, but once in 10⁸. */
 const REQUESTS = 45;
@@ -238,6 +245,52 @@ describe("what nodes know of each other", { skip }, () => {
     assert.deepEqual((await swarm.running("web")).map(({ id }) => id).toSorted(), before);
   });
 
+  test("a clock that is off, and an MTU black hole, are named", async () => {
+    const host = swarm.host(3);
+    await swarm.docker("swarm", "update", "--dispatcher-heartbeat", "1s");
+    const env = { NODE_OPTIONS: `--import=${SKEWED_CLOCK}`, WEFT_TEST_SKEW_MS: "98000" };
+    await host.stopDaemon();
+    await host.startDaemon({ env });
+    const rules = "udp dport 4789 meta length > 1400 drop";
+    const table = `table inet fault { chain c { type filter hook prerouting priority -400; ${rules}; }; }`;
+    await host.execOk(["nft", "-f", "-"], { stdin: table });
+    const clock = "its clock is 100 s ahead of the manager's";
+    const hole =
+      "an MTU black hole between it and n1, n2: only small packets pass through the tunnel";
+    await isNamed("n3", clock);
+    await isNamed("n3", hole);
+    const doctor = await host.exec([WEFT, "doctor"], { env });
+    assert.match(doctor.stdout, /its clock is -9\d s off this host's/);
+    assert.match(doctor.stdout, /MTU black hole/);
+    assert.match((await weft(swarm.manager, "doctor")).stdout, new RegExp(clock));
+    for (const problem of [clock, hole]) assert.equal(timesLogged(problem), 1, problem);
+    await host.execOk(["nft", "delete", "table", "inet", "fault"]);
+    await host.stopDaemon();
+    await host.startDaemon();
+    await isWell("n3");
+    await swarm.docker("swarm", "update", "--dispatcher-heartbeat", "5s");
+  });
+
+  test("two nodes with one address are both named", async () => {
+    const [host, other] = [swarm.host(2), swarm.host(3)];
+    const file = host.path("/var/lib/weft/node.json");
+    const state = await readFile(file, "utf8");
+    await host.stopDaemon();
+    const advertised = { ...(JSON.parse(state) as object), advertiseAddr: `${other.ip}:2377` };
+    await writeFile(file, JSON.stringify(advertised));
+    await host.startDaemon();
+    const ofOther = `its address ${other.ip} is n3's too`;
+    await isNamed("n2", ofOther);
+    await isNamed("n3", `its address ${other.ip} is n2's too`);
+    assert.match((await weft(swarm.manager, "doctor")).stdout, new RegExp(ofOther));
+    assert.equal(timesLogged(ofOther), 1);
+    await host.stopDaemon();
+    await writeFile(file, state);
+    await host.startDaemon();
+    await Promise.all(["n2", "n3"].map(isWell));
+    for (const each of swarm.hosts) await seesAllAlive(each);
+  });
+
   test("a node that is removed is shut out at once: no key that it has known is left anywhere", async (t) => {
     const gone = swarm.host(3);
     const known = new Set((await gossipOf(gone)).Keys);
@@ -292,6 +345,27 @@ describe("what nodes know of each other", { skip }, () => {
 
   function accusationsOf(host: Host): number {
     return host.daemonLog().split("member failed").length - 1;
+  }
+
+  async function isNamed(node: string, problem: string): Promise<void> {
+    await until(async () => (await messageOf(node)).includes(problem), {
+      what: `${node} to be said to have this: ${problem}`,
+      timeoutMs: NAMED_MS_MAX,
+    });
+  }
+
+  async function isWell(node: string): Promise<void> {
+    await until(async () => (await messageOf(node)) === "", {
+      what: `${node} to be well`,
+      timeoutMs: NAMED_MS_MAX,
+    });
+  }
+
+  /** In the log of the manager's daemon since its last start. */
+  function timesLogged(problem: string): number {
+    const lines = swarm.manager.daemonLog().split("\n");
+    return lines.filter((line) => line.includes("a node is ailing") && line.includes(problem))
+      .length;
   }
 
   async function messageOf(name: string): Promise<string> {
