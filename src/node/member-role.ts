@@ -210,8 +210,9 @@ export class MemberRole implements Startable {
 
   /** Leaves for good: tells a manager where one hears it, ends all tasks, and takes the mesh off this host's kernel. */
   async leave(): Promise<void> {
-    await this.#session?.leave();
+    // First, while the others still hear it: once a manager knows, they get another key.
     await this.#gossip.leave();
+    await this.#session?.leave();
     await this.#gossipKeys.forget();
     await this.#agent.clear();
     await this.stop();

@@ -127,11 +127,16 @@ for (const underlay of ["IPv4", "IPv6"] as const)
             return { kind: "dns", address, port, name: `${nonce.toLowerCase()}.fixed.test` };
           }),
         );
-        // The refusals are asked for alone: a kernel limits what it says by ICMP to one address.
+        // The refusals are asked for alone: a kernel limits what it says by ICMP to one address, redirects
+        // among it. Who heard nothing asks once more: by then the kernel may speak again.
         const unserved = client.entries.map(
           (address): Probe => ({ kind: "dns", address, port: DNS.none }),
         );
-        const refusals = await probe(client, unserved);
+        const first = await probe(client, unserved);
+        const isSilent = ({ error }: ProbeResult) => error === "ETIMEDOUT";
+        const silent = first.filter(isSilent).map(({ probe: sent }) => sent);
+        const again = silent.length > 0 ? await probe(client, silent) : [];
+        const refusals = [...first.filter((result) => !isSilent(result)), ...again];
         const wrong = refusals.filter((result) => !isRefused(result)).map(explain);
         const results = await probe(client, probes);
         wrong.push(...results.filter(({ error }) => error !== undefined).map(explain));

@@ -29,6 +29,8 @@ const SERF_TAGS = 0xff;
 /** serf's own message for "I am leaving on purpose", which it wants besides the protocol's. */
 const SERF_LEAVE_INTENT = 0;
 const WAIT_MS = 100_000;
+/** A port that was free may be somebody's when serf takes it: then serf ends, and is given others. */
+const STARTS_MAX = 3;
 
 describe("with serf, in the clear", { skip }, () => {
   interoperate(undefined);
@@ -209,7 +211,12 @@ class Ours implements AsyncDisposable {
 
   async sees(node: string, state: string): Promise<void> {
     const signal = AbortSignal.timeout(WAIT_MS);
-    while (this.node.member(node)?.state !== state) await once(this.node, "change", { signal });
+    while (this.node.member(node)?.state !== state) {
+      await once(this.node, "change", { signal }).catch((cause: unknown) => {
+        const known = this.node.members().map((member) => JSON.stringify(member));
+        throw new Error(`waiting for ${node} to be ${state}: ${known.join("\n")}`, { cause });
+      });
+    }
   }
 
   announceSerfLeave(): void {
@@ -253,14 +260,27 @@ class Serf implements AsyncDisposable {
     key: Buffer | undefined,
     tag?: string,
   ): Promise<Serf> {
-    const port = await freePort(host);
-    const rpc = `${host}:${await freePort(host)}`;
-    const args = ["agent", "-profile=local", `-node=${name}`, `-bind=${host}:${port}`];
-    args.push(`-rpc-addr=${rpc}`, ...(tag === undefined ? [] : ["-tag", tag]));
-    if (key !== undefined) args.push(`-encrypt=${key.toString("base64")}`);
-    const serf = new Serf(spawn("serf", args, { stdio: "pipe" }), { host, port }, rpc);
-    await serf.sees(name, "alive");
-    return serf;
+    const said: string[] = [];
+    while (said.length < STARTS_MAX) {
+      const port = await freePort(host);
+      const rpc = `${host}:${await freePort(host)}`;
+      const args = ["agent", "-profile=local", `-node=${name}`, `-bind=${host}:${port}`];
+      args.push(`-rpc-addr=${rpc}`, ...(tag === undefined ? [] : ["-tag", tag]));
+      if (key !== undefined) args.push(`-encrypt=${key.toString("base64")}`);
+      const serf = new Serf(spawn("serf", args, { stdio: "pipe" }), { host, port }, rpc);
+      const problem = await serf.sees(name, "alive").then(
+        () => undefined,
+        (error: unknown) => String(error),
+      );
+      if (problem === undefined) return serf;
+      await serf[Symbol.asyncDispose]();
+      said.push(problem, serf.log);
+    }
+    throw new Error(`serf does not run: ${said.join("\n")}`);
+  }
+
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
   async join({ host, port }: Address): Promise<void> {
@@ -275,11 +295,14 @@ class Serf implements AsyncDisposable {
   }
 
   async sees(node: string, status: string): Promise<void> {
-    await until(async () => (await this.members()).get(node)?.status === status, {
+    const isSeen = async () =>
+      !this.isRunning || (await this.members()).get(node)?.status === status;
+    await until(isSeen, {
       what: `serf to see ${node} ${status}`,
       timeoutMs: WAIT_MS,
       intervalMs: 100,
     });
+    assert.ok(this.isRunning, `serf has ended: ${this.log}`);
   }
 
   async logs(pattern: RegExp): Promise<void> {
