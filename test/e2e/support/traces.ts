@@ -95,8 +95,10 @@ function normalised(text: string): string[] {
       .map((line) => line.replace(/counter packets \d+ bytes \d+/g, "counter"))
       .map((line) => line.replace(/^((?:tcp|udp)\s+\S+)\s+\d+\s+\d+/, "$1"))
       .map((line) => line.replace(/expires \S+| linkdown/g, "").trim())
-      // A new link's own address is there once nobody else on it was found to have it.
-      .filter((line) => line !== "" && !line.startsWith("local fe80:"))
+      // A new link's own address is there once nobody else on it was found to have it, its groups when the kernel joins them.
+      .filter(
+        (line) => line !== "" && !line.startsWith("local fe80:") && !line.startsWith("33:33:"),
+      )
       .sort()
   );
 }
