@@ -11,10 +11,12 @@ import { join, relative } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
+/** Suites of one pool run together, their files mixed, and the pools beside each other: who waits for a host leaves the processors to the rest. */
+type PoolName = "processes" | "hosts";
+
 interface Suite {
   readonly pattern: string;
-  /** Suites of one pool run together, their files mixed: what waits for one host leaves the processors to another. */
-  readonly pool: "processes" | "hosts";
+  readonly pool: PoolName;
   /** A file that runs longer is cancelled and failed. */
   readonly timeoutMs: number;
 }
@@ -28,10 +30,10 @@ const SUITES: Readonly<Record<string, Suite>> = {
   compat: { pattern: "test/compat/**/*.test.ts", pool: "hosts", timeoutMs: 600_000 },
 };
 
-/** Files at a time. With one more, hosts wait so long for a processor that waits end before what they wait for. */
-const AT_A_TIME: Readonly<Record<Suite["pool"], number>> = {
-  processes: availableParallelism(),
-  hosts: availableParallelism(),
+/** Files at a time. Hosts are waited for a third of the time, so there are more of them than processors. */
+const AT_A_TIME: Readonly<Record<PoolName, number>> = {
+  processes: Math.max(1, availableParallelism() - 1),
+  hosts: availableParallelism() + 1,
 };
 
 /** Compiled code of tests and sources, for the hundreds of processes that load the same files. */
@@ -40,10 +42,11 @@ process.env["NODE_COMPILE_CACHE"] ??= join(process.cwd(), ".weft-lab", "compiled
 /** The longest begin first, so that nobody waits for one of them at the end. */
 const LONGEST_FIRST = [
   "test/e2e/no-request-lost.test.ts",
+  "test/e2e/gossip.test.ts",
   "test/compat/compat.test.ts",
   "test/e2e/beside.test.ts",
+  "test/e2e/balancer.test.ts",
   "test/e2e/survive.test.ts",
-  "test/e2e/publish.test.ts",
 ];
 /** So many of the slowest files are named in the end. */
 const SLOWEST_SHOWN = 6;
@@ -62,10 +65,21 @@ interface Totals extends Counts {
   readonly suite: string;
   readonly skips: Map<string, number>;
   /** Files that passed only when they were run again. */
-  unsteady: readonly string[];
+  readonly unsteady: string[];
 }
 
 const NOTHING: Counts = { tests: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0, durationMs: 0 };
+
+interface Pool {
+  readonly name: PoolName;
+  readonly files: readonly string[];
+  readonly timeoutMs: number;
+  readonly suiteOf: ReadonlyMap<string, Totals>;
+  readonly totals: readonly Totals[];
+  readonly byFile: Map<string, Counts>;
+}
+
+type Print = (text: string) => void;
 
 /** More files than this are no accident: they are not run again. */
 const RERUN_FILES_MAX = 6;
@@ -77,38 +91,61 @@ if (names.length === 0 || unknown.length > 0) {
   process.exit(2);
 }
 const startedAt = performance.now();
-const results: Totals[] = [];
-const slowest = new Map<string, number>();
-for (const pool of ["processes", "hosts"] as const) results.push(...(await runPool(pool)));
-process.stdout.write(summary(results, performance.now() - startedAt));
+const print: Print = (text) => void process.stdout.write(text);
+const processes = poolOf("processes");
+const hosts = poolOf("hosts");
+const processesEnded = runPool(processes, print);
+await Promise.all([processesEnded, runPool(hosts, printedAfter(processesEnded))]);
+for (const pool of [processes, hosts]) await runAgain(pool);
+const results = [processes, hosts].flatMap(summedUp);
+print(summary(results, performance.now() - startedAt));
 process.exitCode = results.some(({ failed, cancelled }) => failed + cancelled > 0) ? 1 : 0;
 
-/** All suites of the pool that were asked for, as one run. */
-async function runPool(pool: Suite["pool"]): Promise<Totals[]> {
+/** Those suites of the pool that were asked for. */
+function poolOf(name: PoolName): Pool {
   const wanted = Object.entries(SUITES).filter(
-    ([name, suite]) => suite.pool === pool && names.includes(name),
+    ([suite, { pool }]) => pool === name && names.includes(suite),
   );
-  const totals = wanted.map(([suite]) => ({
-    suite,
-    ...NOTHING,
-    skips: new Map<string, number>(),
-    unsteady: [],
-  }));
   const suiteOf = new Map<string, Totals>();
-  for (const [index, [, { pattern }]] of wanted.entries()) {
-    for (const file of globSync(pattern)) suiteOf.set(file, totals[index] as Totals);
-  }
-  if (suiteOf.size === 0) return totals;
+  const totals = wanted.map(([suite, { pattern }]) => {
+    const total = { suite, ...NOTHING, skips: new Map<string, number>(), unsteady: [] };
+    for (const file of globSync(pattern)) suiteOf.set(file, total);
+    return total;
+  });
   const timeoutMs = Math.max(...wanted.map(([, suite]) => suite.timeoutMs));
-  const files = inOrder([...suiteOf.keys()]);
-  const title = wanted.map(([name]) => name).join(", ");
-  process.stdout.write(`\n── ${title}: ${files.length} files, ${AT_A_TIME[pool]} at a time\n`);
-  const byFile = await runFiles(files, AT_A_TIME[pool], timeoutMs, suiteOf);
-  await runAgain(byFile, timeoutMs, suiteOf);
+  return {
+    name,
+    files: inOrder([...suiteOf.keys()]),
+    timeoutMs,
+    suiteOf,
+    totals,
+    byFile: new Map(),
+  };
+}
+
+/** All files of the pool, once. */
+async function runPool(pool: Pool, write: Print): Promise<void> {
+  if (pool.files.length === 0) return;
+  const title = pool.totals.map(({ suite }) => suite).join(", ");
+  write(`\n── ${title}: ${pool.files.length} files, ${AT_A_TIME[pool.name]} at a time\n`);
+  await runFiles(pool, pool.files, AT_A_TIME[pool.name], write);
+}
+
+/** Holds what is printed until something else has ended, so that two things that run together are read one after the other. */
+function printedAfter(ended: Promise<unknown>): Print {
+  let held: string[] | undefined = [];
+  const release = () => {
+    for (const text of held ?? []) print(text);
+    held = undefined;
+  };
+  void ended.then(release, release);
+  return (text) => void (held === undefined ? print(text) : held.push(text));
+}
+
+function summedUp({ byFile, suiteOf, totals }: Pool): readonly Totals[] {
   for (const [file, counts] of byFile) {
     const suite = suiteOf.get(file);
     if (suite !== undefined) add(suite, counts);
-    slowest.set(file, counts.durationMs);
   }
   return totals;
 }
@@ -119,19 +156,18 @@ function inOrder(files: readonly string[]): readonly string[] {
 }
 
 /** In CI: what failed, one file after the other; the second word counts. */
-async function runAgain(
-  byFile: Map<string, Counts>,
-  timeoutMs: number,
-  suiteOf: ReadonlyMap<string, Totals>,
-): Promise<void> {
+async function runAgain(pool: Pool): Promise<void> {
+  const { byFile, suiteOf } = pool;
   const failed = [...byFile].filter(([, counts]) => hasFailed(counts)).map(([file]) => file);
   const isAccident = failed.length > 0 && failed.length <= RERUN_FILES_MAX;
   if (process.env["CI"] === undefined || !isAccident) return;
-  process.stdout.write(`\n── once more, by themselves: ${failed.join(" ")}\n`);
-  for (const [file, counts] of await runFiles(failed, 1, timeoutMs, suiteOf)) {
-    byFile.set(file, counts);
+  print(`\n── once more, by themselves: ${failed.join(" ")}\n`);
+  await runFiles(pool, failed, 1, print);
+  for (const file of failed) {
     const suite = suiteOf.get(file);
-    if (suite !== undefined && !hasFailed(counts)) suite.unsteady = [...suite.unsteady, file];
+    const counts = byFile.get(file);
+    if (suite !== undefined && counts !== undefined && !hasFailed(counts))
+      suite.unsteady.push(file);
   }
 }
 
@@ -144,15 +180,16 @@ function add(totals: Counts, counts: Counts): void {
   totals.durationMs += counts.durationMs;
 }
 
-/** Runs the files to their end, printing as it goes; what each came to. */
+/** Runs files of the pool to their end, printing as it goes; notes what each came to. */
 async function runFiles(
+  { byFile, suiteOf, timeoutMs }: Pool,
   files: readonly string[],
   concurrency: number,
-  timeout: number,
-  suiteOf: ReadonlyMap<string, Totals>,
-): Promise<Map<string, Counts>> {
-  const byFile = new Map<string, Counts>();
-  const events = run({ files: [...files], concurrency, timeout });
+  write: Print,
+): Promise<void> {
+  // A file that ends without a word has failed.
+  for (const file of files) byFile.set(file, { ...NOTHING, tests: 1, failed: 1 });
+  const events = run({ files: [...files], concurrency, timeout: timeoutMs });
   events.on("test:pass", ({ skip, file }) => {
     if (skip === undefined || skip === false) return;
     const reason = skip === true || skip === "" ? "no reason given" : skip;
@@ -163,11 +200,7 @@ async function runFiles(
     // The one without a file is that of all of them.
     if (file !== undefined) byFile.set(relative(process.cwd(), file), countsOf(counts, durationMs));
   });
-  for await (const chunk of events.compose(spec)) process.stdout.write(String(chunk));
-  // A file that ended without a word has failed.
-  for (const file of files)
-    if (!byFile.has(file)) byFile.set(file, { ...NOTHING, tests: 1, failed: 1 });
-  return byFile;
+  for await (const chunk of events.compose(spec)) write(String(chunk));
 }
 
 function countsOf(
@@ -203,7 +236,9 @@ function summary(all: readonly Totals[], tookMs: number): string {
   const unsteady = all.flatMap(({ suite, unsteady: files }) =>
     files.map((file) => `UNSTEADY in ${suite}: ${file} failed, and passed when it was run again`),
   );
-  const slow = [...slowest]
+  const slow = [processes, hosts]
+    .flatMap(({ byFile }) => [...byFile])
+    .map(([file, { durationMs }]): [string, number] => [file, durationMs])
     .sort(([, a], [, b]) => b - a)
     .slice(0, SLOWEST_SHOWN)
     .map(([file, ms]) => `${(ms / 1_000).toFixed(0).padStart(5)} s  ${file}`);
