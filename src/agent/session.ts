@@ -46,6 +46,8 @@ import { type OutgoingReport, SessionOutbox } from "./session-outbox.ts";
 /** The first try comes soon, since most ends are a manager's restart; the last ones are this far apart, for ever. */
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 5_000;
+/** A session that ends sooner is a failure like any other: two hosts of one certificate take it from each other. */
+const SETTLED_MS = 5_000;
 /** From the first SYN to the welcome. */
 const WELCOME_MS_MAX = 5_000;
 /** Timers are always a little late. */
@@ -96,6 +98,8 @@ interface Connection {
   readonly stream: Stream;
   readonly logs: LogPublisher;
   welcomed: boolean;
+  /** Fires when it has lasted. */
+  settled: Timer | undefined;
   /** A confirmation is of a mesh that this session brought, or it is none. */
   hasMesh: boolean;
   /** Fires when the manager has been silent for too long. */
@@ -235,6 +239,7 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
       stream,
       logs,
       welcomed: false,
+      settled: undefined,
       hasMesh: false,
       silence: undefined,
       beat: undefined,
@@ -272,6 +277,7 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
   #close(connection: Connection): void {
     this.#connection = undefined;
     this.#questions.abandon();
+    connection.settled?.cancel();
     connection.silence?.cancel();
     connection.beat?.cancel();
     connection.logs.stop();
@@ -392,7 +398,9 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
   #onWelcome(connection: Connection, welcome: Welcome): void {
     connection.welcomed = true;
     this.#init.onConnected?.(true);
-    this.#failures = 0;
+    connection.settled = this.#components.clock.timer("session settled", SETTLED_MS, () => {
+      this.#failures = 0;
+    });
     this.#components.log.info("session open", { manager: connection.addr });
     if (welcome.managers !== undefined) this.#setManagers(welcome.managers);
     if (welcome.heartbeat !== undefined) this.#onHeartbeat(connection, welcome.heartbeat);
