@@ -177,7 +177,9 @@ export class NodeGossip implements AgentGossip, Startable {
   problems(): readonly PeerProblem[] {
     const { node, fault } = this.#member;
     if (fault !== "") return [{ kind: "silent", peer: this.#components.nodeID, detail: fault }];
-    const byHost = new Map(this.#mesh?.nodes.map((each) => [each.underlayAddress, each.nodeID]));
+    // A host that has joined anew has the address of the node that it was.
+    const nodes = (this.#mesh?.nodes ?? []).toSorted((a, b) => rank(a) - rank(b));
+    const byHost = new Map(nodes.map((each) => [each.underlayAddress, each.nodeID]));
     return (node?.ailments() ?? []).flatMap(({ kind, host, node: name }): PeerProblem[] => {
       if (kind === "name") return name === undefined ? [] : [{ kind, peer: name, detail: host }];
       const peer = byHost.get(host);
@@ -311,4 +313,9 @@ export class NodeGossip implements AgentGossip, Startable {
     if (isAsTold(endpoint, index, told)) ready.set(taskID, { word, ports, ipv6Ports });
     else this.#disputed++;
   }
+}
+
+/** Those that are down first. */
+function rank({ down }: MeshNode): number {
+  return down === true ? 0 : 1;
 }

@@ -38,6 +38,8 @@ export interface GossipAilmentAnswer {
   readonly Kind: AilmentKind | TunnelAilment;
   readonly Addr: string;
   readonly NodeID?: string;
+  /** Of `key`: how many of its packets no key opened, one after the other. */
+  readonly Packets?: number;
 }
 
 export interface GossipMemberAnswer {
@@ -90,6 +92,9 @@ function gossipAnswer({
       Kind: ailment.kind,
       Addr: ailment.host,
       ...("node" in ailment && ailment.node !== undefined ? { NodeID: ailment.node } : {}),
+      ...("packets" in ailment && ailment.packets !== undefined
+        ? { Packets: ailment.packets }
+        : {}),
     })),
   };
 }

@@ -36,14 +36,14 @@ function lagOf({ Lag, Agrees }: GossipMemberAnswer): string {
 }
 
 /** One ailment in plain words. */
-export function ailmentText({ Kind, Addr, NodeID = "" }: GossipAilmentAnswer): string {
+export function ailmentText({ Kind, Addr, NodeID = "", Packets = 0 }: GossipAilmentAnswer): string {
   switch (Kind) {
     case "udp":
       return `7946/udp is closed between this host and ${Addr}, 7946/tcp is open`;
     case "tcp":
       return `7946/tcp is closed between this host and ${Addr}, 7946/udp is open`;
     case "key":
-      return `${Addr} seals its gossip with a key that this node does not have`;
+      return `${Addr} seals its gossip with a key that this node does not have: ${Packets} packets of it were not opened`;
     case "name":
       return `a second host goes by the certificate of ${NodeID}: ${Addr}`;
     case "tunnel":

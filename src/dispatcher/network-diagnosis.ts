@@ -134,8 +134,10 @@ export class NetworkDiagnosis implements Startable {
   #facts(): NetworkFacts {
     const view = this.#components.store.view();
     const nodes = view.list("node").flatMap(({ id, status, description }) => {
-      if (status.state === "down" || status.addr === "") return [];
-      return [{ nodeID: id as string, hostname: description?.hostname ?? id, addr: status.addr }];
+      if (status.addr === "") return [];
+      const isDown = status.state === "down";
+      const hostname = description?.hostname ?? id;
+      return [{ nodeID: id as string, hostname, addr: status.addr, isDown }];
     });
     const skews = [...this.#skews].flatMap(([nodeID, { ms, times }]) =>
       times > 1 ? [[nodeID, ms] as const] : [],

@@ -133,6 +133,26 @@ test("a clock that is off, an address and a certificate that two have", () => {
   assert.deepEqual(both, { id2: [text] });
 });
 
+test("of a node that is down is told what is heard of it all the same, and nothing else", () => {
+  const [n1, n2, n3] = NODES;
+  assert.ok(n1 && n2 && n3);
+  const nodes = [n1, n2, { ...n3, isDown: true }];
+  const heard: readonly PeerProblem[] = [
+    { kind: "key", peer: "id3" },
+    { kind: "tunnel", peer: "id3" },
+  ];
+  const lies: readonly PeerProblem[] = [{ kind: "udp", peer: "id1" }];
+  const skews = new Map([["id3", 90_000]]);
+  assert.deepEqual(messages({ id1: heard, id2: heard, id3: lies }, { nodes, skews }), {
+    id3: ["its gossip and that of n1, n2 are sealed with different keys"],
+  });
+  assert.deepEqual(messages({ id1: heard }, { nodes }), {
+    id3: ["its gossip and that of n1 are sealed with different keys"],
+  });
+  const successor = [n1, n2, { ...n3, isDown: true }, { ...n3, nodeID: "id9" }];
+  assert.deepEqual(messages({}, { nodes: successor }), {}, "a host that has joined anew");
+});
+
 test("a node speaks of itself and its own pairs only, and not of strangers", () => {
   const told = messages({
     id1: [

@@ -4,11 +4,13 @@
  */
 import type { PeerProblem, PeerProblemKind } from "./assignment.ts";
 
-/** A member that is not down. */
+/** A member. */
 export interface DiagnosedNode {
   readonly nodeID: string;
   readonly hostname: string;
   readonly addr: string;
+  /** Nobody believes that it is there; but some may hear it, and not understand. */
+  readonly isDown?: boolean;
 }
 
 export interface NetworkFacts {
@@ -38,16 +40,20 @@ const PAIR_TEXTS: Readonly<Record<PairKind, (others: string, port: number) => st
     `an MTU black hole between it and ${others}: only small packets pass through the tunnel`,
 };
 
+/** What is heard of a node though it is held for down: packets that are not understood, or another of its name. */
+const HEARD_OF_DOWN: ReadonlySet<PeerProblemKind> = new Set(["key", "name"]);
+
 /** By node; who is well is missing. */
-export function networkMessages(facts: NetworkFacts): ReadonlyMap<string, readonly string[]> {
-  const byID = new Map(facts.nodes.map((node) => [node.nodeID, node]));
+export function networkMessages(told: NetworkFacts): ReadonlyMap<string, readonly string[]> {
+  const byID = new Map(told.nodes.map((node) => [node.nodeID, node]));
+  const facts = { ...told, reports: believed(told.reports, byID) };
+  const up = told.nodes.filter(({ isDown }) => isDown !== true);
   const messages = new Map<string, string[]>();
   const say = (nodeID: string, text: string) => {
     const said = messages.get(nodeID) ?? [];
     if (!said.includes(text)) messages.set(nodeID, [...said, text]);
   };
   for (const [reporter, problems] of facts.reports) {
-    if (!byID.has(reporter)) continue;
     for (const { kind, peer, detail = "" } of problems) {
       const node = byID.get(peer);
       if (kind === "silent" && peer === reporter) say(peer, `it does not gossip: ${detail}`);
@@ -58,41 +64,38 @@ export function networkMessages(facts: NetworkFacts): ReadonlyMap<string, readon
   }
   const namesOf = (nodeIDs: readonly string[]) =>
     named(nodeIDs.map((nodeID) => byID.get(nodeID)?.hostname ?? nodeID));
-  const ways = directedOf("oneway", facts, byID);
+  const ways = directedOf("oneway", facts);
   // Who is to blame is seen from all tunnels that are closed, be it one way.
-  const closed = [...pairsOf("tunnel", facts, byID), ...pairsOf("oneway", facts, byID)];
+  const closed = [...pairsOf("tunnel", facts), ...pairsOf("oneway", facts)];
   const distinct = [...new Map(closed.map((pair) => [pair.join(), pair])).values()];
   const isOneWay = ([a, b]: Pair) =>
     ways.some(([from, to]) => (from === a && to === b) || (from === b && to === a));
   for (const kind of Object.keys(PAIR_TEXTS) as PairKind[]) {
-    const pairs = pairsOf(kind, facts, byID);
+    const pairs = pairsOf(kind, facts);
     // Who hears nothing at all does not know that the other does.
     const sound = kind === "tunnel" ? pairs.filter((pair) => !isOneWay(pair)) : pairs;
-    for (const [blamed, others] of blame(sound, kind === "tunnel" ? distinct : pairs)) {
+    for (const [blamed, others] of blame(sound, kind === "tunnel" ? distinct : pairs, byID)) {
       say(blamed, PAIR_TEXTS[kind](namesOf(others), facts.dataPathPort));
     }
   }
-  for (const [blamed, others] of blame(ways, distinct)) {
+  for (const [blamed, others] of blame(ways, distinct, byID)) {
     const isLost = (from: string, to: string) => ways.some(([a, b]) => a === from && b === to);
     const from = others.filter((other) => isLost(other, blamed));
     const to = others.filter((other) => isLost(blamed, other));
     if (from.length > 0) say(blamed, oneWayText(namesOf(from), "it", facts.dataPathPort));
     if (to.length > 0) say(blamed, oneWayText("it", namesOf(to), facts.dataPathPort));
   }
-  for (const [nodeID, pairs] of Map.groupBy(
-    directedOf("checksum", facts, byID),
-    ([from]) => from,
-  )) {
+  for (const [nodeID, pairs] of Map.groupBy(directedOf("checksum", facts), ([from]) => from)) {
     say(nodeID, checksumText(namesOf(pairs.map(([, to]) => to))));
   }
-  for (const { nodeID } of facts.nodes) {
+  for (const { nodeID } of up) {
     const skewMs = facts.skews.get(nodeID) ?? 0;
     if (Math.abs(skewMs) > SKEW_MS_MAX) say(nodeID, skewText(skewMs));
     const [first, second] = facts.rivals.get(nodeID) ?? [];
     if (first !== undefined && second !== undefined) say(nodeID, twice(first, second));
   }
   const owners = new Map<string, DiagnosedNode>();
-  for (const node of facts.nodes) {
+  for (const node of up) {
     const other = owners.get(node.addr);
     owners.set(node.addr, node);
     if (other === undefined) continue;
@@ -102,32 +105,40 @@ export function networkMessages(facts: NetworkFacts): ReadonlyMap<string, readon
   return messages;
 }
 
+/** Of members about members, and of those that are down only what can be heard all the same. */
+function believed(
+  reports: NetworkFacts["reports"],
+  byID: ReadonlyMap<string, DiagnosedNode>,
+): NetworkFacts["reports"] {
+  const isUp = (nodeID: string) => byID.get(nodeID)?.isDown !== true;
+  const found = [...reports]
+    .filter(([reporter]) => byID.has(reporter) && isUp(reporter))
+    .map(([reporter, problems]) => {
+      const of = problems.filter(
+        ({ kind, peer }) => byID.has(peer) && (isUp(peer) || HEARD_OF_DOWN.has(kind)),
+      );
+      return [reporter, of] as const;
+    });
+  return new Map(found);
+}
+
 type Pair = readonly [string, string];
 
 /** From whom to whom, as the first reported it. */
-function directedOf(
-  kind: PeerProblemKind,
-  { reports }: NetworkFacts,
-  byID: ReadonlyMap<string, DiagnosedNode>,
-): readonly Pair[] {
+function directedOf(kind: PeerProblemKind, { reports }: NetworkFacts): readonly Pair[] {
   return [...reports].flatMap(([reporter, problems]) =>
     problems
-      .filter(({ kind: found, peer }) => found === kind && peer !== reporter && byID.has(peer))
-      .filter(() => byID.has(reporter))
+      .filter(({ kind: found, peer }) => found === kind && peer !== reporter)
       .map(({ peer }): Pair => [reporter, peer]),
   );
 }
 
 /** Each pair once, whichever of the two reported it. */
-function pairsOf(
-  kind: PairKind | "oneway",
-  { reports }: NetworkFacts,
-  byID: ReadonlyMap<string, DiagnosedNode>,
-): readonly Pair[] {
+function pairsOf(kind: PairKind | "oneway", { reports }: NetworkFacts): readonly Pair[] {
   const pairs = new Map<string, Pair>();
   for (const [reporter, problems] of reports) {
     for (const { kind: found, peer } of problems) {
-      if (found !== kind || peer === reporter || !byID.has(peer) || !byID.has(reporter)) continue;
+      if (found !== kind || peer === reporter) continue;
       const pair: Pair = reporter < peer ? [reporter, peer] : [peer, reporter];
       pairs.set(pair.join(), pair);
     }
@@ -135,16 +146,19 @@ function pairsOf(
   return [...pairs.values()];
 }
 
-/** Of each pair who stands in more of all pairs; both where neither does. With whom, by who is blamed. */
+/** Of each pair who is down, or stands in more of all pairs; both where neither does. With whom, by who is blamed. */
 function blame(
   pairs: readonly Pair[],
   all: readonly Pair[],
+  byID: ReadonlyMap<string, DiagnosedNode>,
 ): ReadonlyMap<string, readonly string[]> {
   const counts = new Map<string, number>();
   for (const nodeID of all.flat()) counts.set(nodeID, (counts.get(nodeID) ?? 0) + 1);
+  const guilt = (nodeID: string) =>
+    byID.get(nodeID)?.isDown === true ? Number.POSITIVE_INFINITY : (counts.get(nodeID) ?? 0);
   const blamed = new Map<string, string[]>();
   for (const [a, b] of pairs) {
-    const more = (counts.get(a) ?? 0) - (counts.get(b) ?? 0);
+    const more = guilt(a) - guilt(b);
     if (more >= 0) blamed.set(a, [...(blamed.get(a) ?? []), b]);
     if (more <= 0) blamed.set(b, [...(blamed.get(b) ?? []), a]);
   }

@@ -41,11 +41,20 @@ test("exchanges that fail with one that lives are a closed TCP port", () => {
 
 test("packets that no key opens are another key, while they come", () => {
   const ailments = new Ailments();
-  for (let at = 0; at < 5; at++) ailments.noteUnsealed("10.0.0.2", at * 1_000);
-  assert.deepEqual(ailments.list(5_000, always), [{ kind: "key", host: "10.0.0.2" }]);
-  assert.deepEqual(ailments.list(15_000, always), []);
-  ailments.noteUnsealed("10.0.0.2", 30_000);
-  assert.deepEqual(ailments.list(30_000, always), [], "a new row begins");
+  for (let at = 0; at < 5; at++) ailments.noteUnsealed("10.0.0.2", at * 100_000);
+  const found = [{ kind: "key", host: "10.0.0.2", packets: 5 }];
+  assert.deepEqual(ailments.list(400_000, always), found, "each member is tried but seldom");
+  assert.deepEqual(
+    ailments.list(400_000, () => false),
+    found,
+    "it is not heard, so it is held for dead",
+  );
+  assert.deepEqual(ailments.list(701_000, always), []);
+  ailments.noteUnsealed("10.0.0.2", 702_000);
+  assert.deepEqual(ailments.list(702_000, always), [], "a new row begins");
+  for (let at = 0; at < 5; at++) ailments.noteUnsealed("10.0.0.2", 703_000);
+  ailments.notePacket("10.0.0.2");
+  assert.deepEqual(ailments.list(703_000, always), [], "it has the key by now");
 });
 
 test("two of one name are such after ten seconds of it; one that has moved is not", () => {

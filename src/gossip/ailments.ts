@@ -13,15 +13,20 @@ export interface Ailment {
   readonly host: string;
   /** Of `name`: whose name it is. */
   readonly node?: string;
+  /** Of `key`: how many that no key of ours opened, one after the other. */
+  readonly packets?: number;
 }
 
 /** So many answers over TCP in a row, and no packet between them, mean that UDP does not pass. */
 const STREAM_ONLY_ANSWERS = 3;
 /** So many exchanges in a row with one that answers over UDP. */
 const FAILED_EXCHANGES = 2;
-/** So many packets that no key opens, the last of them just now. */
+/**
+ * So many packets that no key opens, and none between them that one does; no longer than this apart, for who has another
+ * key is heard but seldom, as it tries all members in turn.
+ */
 const UNSEALED_PACKETS = 5;
-const UNSEALED_MS_MAX = 10_000;
+const UNSEALED_MS_MAX = 300_000;
 /** One that has moved is still spoken of at its old address for a moment; two of one name go on and on. */
 const CONFLICT_MS_MIN = 10_000;
 const CONFLICT_MS_MAX = 60_000;
@@ -87,7 +92,7 @@ export class Ailments {
     }
     for (const [host, { last, count }] of this.#unsealed) {
       const isNow = now - last <= UNSEALED_MS_MAX;
-      if (isNow && count >= UNSEALED_PACKETS) found.push({ kind: "key", host });
+      if (isNow && count >= UNSEALED_PACKETS) found.push({ kind: "key", host, packets: count });
     }
     for (const { node, host, first, last } of this.#conflicts.values()) {
       const isNow = now - last <= CONFLICT_MS_MAX;

@@ -1,6 +1,6 @@
 /** What nodes know of each other, also while every manager is away: whoever dies then disappears from the mesh all the same. */
 import assert from "node:assert/strict";
-import { readFile, writeFile } from "node:fs/promises";
+import { cp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { GossipAnswer, GossipMemberAnswer } from "../../src/api/gossip.ts";
@@ -288,6 +288,54 @@ describe("what nodes know of each other", { skip }, () => {
     await writeFile(file, state);
     await host.startDaemon();
     await Promise.all(["n2", "n3"].map(isWell));
+    for (const each of swarm.hosts) await seesAllAlive(each);
+  });
+
+  test("a node whose gossip is sealed with another key is named", async () => {
+    const host = swarm.host(3);
+    const file = host.path("/run/weft/gossip-keys.json");
+    await host.stopDaemon();
+    const kept = JSON.parse(await readFile(file, "utf8")) as object;
+    const wrong = { ...kept, keys: [Buffer.alloc(16, 7).toString("base64")] };
+    await writeFile(file, JSON.stringify(wrong));
+    // While it reaches no manager it has no other.
+    const rules = "tcp dport 2377 drop";
+    const table = `table inet fault { chain c { type filter hook output priority 0; ${rules}; }; }`;
+    await host.execOk(["nft", "-f", "-"], { stdin: table });
+    await host.startDaemon();
+    const problem = "its gossip and that of n1, n2 are sealed with different keys";
+    await isNamed("n3", problem);
+    const doctor = await weft(swarm.host(2), "doctor");
+    assert.match(doctor.stdout, new RegExp(`gossip ${host.ip} +its gossip is sealed with a key`));
+    assert.equal(timesLogged(problem), 1);
+    await host.execOk(["nft", "delete", "table", "inet", "fault"]);
+    await isWell("n3");
+    for (const each of swarm.hosts) await seesAllAlive(each);
+  });
+
+  test("two hosts that go by one certificate are named", async () => {
+    const [host, original] = [swarm.host(2), swarm.host(3)];
+    // By its id: the other host says another name.
+    const { ID } = await swarm.node("n3");
+    const [of, from] = [host.path("/var/lib/weft"), original.path("/var/lib/weft")];
+    await host.stopDaemon();
+    for (const name of ["node.json", "certificates"]) {
+      await rename(join(of, name), join(of, `own-${name}`));
+      await cp(join(from, name), join(of, name), { recursive: true });
+    }
+    await host.startDaemon();
+    const [first, second] = [host.ip, original.ip].toSorted();
+    const problem = `two hosts go by its certificate: ${first} and ${second}`;
+    await isNamed(ID, problem);
+    assert.equal(timesLogged(problem), 1);
+    assert.match((await weft(swarm.manager, "doctor")).stdout, new RegExp(problem));
+    await host.stopDaemon();
+    for (const name of ["node.json", "certificates"]) {
+      await rm(join(of, name), { recursive: true });
+      await rename(join(of, `own-${name}`), join(of, name));
+    }
+    await host.startDaemon();
+    await until(async () => (await swarm.readyNodes()) === 3, { what: "all nodes ready" });
     for (const each of swarm.hosts) await seesAllAlive(each);
   });
 
