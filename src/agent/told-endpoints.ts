@@ -1,6 +1,6 @@
 /** Endpoints as managers have told them, by node, as the gossip looks at them. Pure. */
+import { addressBytes } from "../base/ip-address.ts";
 import type { MeshConfig, ToldEndpoint } from "../dispatcher/assignment.ts";
-import { addressBytes } from "../gossip/address.ts";
 import type { EndpointPlace, SaidEndpoint } from "../gossip/endpoint-news.ts";
 import { overlayEndpoints } from "./corrected-mesh.ts";
 

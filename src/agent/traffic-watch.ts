@@ -3,8 +3,8 @@
  * it; its connections are done, so that it may be stopped. Looked at in short steps, each wait bounded.
  */
 import { type Clock, delay } from "../base/clock.ts";
+import { addressBytes } from "../base/ip-address.ts";
 import type { PortConfig } from "../cluster/objects.ts";
-import { groupsOf } from "../datapath/ipv6.ts";
 import type { ReadTaskSockets, TaskSockets } from "./task-sockets.ts";
 
 /**
@@ -71,8 +71,8 @@ export class TrafficWatch {
     address6: string,
   ): Promise<readonly string[]> {
     const sockets = await this.#readSockets(pid);
-    const digits = groupsOf(address6).map((group) => group.toString(16).padStart(4, "0"));
-    if (sockets?.addresses6.has(digits.join("")) !== true) return [];
+    const digits = addressBytes(address6)?.toString("hex");
+    if (digits === undefined || sockets?.addresses6.has(digits) !== true) return [];
     const keys = ports.map(({ protocol, targetPort }) => `${protocol}/${targetPort}`);
     return [...new Set(keys)].filter((key) => sockets.served6.has(key)).sort();
   }

@@ -1,6 +1,6 @@
 /** A plan as HAProxy's configuration. */
-import { isIPv6 } from "node:net";
 import { InvalidParameterError } from "../base/errors.ts";
+import { withPort } from "../base/host-port.ts";
 import { type BalancedPort, type BalancerPlan, sectionName } from "./lb-plan.ts";
 
 export function haproxyConfiguration(plan: BalancerPlan): string {
@@ -94,7 +94,7 @@ function backend(plan: BalancerPlan, port: BalancedPort): string[] {
 }
 
 function place(address: string, { publishedPort = 0 }: BalancedPort): string {
-  return `${isIPv6(address) ? `[${address}]` : address}:${publishedPort}`;
+  return withPort(address, publishedPort);
 }
 
 /** On loopback: who sees it sees the cluster. */

@@ -1,6 +1,6 @@
 /** A plan as nginx' configuration: streams, or with HTTP its own module for that. */
-import { isIPv6 } from "node:net";
 import { InvalidParameterError } from "../base/errors.ts";
+import { withPort } from "../base/host-port.ts";
 import { type BalancedPort, type BalancerPlan, sectionName } from "./lb-plan.ts";
 
 export function nginxConfiguration(plan: BalancerPlan): string {
@@ -61,7 +61,7 @@ function throughMesh(plan: BalancerPlan, port: BalancedPort): string[] {
   const name = sectionName(plan, port);
   const servers = plan.servers.map(
     ({ address }) =>
-      `    server ${isIPv6(address) ? `[${address}]` : address}:${port.publishedPort} max_fails=2 fail_timeout=2s;`,
+      `    server ${withPort(address, port.publishedPort ?? 0)} max_fails=2 fail_timeout=2s;`,
   );
   const upstream = [
     `upstream ${name} {`,

@@ -1,6 +1,7 @@
 /** IPv6 networks as numbers, as far as addresses are counted in them. */
 import { isIPv4, isIPv6 } from "node:net";
 import { InvalidParameterError } from "../base/errors.ts";
+import { formatIPv6Groups, ipv6Groups } from "../base/ip-address.ts";
 
 export interface Cidr6 {
   /** The network address as an unsigned 128-bit number. */
@@ -59,33 +60,12 @@ export function ipv6At(cidr: string, offset: number): string {
 
 /** Of an address that is one. */
 export function ipv6Number(address: string): bigint {
-  const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(address);
-  const text = dotted === null ? address : `${dotted[1]}${lastGroups(dotted.slice(2).map(Number))}`;
-  const [head = "", tail] = text.split("::");
-  const groups = (part: string) => (part === "" ? [] : part.split(":"));
-  const [first, last] = [groups(head), groups(tail ?? "")];
-  const zeros = tail === undefined ? 0 : 8 - first.length - last.length;
-  const all = [...first, ...Array.from({ length: zeros }, () => "0"), ...last];
-  return all.reduce((number, group) => (number << 16n) | BigInt(`0x${group}`), 0n);
+  return ipv6Groups(address).reduce((number, group) => (number << 16n) | BigInt(group), 0n);
 }
 
 /** As RFC 5952 §4 writes it: the longest run of two and more zero groups is left out. */
 export function formatIPv6(number: bigint): string {
-  const groups = Array.from({ length: 8 }, (_, at) =>
-    ((number >> BigInt(112 - 16 * at)) & 0xffffn).toString(16),
+  return formatIPv6Groups(
+    Array.from({ length: 8 }, (_, at) => Number((number >> BigInt(112 - 16 * at)) & 0xffffn)),
   );
-  const runs = [...groups.join(":").matchAll(/(?:^|:)(0(?::0)+)(?=:|$)/g)].map(
-    ([, run = ""]) => run,
-  );
-  const longest = runs.reduce((a, b) => (b.length > a.length ? b : a), "");
-  if (longest === "") return groups.join(":");
-  const text = `:${groups.join(":")}:`;
-  const at = text.indexOf(`:${longest}:`);
-  const [before, after] = [text.slice(1, at), text.slice(at + longest.length + 2, -1)];
-  return `${before}::${after}`;
-}
-
-function lastGroups(bytes: readonly number[]): string {
-  const [a = 0, b = 0, c = 0, d = 0] = bytes;
-  return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
 }

@@ -5,7 +5,7 @@
  * has put on that node, and of no others.
  */
 import { createHash } from "node:crypto";
-import { addressBytes, addressOfBytes } from "./address.ts";
+import { addressBytes, addressOfBytes } from "../base/ip-address.ts";
 import { Fields, NAME_BYTES_MAX } from "./messages.ts";
 import { DecodeError, type Packed, PackedReader, packFields } from "./msgpack.ts";
 

@@ -3,7 +3,8 @@
  * map of fields. Everything from the network is checked here; behind this file types are believed.
  */
 import { unreachable } from "../base/assert.ts";
-import { type Address, addressBytes, addressOfBytes } from "./address.ts";
+import { addressBytes, addressOfBytes } from "../base/ip-address.ts";
+import type { Address } from "./address.ts";
 import { DecodeError, type Packed, PackedReader, packFields } from "./msgpack.ts";
 
 /** The first byte of a message. */

@@ -3,7 +3,8 @@ import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { createConnection, createServer, isIPv6, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { messageOf, UnavailableError } from "../base/errors.ts";
-import { type Address, addressBytes, addressOfBytes, addressText } from "./address.ts";
+import { addressBytes, addressOfBytes } from "../base/ip-address.ts";
+import { type Address, addressText } from "./address.ts";
 import { INBOUND_STREAMS_MAX, type Transport, type TransportHandlers } from "./transport.ts";
 
 export const GOSSIP_PORT = 7_946;

@@ -4,7 +4,7 @@
  */
 import { endianness } from "node:os";
 import { unreachable } from "../../base/assert.ts";
-import { formatIPv6 } from "../ipv6.ts";
+import { addressOfBytes } from "../../base/ip-address.ts";
 import type { Forget } from "./forget.ts";
 
 const NFNL_SUBSYS_CTNETLINK = 1;
@@ -157,20 +157,19 @@ function decodeTuple(attributes: Buffer | undefined) {
   const tuple = decodeAttributes(attributes);
   const ip = decodeAttributes(tuple.get(CTA_TUPLE_IP));
   const ports = decodeAttributes(tuple.get(CTA_TUPLE_PROTO));
-  const from = ip.get(CTA_IP_V4_SRC) ?? ip.get(CTA_IP_V6_SRC);
-  const to = ip.get(CTA_IP_V4_DST) ?? ip.get(CTA_IP_V6_DST);
+  const from = addressIn(ip, CTA_IP_V4_SRC, CTA_IP_V6_SRC);
+  const to = addressIn(ip, CTA_IP_V4_DST, CTA_IP_V6_DST);
   const [fromPort, toPort] = [ports.get(CTA_PROTO_SRC_PORT), ports.get(CTA_PROTO_DST_PORT)];
   if (!from || !to || !fromPort || !toPort) return undefined;
   return {
-    from: { address: addressOf(from), port: fromPort.readUInt16BE() },
-    to: { address: addressOf(to), port: toPort.readUInt16BE() },
+    from: { address: from, port: fromPort.readUInt16BE() },
+    to: { address: to, port: toPort.readUInt16BE() },
   };
 }
 
-function addressOf(bytes: Buffer): string {
-  if (bytes.length === 4) return bytes.join(".");
-  const groups = Array.from({ length: bytes.length / 2 }, (_, at) => bytes.readUInt16BE(2 * at));
-  return formatIPv6(groups);
+function addressIn(ip: ReadonlyMap<number, Buffer>, v4: number, v6: number): string | undefined {
+  const bytes = ip.get(v4) ?? ip.get(v6);
+  return bytes && addressOfBytes(bytes);
 }
 
 function decodeAttributes(from: Buffer | undefined): Map<number, Buffer> {

@@ -5,7 +5,8 @@
  * conntrack finds no connection that begins so, and passes it on unchanged. Pure.
  */
 import { endianness } from "node:os";
-import { groupsOf } from "../ipv6.ts";
+import { assert } from "../../base/assert.ts";
+import { addressBytes } from "../../base/ip-address.ts";
 import type { Endpoint, Flow } from "./messages.ts";
 
 const IP_HEADER_BYTES = 20;
@@ -88,6 +89,7 @@ function checksum(bytes: Buffer): number {
 }
 
 function bytesOf({ address }: Endpoint): Buffer {
-  if (!address.includes(":")) return Buffer.from(address.split(".").map(Number));
-  return Buffer.from(groupsOf(address).flatMap((group) => [group >> 8, group & 0xff]));
+  const bytes = addressBytes(address);
+  assert(bytes !== undefined, `${address} is no address`);
+  return bytes;
 }

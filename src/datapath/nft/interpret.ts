@@ -3,7 +3,7 @@
  * the statements that Weft writes and no other: a rule it cannot read fails the test that walked into it.
  */
 import { assert } from "../../base/assert.ts";
-import { groupsOf } from "../ipv6.ts";
+import { addressBytes } from "../../base/ip-address.ts";
 import type { BaseChain, Ruleset, Table } from "./ruleset.ts";
 
 export interface Packet {
@@ -296,10 +296,9 @@ export function isWithin(address: string, cidr: string): boolean {
 }
 
 function bitsOf(address: string): bigint {
-  const [parts, size] = address.includes(":")
-    ? ([groupsOf(address), 16n] as const)
-    : ([address.split(".").map(Number), 8n] as const);
-  return parts.reduce((bits, part) => (bits << size) | BigInt(part), 0n);
+  const bytes = addressBytes(address);
+  assert(bytes !== undefined, `${address} is no address`);
+  return BigInt(`0x${bytes.toString("hex")}`);
 }
 
 function isOfFamily({ destination }: Packet, family: "ip" | "ip6"): boolean {

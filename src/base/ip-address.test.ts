@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { isIPv6 } from "node:net";
 import { test } from "node:test";
 import fc from "fast-check";
-import { addressBytes, addressOfBytes } from "./address.ts";
+import { addressBytes, addressOfBytes, formatIPv6Groups, ipv6Groups } from "./ip-address.ts";
 
 const CASES = [
   ["127.0.0.1", "7f000001"],
@@ -35,6 +36,19 @@ test("any IPv6 address survives both ways", () => {
       const bytes = addressBytes(text) ?? Buffer.alloc(0);
       const back = addressOfBytes(bytes) ?? "";
       assert.deepEqual(addressOfBytes(addressBytes(back) ?? Buffer.alloc(0)), back);
+    }),
+  );
+});
+
+test("IPv6 addresses are spelled as the system spells them", () => {
+  const group = fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 0xffff }));
+  fc.assert(
+    fc.property(fc.array(group, { minLength: 8, maxLength: 8 }), (groups) => {
+      const text = formatIPv6Groups(groups);
+      assert.ok(isIPv6(text), text);
+      assert.deepEqual(ipv6Groups(text), groups);
+      const spelled = new URL(`http://[${text}]`).hostname;
+      assert.equal(`[${text}]`, spelled);
     }),
   );
 });

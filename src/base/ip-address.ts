@@ -1,0 +1,54 @@
+/** IP addresses between their texts and their bytes. */
+import { isIPv4, isIPv6 } from "node:net";
+
+/** The 4 or 16 bytes of an IP address; undefined when the text is none. */
+export function addressBytes(text: string): Buffer | undefined {
+  if (isIPv4(text)) return Buffer.from(text.split(".").map(Number));
+  if (!isIPv6(text) || text.includes("%")) return undefined;
+  return Buffer.from(ipv6Groups(text).flatMap((group) => [group >> 8, group & 0xff]));
+}
+
+/** The canonical text of 4 or 16 bytes; an IPv4-mapped address is its IPv4 address. */
+export function addressOfBytes(bytes: Uint8Array): string | undefined {
+  if (bytes.length === 4) return bytes.join(".");
+  if (bytes.length !== 16) return undefined;
+  const buffer = Buffer.from(bytes);
+  if (buffer.subarray(0, 12).equals(IPV4_MAPPED)) return buffer.subarray(12).join(".");
+  const groups = Array.from({ length: GROUPS }, (_, index) => buffer.readUInt16BE(index * 2));
+  return formatIPv6Groups(groups);
+}
+
+const IPV4_MAPPED = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
+const GROUPS = 8;
+
+/** The eight groups of an IPv6 address, which is taken to be one. */
+export function ipv6Groups(address: string): number[] {
+  const [head = "", tail] = address.split("::");
+  const left = groupsOf(head);
+  if (tail === undefined) return left;
+  const right = groupsOf(tail);
+  return [...left, ...new Array<number>(GROUPS - left.length - right.length).fill(0), ...right];
+}
+
+function groupsOf(part: string): number[] {
+  if (part === "") return [];
+  return part.split(":").flatMap((group) => {
+    if (!group.includes(".")) return [Number.parseInt(group, 16)];
+    const [a = 0, b = 0, c = 0, d = 0] = group.split(".").map(Number);
+    return [a * 256 + b, c * 256 + d];
+  });
+}
+
+/** As RFC 5952 §4 has it: the longest run of at least two zero groups, the first of equals, is written "::". */
+export function formatIPv6Groups(groups: readonly number[]): string {
+  let best = { start: 0, length: 1 };
+  for (let start = 0; start < GROUPS; start++) {
+    let length = 0;
+    while (groups[start + length] === 0) length++;
+    if (length > best.length) best = { start, length };
+  }
+  const hex = groups.map((group) => group.toString(16));
+  if (best.length < 2) return hex.join(":");
+  const { start, length } = best;
+  return `${hex.slice(0, start).join(":")}::${hex.slice(start + length).join(":")}`;
+}
