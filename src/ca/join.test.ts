@@ -10,7 +10,7 @@ import { createMemoryStore } from "../cluster/open-store.ts";
 import { eventually, LoopbackCluster } from "../dispatcher/loopback-cluster.ts";
 import { CertificateRenewer, renewalTime } from "./certificate-renewer.ts";
 import { createClusterCA, rotateJoinToken } from "./cluster-ca.ts";
-import { certificatesDirectory, joinCluster, keepJoinKey, withDefaultPort } from "./join.ts";
+import { certificatesDirectory, joinCluster, keepJoinKey } from "./join.ts";
 import { newJoinToken, parseJoinToken } from "./join-token.ts";
 import { NodeCertificates } from "./node-certificates.ts";
 
@@ -187,13 +187,6 @@ test("a host that answers otherwise is given up after Docker's twenty seconds", 
     signal: controller.signal,
   });
   await assert.rejects(joining, { message: /^Timeout was reached before node joined\./ });
-});
-
-test("addresses are completed as Docker does", () => {
-  assert.equal(withDefaultPort("192.168.99.100"), "192.168.99.100:2377");
-  assert.equal(withDefaultPort("192.168.99.100:2400"), "192.168.99.100:2400");
-  assert.equal(withDefaultPort("fd00::1"), "[fd00::1]:2377");
-  assert.equal(withDefaultPort("[fd00::1]:2400"), "[fd00::1]:2400");
 });
 
 test("a certificate is renewed in the second half of its life, and the session goes on", async () => {

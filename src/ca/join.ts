@@ -1,7 +1,6 @@
 /** `docker swarm join`, seen from the node: from a token and an address to certificates on disk. */
 import { createPrivateKey } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
-import { isIPv6 } from "node:net";
 import { join } from "node:path";
 import { type Clock, delay } from "../base/clock.ts";
 import { InvalidParameterError, isTemporary, messageOf, UnavailableError } from "../base/errors.ts";
@@ -12,7 +11,6 @@ import { fetchRootCertificate, requestMembership } from "./client.ts";
 import { parseJoinToken } from "./join-token.ts";
 import { NodeCertificates } from "./node-certificates.ts";
 
-export const MANAGER_PORT = 2377;
 /** As Docker: what has not answered by then is named, and the join fails. */
 const JOIN_TIMEOUT_MS = 20_000;
 /** One try at one manager; long enough for a lost SYN or two. */
@@ -20,7 +18,7 @@ const CALL_TIMEOUT_MS = 5_000;
 const RETRY_MS = 500;
 
 export interface JoinInit {
-  /** Managers, with or without port, tried in order. */
+  /** Managers, each with its port, tried in order. */
   readonly remoteAddrs: readonly string[];
   readonly token: string;
   readonly availability: NodeAvailability;
@@ -44,8 +42,7 @@ export function certificatesDirectory(dataDir: string): string {
  */
 export async function joinCluster(init: JoinInit): Promise<NodeCertificates> {
   parseJoinToken(init.token);
-  const addrs = init.remoteAddrs.map(withDefaultPort);
-  if (addrs.length === 0) {
+  if (init.remoteAddrs.length === 0) {
     throw new InvalidParameterError("at least 1 RemoteAddr is required to join");
   }
   const directory = certificatesDirectory(init.dataDir);
@@ -53,7 +50,7 @@ export async function joinCluster(init: JoinInit): Promise<NodeCertificates> {
   const asked = kept === undefined ? newKeyAndRequest() : keyAndRequest(kept);
   const until = init.clock.monotonic() + JOIN_TIMEOUT_MS;
   for (;;) {
-    const tried = await tryEach(addrs, init, asked);
+    const tried = await tryEach(init, asked);
     if ("certificates" in tried) {
       rmSync(join(directory, JOIN_KEY_FILE), { force: true });
       return tried.certificates;
@@ -89,17 +86,16 @@ function readJoinKey(directory: string): string | undefined {
 
 /** The certificates, or why the last manager could not be reached. Throws what trying again cannot mend. */
 async function tryEach(
-  addrs: readonly string[],
   init: JoinInit,
   asked: KeyAndRequest,
 ): Promise<{ readonly certificates: NodeCertificates } | { readonly cause: unknown }> {
   let cause: unknown;
-  for (const addr of addrs) {
+  for (const addr of init.remoteAddrs) {
     try {
       return { certificates: await joinAt(addr, init, asked) };
     } catch (error) {
       init.signal?.throwIfAborted();
-      const isLast = addr === addrs.at(-1);
+      const isLast = addr === init.remoteAddrs.at(-1);
       // A host that refuses the connection is there and has no manager: waiting would help nobody.
       const isRefused = messageOf(error).includes("connection refused");
       if (!isTemporary(error) || (isRefused && isLast)) throw error;
@@ -130,10 +126,4 @@ async function joinAt(
     certificate,
     rootCertificate,
   });
-}
-
-/** As Docker completes an address without port. */
-export function withDefaultPort(addr: string): string {
-  if (isIPv6(addr)) return `[${addr}]:${MANAGER_PORT}`;
-  return /:\d+$/.test(addr) ? addr : `${addr}:${MANAGER_PORT}`;
 }

@@ -8,6 +8,7 @@ import {
   ownManagerAddr,
   resolveAdvertiseAddr,
   resolveListenAddr,
+  withDefaultPort,
 } from "./addresses.ts";
 
 function ipv4(address: string, internal = false): NetworkInterfaceInfo {
@@ -128,4 +129,16 @@ test("a manager that is reached by IPv6 listens there, unless it was told where"
   assert.equal(listenAddrFor("[fd00::1]:2377", "0.0.0.0:2377"), "[::]:2377");
   assert.equal(listenAddrFor("[fd00::1]:2377", "192.168.99.100:2377"), "192.168.99.100:2377");
   assert.equal(listenAddrFor("192.168.99.100:2377", "0.0.0.0:2377"), "0.0.0.0:2377");
+});
+
+test("managers to join are completed as Docker does", () => {
+  for (const [given, completed] of [
+    ["192.168.99.100", "192.168.99.100:2377"],
+    ["192.168.99.100:2400", "192.168.99.100:2400"],
+    ["manager1", "manager1:2377"],
+    ["fd00::1", "[fd00::1]:2377"],
+    ["[fd00::1]", "[fd00::1]:2377"],
+    ["[fd00::1]:2400", "[fd00::1]:2400"],
+  ] as const)
+    assert.equal(withDefaultPort(given), completed);
 });

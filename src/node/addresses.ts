@@ -29,6 +29,12 @@ export function parseHostPort(text: string, defaultPort: number): HostPort {
   return { host: ipv6 ?? host, port: port === undefined ? defaultPort : Number(port) };
 }
 
+/** A manager's `address:port` as a user names it to join: without a port it has the usual one. */
+export function withDefaultPort(addr: string): string {
+  const { host, port } = parseHostPort(addr, DEFAULT_MANAGER_PORT);
+  return withPort(host, port);
+}
+
 /** What a manager that listens on every address is told to. */
 const ANY_ADDRESS = "0.0.0.0";
 /** IPv4 too, but for hosts whose bindv6only is set. */

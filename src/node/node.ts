@@ -33,6 +33,7 @@ import {
   resolveAddress,
   resolveAdvertiseAddr,
   resolveListenAddr,
+  withDefaultPort,
 } from "./addresses.ts";
 import { readHostRoutes } from "./host-routes.ts";
 import type { ManagerRole } from "./manager-role.ts";
@@ -208,7 +209,7 @@ export class WeftNode implements NodeBackend, Startable {
         const listenAddr = resolveListenAddr(request.listenAddr, networkInterfaces());
         const managers = request.remoteAddrs.map(withDefaultPort);
         const certificates = await joinCluster({
-          remoteAddrs: request.remoteAddrs,
+          remoteAddrs: managers,
           token: request.joinToken,
           availability: request.availability,
           advertiseAddr: advertiseAddr && parseHostPort(advertiseAddr, DEFAULT_MANAGER_PORT).host,
@@ -402,11 +403,6 @@ function managerModule() {
 function addressOf(state: NodeState, manager: ManagerRole | undefined): string {
   if (state.advertiseAddr !== "") return parseHostPort(state.advertiseAddr, 0).host;
   return manager?.store.view().get("node", state.nodeID)?.status.addr ?? "";
-}
-
-function withDefaultPort(addr: string): string {
-  const { host, port } = parseHostPort(addr, DEFAULT_MANAGER_PORT);
-  return withPort(host, port);
 }
 
 /** Empty when the user gave none: then the manager takes the address that it sees. */
