@@ -5,18 +5,18 @@
  * rule that is put in another's place and is as long is left to the regular audit.
  */
 import { readFileSync } from "node:fs";
-import koffi from "koffi";
 import { FIREWALL_TOOLS, type FirewallTool, LEGACY_TABLES } from "./engine-firewall.ts";
+import { libc, SOCK_CLOEXEC, SOCK_DGRAM } from "./libc.ts";
+import { AF_INET, AF_INET6 } from "./socket-address.ts";
 
-const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
 /** IPT_SO_GET_INFO, and IP6T_SO_GET_INFO: struct ipt_getinfo, of which only what comes in is set. */
 const GET_INFO = 64;
 const INFO_BYTES = 84;
 const TABLE = "filter";
 /** Address family and socket level of each. */
 const FAMILIES: Readonly<Record<FirewallTool, readonly [family: number, level: number]>> = {
-  iptables: [2, 0],
-  ip6tables: [10, 41],
+  iptables: [AF_INET, 0],
+  ip6tables: [AF_INET6, 41],
 };
 
 /** The outline of one family's filter table; undefined when legacy iptables has none. */
@@ -62,41 +62,16 @@ function tablesOf(tool: FirewallTool): string {
 /** Only of a table that is there: asking the kernel for one that is not would make it. */
 async function readLegacyTable(tool: FirewallTool): Promise<string | undefined> {
   if (!tablesOf(tool).split("\n").includes(TABLE)) return undefined;
-  const { socket, getsockopt, close } = (library ??= load());
+  const { socket, getsockopt, close } = libc();
   const [family, level] = FAMILIES[tool];
-  const fd = socket(family, SOCK_DGRAM_CLOEXEC, 0);
+  const fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return undefined;
   try {
     const info = Buffer.alloc(INFO_BYTES);
     info.write(TABLE, "latin1");
-    const status = getsockopt(fd, level, GET_INFO, info, [INFO_BYTES]);
-    return status === 0 ? info.toString("base64") : undefined;
+    const isThere = getsockopt(fd, level, GET_INFO, info) === 0;
+    return isThere ? info.toString("base64") : undefined;
   } finally {
     close(fd);
   }
-}
-
-interface Library {
-  readonly socket: (family: number, type: number, protocol: number) => number;
-  readonly getsockopt: (
-    fd: number,
-    level: number,
-    name: number,
-    value: Buffer,
-    length: number[],
-  ) => number;
-  readonly close: (fd: number) => number;
-}
-
-let library: Library | undefined;
-
-function load(): Library {
-  const libc = koffi.load("libc.so.6");
-  return {
-    socket: libc.func("int socket(int family, int type, int protocol)"),
-    getsockopt: libc.func(
-      "int getsockopt(int fd, int level, int name, void *value, _Inout_ uint32_t *length)",
-    ),
-    close: libc.func("int close(int fd)"),
-  };
 }

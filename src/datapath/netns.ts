@@ -3,8 +3,7 @@
  * in, so the thread is there for some microseconds only.
  */
 import { closeSync, openSync } from "node:fs";
-import koffi from "koffi";
-import { SystemError } from "../base/errors.ts";
+import { callError, libc } from "./libc.ts";
 
 const CLONE_NEWNET = 0x40000000;
 const OWN_NAMESPACE = "/proc/self/ns/net";
@@ -15,14 +14,13 @@ const OWN_NAMESPACE = "/proc/self/ns/net";
  * would do from then on would hit the wrong host.
  */
 export function inNetworkNamespace<T>(path: string, work: () => T): T {
-  const setns = (enter ??= load());
+  const { setns } = libc();
   const own = openSync(OWN_NAMESPACE, "r");
   try {
     const other = openSync(path, "r");
     try {
-      if (setns(other, CLONE_NEWNET) !== 0) {
-        throw new SystemError(`cannot enter ${path}: errno ${koffi.errno()}`);
-      }
+      const entered = setns(other, CLONE_NEWNET);
+      if (entered < 0) throw callError(`cannot enter ${path}`, entered);
     } finally {
       closeSync(other);
     }
@@ -34,10 +32,4 @@ export function inNetworkNamespace<T>(path: string, work: () => T): T {
   } finally {
     closeSync(own);
   }
-}
-
-let enter: ((fd: number, kind: number) => number) | undefined;
-
-function load(): (fd: number, kind: number) => number {
-  return koffi.load("libc.so.6").func("int setns(int fd, int nstype)");
 }

@@ -5,6 +5,7 @@
 import { endianness } from "node:os";
 import { unreachable } from "../../base/assert.ts";
 import { addressOfBytes } from "../../base/ip-address.ts";
+import { AF_INET, AF_INET6 } from "../socket-address.ts";
 import type { Forget } from "./forget.ts";
 
 const NFNL_SUBSYS_CTNETLINK = 1;
@@ -16,8 +17,6 @@ const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
 const NLM_F_DUMP = 0x300;
 const NLA_F_NESTED = 0x8000;
-const AF_INET = 2;
-const AF_INET6 = 10;
 const IPPROTO_TCP = 6;
 const IPPROTO_UDP = 17;
 

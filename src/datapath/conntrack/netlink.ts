@@ -2,20 +2,17 @@
  * Conntrack by the kernel's own interface, in process: one message for each thing to forget, many to a call. The `conntrack` tool
  * copies the whole table out for each look, which with some ten thousand connections took seconds on a busy host.
  */
-import koffi from "koffi";
 import { SystemError } from "../../base/errors.ts";
+import { callError, type Libc, libc, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW } from "../libc.ts";
+import { AF_INET, AF_INET6 } from "../socket-address.ts";
 import type { Conntrack } from "./conntrack.ts";
 import type { Forget } from "./forget.ts";
 import { deletionMessage, errnoOf, type Flow, listMessage, listPartOf } from "./messages.ts";
 import { questionOf } from "./question.ts";
 
 const AF_NETLINK = 16;
-const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NETLINK_NETFILTER = 12;
-const AF_INET = 2;
-const AF_INET6 = 10;
 const IPPROTO_RAW = 255;
-const MSG_DONTWAIT = 0x40;
 const ANSWER_BYTES_MAX = 4_096;
 /** The kernel fills what it is given, up to this. */
 const LIST_BYTES = 32_768;
@@ -29,17 +26,6 @@ const STRANGE_ANSWERS_MAX = 8;
  */
 const DELETIONS_MAX = 32;
 
-type Call = (...args: unknown[]) => number;
-type AsyncCall = Call & { async(...args: unknown[]): void };
-
-interface Library {
-  readonly socket: Call;
-  readonly close: Call;
-  readonly send: AsyncCall;
-  readonly sendto: Call;
-  readonly recv: AsyncCall;
-}
-
 /**
  * Throws where the library or the kernel cannot: deleting by a filter came with Linux 6.3. `within` makes the socket
  * in another network namespace, which it then belongs to.
@@ -47,9 +33,10 @@ interface Library {
 export async function openConntrackSocket(
   within: <T>(work: () => T) => T = (work) => work(),
 ): Promise<Conntrack> {
-  const library = load();
-  const fd = within(() => library.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_NETFILTER));
-  if (fd < 0) throw new SystemError(`no netlink socket: errno ${koffi.errno()}`);
+  const library = libc();
+  const type = SOCK_RAW | SOCK_CLOEXEC;
+  const fd = within(() => library.socket(AF_NETLINK, type, NETLINK_NETFILTER));
+  if (fd < 0) throw callError("no netlink socket", fd);
   const conntrack = new ConntrackSocket(library, fd);
   try {
     // No flow's replies come from here.
@@ -62,13 +49,13 @@ export async function openConntrackSocket(
 }
 
 class ConntrackSocket implements Conntrack {
-  readonly #library: Library;
+  readonly #libc: Libc;
   readonly #fd: number;
   #sequence = 0;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(library: Library, fd: number) {
-    this.#library = library;
+  constructor(library: Libc, fd: number) {
+    this.#libc = library;
     this.#fd = fd;
   }
 
@@ -88,7 +75,7 @@ class ConntrackSocket implements Conntrack {
 
   async close(): Promise<void> {
     await this.#last;
-    this.#library.close(this.#fd);
+    this.#libc.close(this.#fd);
   }
 
   /** One request at a time: its answers are the next to come. */
@@ -122,7 +109,7 @@ class ConntrackSocket implements Conntrack {
     for (;;) {
       const answer = Buffer.alloc(LIST_BYTES);
       // With each call the kernel walks on through its table: off the event loop.
-      const length = await called(this.#library.recv, this.#fd, answer, LIST_BYTES, MSG_DONTWAIT);
+      const length = await this.#libc.recvAside(this.#fd, answer, MSG_DONTWAIT);
       if (length < 0) throw new SystemError("conntrack does not list its flows to the end");
       const { flows, isLast } = listPartOf(answer.subarray(0, length), this.#sequence);
       yield flows;
@@ -142,13 +129,13 @@ class ConntrackSocket implements Conntrack {
   /** A packet that is not taken is one client that is not woken. */
   #askBy(family: number, flows: readonly Flow[]): void {
     if (flows.length === 0) return;
-    const { socket, sendto, close } = this.#library;
-    const fd = socket(family, SOCK_RAW_CLOEXEC, IPPROTO_RAW);
-    if (fd < 0) throw new SystemError(`no raw socket: errno ${koffi.errno()}`);
+    const { socket, sendto, close } = this.#libc;
+    const fd = socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+    if (fd < 0) throw callError("no raw socket", fd);
     try {
       for (const flow of flows) {
         const { packet, to } = questionOf(flow);
-        sendto(fd, packet, packet.length, MSG_DONTWAIT, to, to.length);
+        sendto(fd, packet, MSG_DONTWAIT, to);
       }
     } finally {
       close(fd);
@@ -157,7 +144,7 @@ class ConntrackSocket implements Conntrack {
 
   async #send(messages: Buffer): Promise<void> {
     // The kernel does all of the work of deletions within this call: off the event loop.
-    const sent = await called(this.#library.send, this.#fd, messages, messages.length, 0);
+    const sent = await this.#libc.sendAside(this.#fd, messages, 0);
     if (sent !== messages.length) throw new SystemError("netlink messages were not taken");
   }
 
@@ -189,8 +176,8 @@ class ConntrackSocket implements Conntrack {
   #answer(sequence: number): number {
     for (let read = 0; read < STRANGE_ANSWERS_MAX; read++) {
       const answer = Buffer.alloc(ANSWER_BYTES_MAX);
-      const length = this.#library.recv(this.#fd, answer, answer.length, MSG_DONTWAIT);
-      if (length < 0) throw new SystemError(`no answer from conntrack: errno ${koffi.errno()}`);
+      const length = this.#libc.recv(this.#fd, answer, MSG_DONTWAIT);
+      if (length < 0) throw callError("no answer from conntrack", length);
       const errno = errnoOf(answer.subarray(0, length), sequence);
       if (errno !== undefined) return errno;
     }
@@ -204,25 +191,4 @@ function* listsOf(addresses: readonly string[]): Generator<[string, ReadonlySet<
   for (const address of addresses) if (!isIPv6(address)) yield [address, new Set([address])];
   const others = addresses.filter(isIPv6);
   if (others[0] !== undefined) yield [others[0], new Set(others)];
-}
-
-function called(call: AsyncCall, ...args: unknown[]): Promise<number> {
-  return new Promise((resolve, reject) => {
-    call.async(...args, (error: Error | null, result: number) =>
-      error === null ? resolve(result) : reject(error),
-    );
-  });
-}
-
-function load(): Library {
-  const library = koffi.load("libc.so.6");
-  return {
-    socket: library.func("int socket(int domain, int type, int protocol)"),
-    close: library.func("int close(int fd)"),
-    send: library.func("long send(int fd, const uint8_t *buf, size_t len, int flags)"),
-    sendto: library.func(
-      "long sendto(int fd, const uint8_t *buf, size_t len, int flags, const uint8_t *to, uint32_t tolen)",
-    ),
-    recv: library.func("long recv(int fd, _Out_ uint8_t *buf, size_t len, int flags)"),
-  };
 }

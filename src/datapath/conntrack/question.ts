@@ -4,9 +4,9 @@
  * and what the rules answer to it has the numbers that the client will believe. Nothing is told by the packet itself:
  * conntrack finds no connection that begins so, and passes it on unchanged. Pure.
  */
-import { endianness } from "node:os";
 import { assert } from "../../base/assert.ts";
 import { addressBytes } from "../../base/ip-address.ts";
+import { socketAddress } from "../socket-address.ts";
 import type { Endpoint, Flow } from "./messages.ts";
 
 const IP_HEADER_BYTES = 20;
@@ -20,8 +20,6 @@ const TTL = 64;
 const IPPROTO_TCP = 6;
 const DATA_OFFSET = (TCP_HEADER_BYTES / 4) << 4;
 const SYN_ACK = 0x12;
-const AF_INET = 2;
-const AF_INET6 = 10;
 
 export interface Question {
   /** IP header and segment; the kernel puts IPv4's total length, identification and the header's checksum. */
@@ -38,7 +36,10 @@ export function questionOf({ client, server }: Pick<Flow, "client" | "server">):
   segment.writeUInt8(DATA_OFFSET, 12);
   segment.writeUInt8(SYN_ACK, 13);
   segment.writeUInt16BE(checksum(Buffer.concat([pseudoHeader(from, to), segment])), 16);
-  return { packet: Buffer.concat([ipHeader(from, to), segment]), to: socketAddress(to) };
+  return {
+    packet: Buffer.concat([ipHeader(from, to), segment]),
+    to: socketAddress(client.address),
+  };
 }
 
 function ipHeader(from: Buffer, to: Buffer): Buffer {
@@ -68,16 +69,6 @@ function ip6Header(from: Buffer, to: Buffer): Buffer {
 /** IPv6's has wider fields (RFC 8200 §8.1), which sum up to the same. */
 function pseudoHeader(from: Buffer, to: Buffer): Buffer {
   return Buffer.concat([from, to, Buffer.from([0, IPPROTO_TCP, 0, TCP_HEADER_BYTES])]);
-}
-
-function socketAddress(address: Buffer): Buffer {
-  const isIPv4 = address.length === IPV4_BYTES;
-  const made = Buffer.alloc(isIPv4 ? 16 : 28);
-  const family = isIPv4 ? AF_INET : AF_INET6;
-  if (endianness() === "LE") made.writeUInt16LE(family, 0);
-  else made.writeUInt16BE(family, 0);
-  address.copy(made, isIPv4 ? 4 : 8);
-  return made;
 }
 
 /** RFC 1071, over whole words. */
