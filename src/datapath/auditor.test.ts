@@ -40,7 +40,7 @@ function auditor({ monitor = SILENT, networkMonitor = SILENT, found = [], tookMs
     },
     newsTold: () => news,
     drifted: false,
-    haveSettingsDrifted: async () => datapath.drifted,
+    haveSettingsDrifted: () => datapath.drifted,
     audit: async () => {
       audits.push(clock.monotonic());
       clock.advance(tookMs);

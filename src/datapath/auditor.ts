@@ -16,7 +16,7 @@ import { Monitor } from "./monitor.ts";
 export interface Audited {
   audit(): Promise<Drift[]>;
   /** Whether settings that no event tells of have been changed; cheap, for it is asked often. */
-  haveSettingsDrifted(): Promise<boolean>;
+  haveSettingsDrifted(): boolean;
   readonly uplink: Uplink | undefined;
   /** When it last changed the kernel itself, on the monotonic clock; Infinity while it does, 0 if never. */
   readonly changedAt: number;
@@ -202,15 +202,19 @@ export class Auditor implements Startable {
   }
 
   #planSettings(): void {
-    const { clock, datapath } = this.#components;
+    const { clock } = this.#components;
     this.#settings = clock.timer("datapath settings", SETTINGS_INTERVAL_MS, () => {
-      void datapath
-        .haveSettingsDrifted()
-        .catch(() => true)
-        .then((drifted) => {
-          if (drifted) this.#onNews("changed");
-          if (!this.#stopped) this.#planSettings();
-        });
+      if (this.#haveSettingsDrifted()) this.#onNews("changed");
+      this.#planSettings();
     });
+  }
+
+  /** What cannot be read is for the audit to tell of. */
+  #haveSettingsDrifted(): boolean {
+    try {
+      return this.#components.datapath.haveSettingsDrifted();
+    } catch {
+      return true;
+    }
   }
 }

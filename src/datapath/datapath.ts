@@ -187,15 +187,11 @@ export class Datapath {
   }
 
   /** Whether a setting is no longer as applied. Reads a file for each, and nothing while a change is under way. */
-  async haveSettingsDrifted(): Promise<boolean> {
+  haveSettingsDrifted(): boolean {
     const wanted = this.#actual?.state.network.sysctls;
     if (wanted === undefined || this.#view === undefined) return false;
-    if (await this.#firewalls.mayHaveDrifted()) return true;
-    const found = readSysctls(wanted.keys());
-    return (
-      this.#actual?.state.network.sysctls === wanted &&
-      [...found].some(([path, value]) => wanted.get(path) !== value)
-    );
+    if (this.#firewalls.mayHaveDrifted()) return true;
+    return [...readSysctls(wanted.keys())].some(([path, value]) => wanted.get(path) !== value);
   }
 
   /** Resolves when the kernel has it: the rules all or none of them, and no packet lost on the way. */

@@ -38,8 +38,8 @@ export class HostFirewalls {
   }
 
   /** Whether legacy iptables, of which no event tells, may be otherwise than at the last look; cheap. */
-  async mayHaveDrifted(): Promise<boolean> {
-    return await this.#legacy.haveChanged();
+  mayHaveDrifted(): boolean {
+    return this.#legacy.haveChanged();
   }
 
   /** Whether nothing was found missing since the last look, or it was put there. */
@@ -50,7 +50,7 @@ export class HostFirewalls {
   async read(): Promise<void> {
     this.#isMended = false;
     // First, so that what changes while it is read is looked at once more.
-    await this.#legacy.note();
+    this.#legacy.note();
     const [engine, firewalld] = await Promise.all([
       Promise.all(
         FIREWALL_TOOLS.map(

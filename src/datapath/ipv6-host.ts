@@ -1,5 +1,4 @@
 /** How this host stands to IPv6, from its settings: whether it has it, forwards it, and takes router advertisements. */
-import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { acceptRA, SYSCTL_IP6_FORWARD } from "./facts.ts";
 import { readSysctl } from "./ip/execute.ts";
@@ -28,18 +27,14 @@ export function isUplinkName(name: string): boolean {
 }
 
 export async function readIPv6Host(): Promise<IPv6Host> {
-  if (readSysctl("net/ipv6/conf/all/disable_ipv6") !== "0") return NO_IPV6;
+  if (!hostHasIPv6()) return NO_IPV6;
   const isForwarding = readSysctl(SYSCTL_IP6_FORWARD) !== "0";
   return { isEnabled: true, isForwarding, advertised: isForwarding ? [] : await takers() };
 }
 
-/** For whoever must know before the datapath has looked. */
+/** For whoever must know before the datapath has looked; a kernel without IPv6 has no such setting. */
 export function hostHasIPv6(): boolean {
-  try {
-    return readFileSync(`${CONF}/all/disable_ipv6`, "latin1").trim() === "0";
-  } catch {
-    return false; // a kernel without it
-  }
+  return readSysctl("net/ipv6/conf/all/disable_ipv6") === "0";
 }
 
 async function takers(): Promise<string[]> {

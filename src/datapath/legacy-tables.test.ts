@@ -3,11 +3,11 @@ import { it } from "node:test";
 import type { FirewallTool } from "./engine-firewall.ts";
 import { LegacyTables } from "./legacy-tables.ts";
 
-it("notices when a table of either family is another, comes or goes, since it was noted", async () => {
+it("notices when a table of either family is another, comes or goes, since it was noted", () => {
   const outlines: Partial<Record<FirewallTool, string>> = {};
-  const tables = new LegacyTables(async (tool) => outlines[tool]);
-  await tables.note();
-  assert.equal(await tables.haveChanged(), false, "a host without legacy iptables");
+  const tables = new LegacyTables((tool) => outlines[tool]);
+  tables.note();
+  assert.equal(tables.haveChanged(), false, "a host without legacy iptables");
   for (const change of [
     () => (outlines.iptables = "9 rules"),
     () => (outlines.iptables = "4 rules"),
@@ -15,12 +15,12 @@ it("notices when a table of either family is another, comes or goes, since it wa
     () => delete outlines.iptables,
   ]) {
     change();
-    assert.equal(await tables.haveChanged(), true);
-    await tables.note();
-    assert.equal(await tables.haveChanged(), false);
+    assert.equal(tables.haveChanged(), true);
+    tables.note();
+    assert.equal(tables.haveChanged(), false);
   }
   tables.distrust();
-  assert.equal(await tables.haveChanged(), true, "what Weft changed itself is looked at");
-  await tables.note();
-  assert.equal(await tables.haveChanged(), false);
+  assert.equal(tables.haveChanged(), true, "what Weft changed itself is looked at");
+  tables.note();
+  assert.equal(tables.haveChanged(), false);
 });

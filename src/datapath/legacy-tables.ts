@@ -20,7 +20,7 @@ const FAMILIES: Readonly<Record<FirewallTool, readonly [family: number, level: n
 };
 
 /** The outline of one family's filter table; undefined when legacy iptables has none. */
-export type ReadLegacyTable = (family: FirewallTool) => Promise<string | undefined>;
+export type ReadLegacyTable = (family: FirewallTool) => string | undefined;
 
 export class LegacyTables {
   readonly #read: ReadLegacyTable;
@@ -31,8 +31,8 @@ export class LegacyTables {
   }
 
   /** What is there now is what later looks are compared with. */
-  async note(): Promise<void> {
-    this.#known = await this.#outlines();
+  note(): void {
+    this.#known = this.#outlines();
   }
 
   /** What was noted is no more, as Weft has changed it itself: the next look says so, whatever it finds. */
@@ -41,12 +41,12 @@ export class LegacyTables {
   }
 
   /** Whether anything has changed since it was noted; false before. */
-  async haveChanged(): Promise<boolean> {
-    return this.#known !== undefined && (await this.#outlines()) !== this.#known;
+  haveChanged(): boolean {
+    return this.#known !== undefined && this.#outlines() !== this.#known;
   }
 
-  async #outlines(): Promise<string> {
-    return (await Promise.all(FIREWALL_TOOLS.map(this.#read))).join();
+  #outlines(): string {
+    return FIREWALL_TOOLS.map(this.#read).join();
   }
 }
 
@@ -60,7 +60,7 @@ function tablesOf(tool: FirewallTool): string {
 }
 
 /** Only of a table that is there: asking the kernel for one that is not would make it. */
-async function readLegacyTable(tool: FirewallTool): Promise<string | undefined> {
+function readLegacyTable(tool: FirewallTool): string | undefined {
   if (!tablesOf(tool).split("\n").includes(TABLE)) return undefined;
   const { socket, getsockopt, close } = libc();
   const [family, level] = FAMILIES[tool];
