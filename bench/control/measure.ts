@@ -1,6 +1,7 @@
 /** The measures of the control plane, in the order in which they are taken of one cluster of three hosts. */
 import { setTimeout as pause } from "node:timers/promises";
 import type { Machine } from "../../src/lab/machine.ts";
+import { timed } from "../../src/lab/timed.ts";
 import { unixHttp } from "../../src/lab/unix-http.ts";
 import type { Progress } from "../progress.ts";
 import { type Summary, summarize } from "../stats.ts";
@@ -270,10 +271,4 @@ async function scheduleMany(cluster: Cluster, tasks: number): Promise<ControlRes
 async function whyNoMesh(cluster: Cluster): Promise<string> {
   const { code } = await cluster.manager.exec(["test", "-e", "/proc/net/ip_vs"]);
   return code === 0 ? "for no known reason" : "its mesh needs IPVS, which this kernel lacks";
-}
-
-async function timed(action: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await action();
-  return performance.now() - start;
 }

@@ -4,6 +4,7 @@ import { FakeBackend, NODE_ID } from "../../src/api/fake-manager.ts";
 import { LoopbackApi } from "../../src/api/loopback-api.ts";
 import { makePort, makeService, makeTask } from "../../src/cluster/factories.ts";
 import { runOk } from "../../src/lab/process.ts";
+import { timed } from "../../src/lab/timed.ts";
 import type { Progress } from "../progress.ts";
 import { type Summary, summarize } from "../stats.ts";
 
@@ -46,8 +47,8 @@ export async function benchLists(
   const lists: ListResult[] = [];
   for (const [what, path, args] of asked) {
     progress.step(what);
-    const answerMs = await timed(rounds, () => ask(host, path));
-    const cliMs = await timed(rounds, () => runOk(["docker", "-H", host, ...args]));
+    const answerMs = await repeated(rounds, () => ask(host, path));
+    const cliMs = await repeated(rounds, () => runOk(["docker", "-H", host, ...args]));
     lists.push({ what, answerMs, cliMs });
   }
   return { lists };
@@ -70,12 +71,10 @@ async function fill(backend: FakeBackend): Promise<void> {
   });
 }
 
-async function timed(rounds: number, work: () => Promise<unknown>): Promise<Summary> {
+async function repeated(rounds: number, work: () => Promise<unknown>): Promise<Summary> {
   const times: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
-    const start = performance.now();
-    await work();
-    times.push(performance.now() - start);
+    times.push(await timed(work));
   }
   return summarize(times);
 }

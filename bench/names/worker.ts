@@ -9,6 +9,7 @@ import { systemRandom } from "../../src/base/random.ts";
 import { NameStore } from "../../src/keeper/dns/name-store.ts";
 import type { NameGroup } from "../../src/keeper/dns/names.ts";
 import { ZoneServers } from "../../src/keeper/dns/zone-servers.ts";
+import { timed } from "../../src/lab/timed.ts";
 
 export interface NamesPlan {
   readonly services: number;
@@ -33,11 +34,12 @@ const listen = [`127.0.0.1:${plan.port}`];
 zones.start();
 
 const put = Array.from({ length: plan.services }, (_, at) => groupOf(at, 1));
-const toldMs = timed(() => names.change({ ...SET, listen, revision: "0", put, remove: [] }));
-const changeMs = Array.from({ length: plan.changes }, (_, at) => {
+const toldMs = await timed(() => names.change({ ...SET, listen, revision: "0", put, remove: [] }));
+const changeMs: number[] = [];
+for (let at = 0; at < plan.changes; at += 1) {
   const change = { ...SET, listen, base: `${at}`, revision: `${at + 1}` };
-  return timed(() => names.change({ ...change, put: [groupOf(at, 2)], remove: [] }));
-});
+  changeMs.push(await timed(() => names.change({ ...change, put: [groupOf(at, 2)], remove: [] })));
+}
 zones.refresh();
 await zones.idle();
 const times: NamesTimes = { toldMs, changeMs, residentBytes: process.memoryUsage().rss };
@@ -62,10 +64,4 @@ function groupOf(at: number, third: number): NameGroup {
     { names: [`tasks.s${at}`], addresses },
   ];
   return { id: `s${at}`, entries };
-}
-
-function timed(work: () => void): number {
-  const start = performance.now();
-  work();
-  return performance.now() - start;
 }

@@ -8,6 +8,7 @@ import { openConntrack } from "../../src/datapath/conntrack/open.ts";
 import { Datapath } from "../../src/datapath/datapath.ts";
 import { openNft } from "../../src/datapath/nft/open.ts";
 import { runTool } from "../../src/datapath/run.ts";
+import { timed } from "../../src/lab/timed.ts";
 import { type NetworksInit, networksView, withDrainingIn } from "./view.ts";
 
 export interface NetworksWork extends NetworksInit {
@@ -47,12 +48,6 @@ async function main(plan: NetworksWork): Promise<void> {
   };
   process.stdout.write(JSON.stringify(times));
   await components.nft.close();
-}
-
-async function timed(action: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await action();
-  return performance.now() - start;
 }
 
 if (import.meta.main) await main(JSON.parse(process.argv[2] ?? "{}") as NetworksWork);

@@ -8,6 +8,7 @@ import { openConntrack } from "../../src/datapath/conntrack/open.ts";
 import { Datapath } from "../../src/datapath/datapath.ts";
 import { openNft } from "../../src/datapath/nft/open.ts";
 import { runTool } from "../../src/datapath/run.ts";
+import { timed } from "../../src/lab/timed.ts";
 import { type ScaleInit, scaleView, withDraining } from "./view.ts";
 
 export interface ScalePlan extends ScaleInit {
@@ -73,12 +74,6 @@ async function main(plan: ScalePlan): Promise<void> {
   };
   process.stdout.write(JSON.stringify(times));
   await components.nft.close();
-}
-
-async function timed(action: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await action();
-  return performance.now() - start;
 }
 
 /** What the kernel holds for itself: slabs, vmalloc and per-CPU memory. Other programs move it too. */

@@ -6,6 +6,7 @@ import { httpGet, tryGet } from "../../src/lab/http-get.ts";
 import { parseAnswer } from "../../src/lab/images.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
+import { timed } from "../../src/lab/timed.ts";
 import { until } from "../../src/lab/until.ts";
 import { KeeperHost } from "./keeper-host.ts";
 
@@ -197,11 +198,11 @@ test("containers neither notice the keeper's death nor the Engine's restart", {
   assert.deepEqual(status.ports, [{ protocol: "tcp", port: 8080, state: "held" }]);
   assert.equal(status.endpoints.length, 2);
   await httpGet(host, "http://10.255.0.5/");
-  assert.ok((await elapsed(() => host.engineOk(["stop", "-t", "0", "web"]))) < 5_000);
+  assert.ok((await timed(() => host.engineOk(["stop", "-t", "0", "web"]))) < 5_000);
   assert.equal((await keeper.links()).length, 1);
 
   // With the plugin's socket dead this takes most of a minute.
-  assert.ok((await elapsed(() => host.restartEngine())) < 10_000);
+  assert.ok((await timed(() => host.restartEngine())) < 10_000);
   await until(async () => (await tryGet(host, "http://10.255.0.6/")).status === 200, {
     what: "the container that always restarts",
   });
@@ -371,9 +372,3 @@ const REFUSE = `table ip keepertest {
   }
 }
 `;
-
-async function elapsed(work: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await work();
-  return performance.now() - start;
-}

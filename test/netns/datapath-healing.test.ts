@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
+import { until } from "../../src/lab/until.ts";
 import { CLIENT, type Host, inNamespace, Lab, type Place, whyNot } from "./datapath/lab.ts";
 import { Mesh } from "./datapath/mesh.ts";
 
@@ -89,7 +90,7 @@ describe("a mesh that is damaged", { skip: whyNot() }, () => {
         const others = engine.split("\n").filter((line) => !line.includes("weft"));
         await inNamespace(host.namespace, ["iptables-restore"], others.join("\n"));
       }
-      await until(isSound, differences);
+      await untilSound();
       const tookMs = performance.now() - startedAt;
       assert(tookMs < HEALED_MS, `took ${Math.round(tookMs)} ms`);
       assert.equal(await client.ask({ protocol: "tcp", address: H1, port: WEB }), `a1 ${CLIENT}`);
@@ -109,7 +110,7 @@ describe("a mesh that is damaged", { skip: whyNot() }, () => {
       await host.run("ip", "link", "set", "eth0", "mtu", `${uplink}`);
       const shows = async () =>
         (await host.run("ip", "link", "show", "weft0")).includes(`mtu ${tunnel} `);
-      await until(shows, async () => `weft0 with MTU ${tunnel}`);
+      await until(shows, { what: `weft0 with MTU ${tunnel}` });
     }
   });
 
@@ -119,9 +120,9 @@ describe("a mesh that is damaged", { skip: whyNot() }, () => {
     await host.run("ip", "addr", "del", `${H1}/24`, "dev", "eth0");
     await host.run("nft", "delete", "table", "inet", "weft");
     const hasTable = async () => (await host.run("nft", "list", "tables")).includes("inet weft");
-    await until(hasTable, async () => "the table, though the address is away");
+    await until(hasTable, { what: "the table, though the address is away" });
     await host.run("ip", "addr", "add", `${H1}/24`, "dev", "eth0");
-    await until(isSound, differences);
+    await untilSound();
     const remote = { protocol: "tcp", address: H1, port: REMOTE } as const;
     assert.equal(await client.ask(remote), `b2 ${CLIENT}`);
   });
@@ -132,7 +133,7 @@ describe("a mesh that is damaged", { skip: whyNot() }, () => {
       const before = await client.call({ call: "open", name: `kept-${port}`, ...ask });
       for (const damage of ["nft delete table inet weft", "ip link del weft0"]) {
         await host.run(...damage.split(" "));
-        await until(isSound, differences);
+        await untilSound();
         assert.equal(await client.call({ call: "say", name: `kept-${port}` }), before);
       }
     }
@@ -140,16 +141,16 @@ describe("a mesh that is damaged", { skip: whyNot() }, () => {
 
   it("watches on when its monitors are killed", async () => {
     const areTwo = async () => monitorsOf(host.daemonPid).length === 2;
-    await until(areTwo, async () => "two monitors");
+    await until(areTwo, { what: "two monitors" });
     const first = monitorsOf(host.daemonPid);
     for (const pid of first) process.kill(pid, "SIGKILL");
     const isWatched = async () => {
       const now = monitorsOf(host.daemonPid);
       return now.length === 2 && !now.some((pid) => first.includes(pid));
     };
-    await until(isWatched, async () => "two new monitors");
+    await until(isWatched, { what: "two new monitors" });
     await host.run("ip", "route", "del", B2);
-    await until(isSound, differences);
+    await untilSound();
   });
 
   it("costs little in a storm of other programs' changes", async () => {
@@ -176,11 +177,17 @@ describe("a mesh that is damaged", { skip: whyNot() }, () => {
     }
     const share = (cpuSecondsOf(host.daemonPid) - cpuBefore) / (FIGHT_MS / 1000);
     assert(share < 0.3, `${Math.round(share * 100)} % of a core`);
-    await until(isSound, differences);
+    await untilSound();
   });
 
-  async function isSound(): Promise<boolean> {
-    return (await stateOf(host)) === sound;
+  async function untilSound(): Promise<void> {
+    const isSound = async () => (await stateOf(host)) === sound;
+    try {
+      const what = "the state as it was";
+      await until(isSound, { what, timeoutMs: 2 * HEALED_MS, intervalMs: LOOK_MS });
+    } catch (cause) {
+      throw new Error(`still not as it was: ${await differences()}`, { cause });
+    }
   }
 
   /** What the host lacks and has too much, against what was sound. */
@@ -284,14 +291,5 @@ function cpuSecondsOf(daemon: number): number {
 
 /** USER_HZ, the same on every Linux that Node.js runs on. */
 const TICKS_PER_SECOND = 100;
-const POLL_MS = 50;
-
-/** Polls what the kernel does in its own time. */
-async function until(isSo: () => Promise<boolean>, seen: () => Promise<string>): Promise<void> {
-  const deadline = performance.now() + 2 * HEALED_MS;
-  while (performance.now() < deadline) {
-    if (await isSo()) return;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-  assert.fail(`still not so: ${await seen()}`);
-}
+/** A look starts half a dozen processes. */
+const LOOK_MS = 50;

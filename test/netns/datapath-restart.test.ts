@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { ACCEPT_RULES } from "../../src/datapath/engine-firewall.ts";
+import { until } from "../../src/lab/until.ts";
 import { CLIENT, inNamespace, Lab, type Place, whyNot } from "./datapath/lab.ts";
 import { Mesh } from "./datapath/mesh.ts";
 
@@ -117,7 +118,8 @@ describe("a mesh that runs", { skip: whyNot() }, () => {
 
   async function untilConntrack(address: string, state: string): Promise<void> {
     const list = ["conntrack", "-L", "-p", "tcp", "-d", address];
-    await until(async () => (await lab.host("h1").run(...list)).includes(state));
+    const isThere = async () => (await lab.host("h1").run(...list)).includes(state);
+    await until(isThere, { what: `a connection to ${address} in ${state}` });
   }
 
   it("forgets what a process of the host was sent before the mesh had the port", async () => {
@@ -237,7 +239,7 @@ describe("a mesh that runs", { skip: whyNot() }, () => {
     const element = ["element", "inet", "weft", "peers", `{ ${CLIENT} }`];
     await lab.host("h2").run("nft", "add", ...element);
     await client.call(send);
-    await until(async () => (await served()) === before + 3);
+    await until(async () => (await served()) === before + 3, { what: "the packets to be served" });
     await inNamespace(client.namespace, ["ip", "link", "del", "vx"]);
     assert.deepEqual(await lab.host("h2").audit(), [`peers wrongly had ${CLIENT}`]);
   });
@@ -354,7 +356,8 @@ describe("a mesh that runs", { skip: whyNot() }, () => {
     const ask = { protocol: "tcp", address: H1, port: WEB } as const;
     const before = await client.call({ call: "open", name: "through-flush", ...ask });
     await host.run("nft", "delete", "table", "inet", "weft");
-    await until(async () => (await host.run("nft", "list", "tables")).includes("inet weft"));
+    const hasTable = async () => (await host.run("nft", "list", "tables")).includes("inet weft");
+    await until(hasTable, { what: "the table", intervalMs: 5 });
     assert.equal(await client.call({ call: "say", name: "through-flush" }), before);
     assert.match(await client.ask(ask), new RegExp(` ${CLIENT}$`));
   });
@@ -376,18 +379,6 @@ describe("a mesh that runs", { skip: whyNot() }, () => {
     );
   });
 });
-
-const POLL_MS = 5;
-const POLLS_MAX = 400;
-
-/** Polls what the kernel does in its own time; fails after two seconds. */
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  for (let polls = 0; polls < POLLS_MAX; polls++) {
-    if (await isSo()) return;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-  assert.fail(`still not so: ${isSo.toString()}`);
-}
 
 /** Without handles and order, which a change that was taken back need not keep. */
 function shownOf(fingerprint: string): Set<string> {
