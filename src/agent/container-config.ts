@@ -1,5 +1,7 @@
 /** A task as the container that runs it: names and labels as Docker gives them, defaults filled in. Pure. */
+
 import { millisecondsOf, parseDuration } from "../base/duration.ts";
+import { isOfIPv6 } from "../base/ip-address.ts";
 import { taskName } from "../cluster/names.ts";
 import type { Labels, Mount, PortConfig, Task } from "../cluster/objects.ts";
 import { isOnHostNetwork } from "../cluster/predefined-networks.ts";
@@ -30,7 +32,7 @@ export function taskAddress(task: Task): string | undefined {
 /** Its IPv6 address there; undefined where the mesh has none. */
 export function taskAddress6(task: Task): string | undefined {
   const ingress = task.networksAttachments.find(({ network }) => network.overlay !== true);
-  return ingress?.addresses.find((address) => address.includes(":"))?.split("/")[0];
+  return ingress?.addresses.find(isOfIPv6)?.split("/")[0];
 }
 
 /** Whether it can be reached in a user's network, at whichever ports it listens on. */

@@ -2,8 +2,10 @@
  * This node as a member of the gossip: begins once managers have told its address and the keys, meets the
  * others where managers say that they are, and begins anew where this host's address is another.
  */
+
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
+import { isOfIPv6 } from "../base/ip-address.ts";
 import { Reconciler, type Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Random } from "../base/random.ts";
@@ -125,7 +127,7 @@ export class GossipMember implements Startable {
     } catch (error) {
       if (!isNotHere(error)) throw error;
       // What others reach it by is not an address of this host's: some router leads it here.
-      const any = { host: host.includes(":") ? "::" : "0.0.0.0", port: GOSSIP_PORT };
+      const any = { host: isOfIPv6(host) ? "::" : "0.0.0.0", port: GOSSIP_PORT };
       node = await this.#bind(host, any, keyring);
     }
     this.#fault = "";

@@ -3,9 +3,11 @@
  * asks `nextStep`, does it, and looks again; whatever changes only marks it dirty. Its status is the truth that
  * is reported.
  */
+
 import { AssertionFault, unreachable } from "../base/assert.ts";
 import { type Clock, delay, type Timer } from "../base/clock.ts";
 import { isTemporary, messageOf, SystemError, UnavailableError } from "../base/errors.ts";
+import { isOfIPv6 } from "../base/ip-address.ts";
 import { Reconciler } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import {
@@ -290,7 +292,7 @@ export class TaskMachine {
         throw new UnavailableError(`network ${network.name} is not known here yet`);
       }
       await this.#runtime.ensureNetwork(known);
-      if (!known.subnets.some((subnet) => subnet.includes(":"))) ipv4Only.add(known.name);
+      if (!known.subnets.some(isOfIPv6)) ipv4Only.add(known.name);
     }
     this.#preparing.signal.throwIfAborted();
     this.#containerID = await this.#runtime.create(withoutIPv6(config, ipv4Only));
@@ -510,7 +512,7 @@ function withoutIPv6(config: ContainerConfig, names: ReadonlySet<string>): Conta
   if (config.networks === undefined) return config;
   const networks = config.networks.map((network) =>
     names.has(network.name)
-      ? { ...network, addresses: network.addresses.filter((address) => !address.includes(":")) }
+      ? { ...network, addresses: network.addresses.filter((address) => !isOfIPv6(address)) }
       : network,
   );
   return { ...config, networks };

@@ -1,6 +1,7 @@
 /** What is free in each network of the cluster during one pass: an address in each of its subnets at a time. */
+import { byFamily, isOfIPv6 } from "../base/ip-address.ts";
 import { addressNumber, parseCidr, sizeOf } from "../cluster/cidr.ts";
-import { ipv6At, isIPv6Subnet } from "../cluster/cidr6.ts";
+import { ipv6At } from "../cluster/cidr6.ts";
 import type { Network } from "../cluster/objects.ts";
 import type { Snapshot } from "../cluster/store.ts";
 import { isOver } from "../cluster/task-lifecycle.ts";
@@ -19,13 +20,12 @@ export class NetworkPool {
   constructor(network: Network, held: readonly string[], cursor: NetworkCursor = {}) {
     this.network = network;
     const { config } = network.ipam;
-    this.#subnets6 = config.map(({ subnet }) => subnet).filter(isIPv6Subnet);
-    this.#pools = config
-      .filter(({ subnet }) => !isIPv6Subnet(subnet))
-      .map((each) => ({
-        subnet: each.subnet,
-        pool: new AddressPool(addressRange(each), heldIn(each.subnet, held), cursor[each.subnet]),
-      }));
+    const { ipv4, ipv6 } = byFamily(config, ({ subnet }) => subnet);
+    this.#subnets6 = ipv6.map(({ subnet }) => subnet);
+    this.#pools = ipv4.map((each) => ({
+      subnet: each.subnet,
+      pool: new AddressPool(addressRange(each), heldIn(each.subnet, held), cursor[each.subnet]),
+    }));
   }
 
   get cursor(): NetworkCursor {
@@ -131,7 +131,7 @@ function heldIn(subnet: string, held: readonly string[]): readonly string[] {
   const { base, ...rest } = parseCidr(subnet);
   const end = base + sizeOf({ base, ...rest });
   return held.filter((address) => {
-    if (address.includes(":")) return false;
+    if (isOfIPv6(address)) return false;
     const number = addressNumber(address);
     return number >= base && number < end;
   });

@@ -3,7 +3,9 @@
  * `/disconnect` are the Engine's, but for the address, which the managers give, and the aliases, which the cluster
  * answers: the Engine would answer them for this host alone.
  */
+
 import { ForbiddenError, NotFoundError, UnavailableError, WeftError } from "../base/errors.ts";
+import { isOfIPv6 } from "../base/ip-address.ts";
 import { systemRandom } from "../base/random.ts";
 import type { AttachmentPlace } from "../dispatcher/assignment.ts";
 import { type Answer, type ApiCall, bodyOf, param } from "./call.ts";
@@ -174,7 +176,7 @@ function endpointOf(given: Json, network: string): Json {
 }
 
 function endpointConfig(endpoint: Json, { addresses }: AttachmentPlace): Json {
-  const ipv6 = addresses.find((address) => address.includes(":"));
+  const ipv6 = addresses.find(isOfIPv6);
   return {
     ...endpoint,
     Aliases: null,

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { isIPv6 } from "node:net";
 import { test } from "node:test";
 import fc from "fast-check";
-import { addressBytes, addressOfBytes, formatIPv6Groups, ipv6Groups } from "./ip-address.ts";
+import {
+  addressBytes,
+  addressOfBytes,
+  byFamily,
+  formatIPv6Groups,
+  ipv6Groups,
+} from "./ip-address.ts";
 
 const CASES = [
   ["127.0.0.1", "7f000001"],
@@ -37,6 +43,18 @@ test("any IPv6 address survives both ways", () => {
       const back = addressOfBytes(bytes) ?? "";
       assert.deepEqual(addressOfBytes(addressBytes(back) ?? Buffer.alloc(0)), back);
     }),
+  );
+});
+
+test("addresses, networks and what has them are told apart by family", () => {
+  assert.deepEqual(byFamily(["10.0.0.0/8", "fd00::/64", "127.0.0.1", "::1"]), {
+    ipv4: ["10.0.0.0/8", "127.0.0.1"],
+    ipv6: ["fd00::/64", "::1"],
+  });
+  const [a, b] = [{ subnet: "fd00::/64" }, { subnet: "10.0.0.0/8" }];
+  assert.deepEqual(
+    byFamily([a, b], ({ subnet }) => subnet),
+    { ipv4: [b], ipv6: [a] },
   );
 });
 

@@ -1,6 +1,20 @@
 /** IP addresses between their texts and their bytes. */
 import { isIPv4, isIPv6 } from "node:net";
 
+/** Whether an address or a network, which is taken to be one, is of IPv6. */
+export function isOfIPv6(text: string): boolean {
+  return text.includes(":");
+}
+
+/** What is of IPv4 and what is of IPv6, each in its order; `addressOf` says what an item's address or network is. */
+export function byFamily<Item>(
+  items: readonly Item[],
+  addressOf: (item: Item) => string = String,
+): { readonly ipv4: readonly Item[]; readonly ipv6: readonly Item[] } {
+  const isIPv6 = (item: Item) => isOfIPv6(addressOf(item));
+  return { ipv4: items.filter((item) => !isIPv6(item)), ipv6: items.filter(isIPv6) };
+}
+
 /** The 4 or 16 bytes of an IP address; undefined when the text is none. */
 export function addressBytes(text: string): Buffer | undefined {
   if (isIPv4(text)) return Buffer.from(text.split(".").map(Number));

@@ -2,6 +2,7 @@
  * The manager's answer to nodes that ask for a certificate: by join token a new node becomes a member,
  * by its present certificate a member gets the next one. Whoever the store does not know gets nothing.
  */
+
 import { isIP } from "node:net";
 import type { Clock } from "../base/clock.ts";
 import {
@@ -11,6 +12,7 @@ import {
   UnauthorizedError,
 } from "../base/errors.ts";
 import { derivedID, type NodeID } from "../base/ids.ts";
+import { isOfIPv6 } from "../base/ip-address.ts";
 import type { Logger } from "../base/logger.ts";
 import { overlaps, parseCidr } from "../cluster/cidr.ts";
 import { reachableAddress } from "../cluster/cidr6.ts";
@@ -139,7 +141,7 @@ function refuseOverlap(hostRoutes: readonly string[], snapshot: Snapshot): void 
   const networks = snapshot.list("network").flatMap(({ spec, ipam }) =>
     (ipam?.config ?? []).flatMap(({ subnet }) =>
       // Routes are told of IPv4 alone.
-      subnet === undefined || subnet.includes(":") ? [] : [{ name: spec.name, subnet }],
+      subnet === undefined || isOfIPv6(subnet) ? [] : [{ name: spec.name, subnet }],
     ),
   );
   for (const route of hostRoutes) {

@@ -9,11 +9,6 @@ export interface Cidr6 {
   readonly prefixLength: number;
 }
 
-/** Whether a CIDR is one of IPv6. */
-export function isIPv6Subnet(cidr: string): boolean {
-  return cidr.includes(":");
-}
-
 /** Parses "fd00:1::/64"; host bits are cleared. Throws InvalidParameterError on anything else. */
 export function parseCidr6(text: string): Cidr6 {
   const [address = "", length = "", ...rest] = text.split("/");

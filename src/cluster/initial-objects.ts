@@ -1,7 +1,9 @@
 /** The objects of a cluster that has just been made: itself, and the network that published ports are reached through. */
+
 import { randomBytes } from "node:crypto";
 import { InvalidParameterError } from "../base/errors.ts";
 import type { ClusterID, NetworkID } from "../base/ids.ts";
+import { isOfIPv6 } from "../base/ip-address.ts";
 import {
   type Cidr,
   contains,
@@ -11,7 +13,7 @@ import {
   parseCidr,
   sizeOf,
 } from "./cidr.ts";
-import { formatCidr6, ipv6At, isIPv6Subnet } from "./cidr6.ts";
+import { formatCidr6, ipv6At } from "./cidr6.ts";
 import type { Cluster, ClusterSpec, IPAMConfig, Network } from "./objects.ts";
 import type { Draft } from "./store.ts";
 
@@ -119,7 +121,7 @@ const UNIQUE_BYTES = 5;
 /** The mesh's network with IPv6 beside IPv4; undefined when it has that, as one made today. */
 export function withIPv6(network: Network, subnet6: string): Network | undefined {
   const { spec, ipam } = network;
-  if (!spec.ingress || ipam.config.some(({ subnet }) => isIPv6Subnet(subnet))) return undefined;
+  if (!spec.ingress || ipam.config.some(({ subnet }) => isOfIPv6(subnet))) return undefined;
   return {
     ...network,
     spec: { ...spec, ipv6Enabled: true },

@@ -2,7 +2,9 @@
  * What makes an overlay network one of its own: its VXLAN number and its subnets, as a user asked for them or from the
  * cluster's pools. Pure; the transaction that puts the network is the one in which they were free.
  */
+
 import { InvalidParameterError, messageOf } from "../base/errors.ts";
+import { byFamily, isOfIPv6 } from "../base/ip-address.ts";
 import {
   addressNumber,
   type Cidr,
@@ -13,7 +15,7 @@ import {
   parseCidr,
   sizeOf,
 } from "./cidr.ts";
-import { contains6, formatCidr6, ipv6At, isIPv6Subnet, overlaps6, parseCidr6 } from "./cidr6.ts";
+import { contains6, formatCidr6, ipv6At, overlaps6, parseCidr6 } from "./cidr6.ts";
 import { INGRESS_VNI } from "./initial-objects.ts";
 import type { IPAMConfig, Network } from "./objects.ts";
 import type { Snapshot } from "./store.ts";
@@ -65,8 +67,9 @@ export function claimVNI(snapshot: Snapshot, text: string): number {
 /** The network's subnets, IPv4 first. What a user names may overlap other networks, what the pools give does not. */
 export function subnetsOf(snapshot: Snapshot, request: SubnetsRequest): readonly IPAMConfig[] {
   const named = request.config.filter(({ subnet }) => subnet !== undefined && subnet !== "");
-  const ipv6 = named.filter(({ subnet = "" }) => isIPv6Subnet(subnet)).map(namedIPv6);
-  const ipv4 = named.filter(({ subnet = "" }) => !isIPv6Subnet(subnet)).map(namedIPv4);
+  const families = byFamily(named, ({ subnet = "" }) => subnet);
+  const ipv6 = families.ipv6.map(namedIPv6);
+  const ipv4 = families.ipv4.map(namedIPv4);
   checkDisjoint(ipv4, ipv6);
   const own = ipv4.length > 0 ? ipv4 : [poolSubnet(snapshot, request.hostRoutes)];
   if (!request.ipv6Enabled) return own;
@@ -189,7 +192,7 @@ function subnetsInUse(snapshot: Snapshot): readonly Cidr[] {
   return snapshot
     .list("network")
     .flatMap(({ ipam }) => ipam.config)
-    .filter(({ subnet }) => !isIPv6Subnet(subnet))
+    .filter(({ subnet }) => !isOfIPv6(subnet))
     .map(({ subnet }) => parseCidr(subnet));
 }
 
@@ -210,9 +213,9 @@ function poolSubnet6(snapshot: Snapshot): IPAMConfig {
 /** Whether an address is one of the network's. */
 export function isInNetwork(network: Network, address: string): boolean {
   return network.ipam.config.some(({ subnet }) =>
-    isIPv6Subnet(subnet)
-      ? address.includes(":") && contains6(parseCidr6(subnet), parseCidr6(`${address}/128`))
-      : !address.includes(":") &&
+    isOfIPv6(subnet)
+      ? isOfIPv6(address) && contains6(parseCidr6(subnet), parseCidr6(`${address}/128`))
+      : !isOfIPv6(address) &&
         contains(parseCidr(subnet), { base: addressNumber(address), prefixLength: 32 }),
   );
 }

@@ -8,7 +8,9 @@
  *     weft.publish.address.8080=192.168.99.0/24        answered at addresses in it alone
  *     weft.publish.address.8080=0.0.0.0/0              at all, whatever a node's own default is
  */
+
 import { InvalidParameterError } from "../base/errors.ts";
+import { byFamily } from "../base/ip-address.ts";
 import { contains, formatAddress, formatCidr, parseCidr } from "./cidr.ts";
 import { type Cidr6, contains6, formatCidr6, formatIPv6, parseCidr6 } from "./cidr6.ts";
 
@@ -75,12 +77,11 @@ export function parseNetworks(what: string, value: string): readonly string[] {
   }
   const read = <Network>(wanted: readonly string[], parse: (word: string) => Network) =>
     wanted.map((word) => parsed(what, word, parse));
-  const isIPv6 = (word: string) => word.includes(":");
-  const ipv4 = read(
-    words.filter((word) => !isIPv6(word)),
-    (word) => parseCidr(word.includes("/") ? word : `${word}/${FULL_LENGTH}`),
+  const named = byFamily(words);
+  const ipv4 = read(named.ipv4, (word) =>
+    parseCidr(word.includes("/") ? word : `${word}/${FULL_LENGTH}`),
   );
-  const ipv6 = read(words.filter(isIPv6), (word) => {
+  const ipv6 = read(named.ipv6, (word) => {
     const cidr = parseCidr6(word.includes("/") ? word : `${word}/${FULL_LENGTH6}`);
     return assertPlain(cidr);
   });

@@ -3,6 +3,7 @@
  * the order in which a packet meets them.
  */
 
+import { byFamily, isOfIPv6 } from "../base/ip-address.ts";
 import { BRIDGE_PREFIX } from "../base/overlay-links.ts";
 import { ipv6Of } from "./ipv6.ts";
 import { LATE_ANSWER, lateAnswerTypes, PASS_BY, TO_LATE_ANSWER } from "./late-answers.ts";
@@ -554,9 +555,9 @@ function accessSets(view: MeshView): [string, ElementSet][] {
         key: `${port.protocol} . ${port.publishedPort}`,
         networks: networksOf(port) ?? [],
       }));
-    const elements = (isWanted: (network: string) => boolean) =>
+    const elements = (family: "ipv4" | "ipv6") =>
       limits.flatMap(({ key, networks }) =>
-        networks.filter(isWanted).map((one) => `${key} . ${one}`),
+        byFamily(networks)[family].map((one) => `${key} . ${one}`),
       );
     const type = (address: string) => `type inet_proto . inet_service . ${address}; flags interval`;
     return [
@@ -567,14 +568,8 @@ function accessSets(view: MeshView): [string, ElementSet][] {
           limits.map(({ key }) => key),
         ),
       ],
-      [
-        allowed,
-        set(
-          type("ipv4_addr"),
-          elements((network) => !isIPv6(network)),
-        ),
-      ],
-      [`${allowed}6`, set(type("ipv6_addr"), elements(isIPv6))],
+      [allowed, set(type("ipv4_addr"), elements("ipv4"))],
+      [`${allowed}6`, set(type("ipv6_addr"), elements("ipv6"))],
     ];
   };
   return [
@@ -595,7 +590,7 @@ function ownHosts({ peers, subnet, subnet6 }: MeshView): string[] {
     const own = new Set([...addresses, underlayAddress, overlayAddress]);
     if (overlay6 !== undefined) own.add(overlay6);
     return [...own].flatMap((address) => {
-      const nextHop = isIPv6(address) ? overlay6 : overlayAddress;
+      const nextHop = isOfIPv6(address) ? overlay6 : overlayAddress;
       return nextHop === undefined ? [] : [`${address} . ${nextHop}`];
     });
   });
@@ -611,10 +606,6 @@ function hairpins(view: MeshView): string[] {
   return own.map((address) => `${address} . ${address}`);
 }
 
-function isIPv6(text: string): boolean {
-  return text.includes(":");
-}
-
 /** A set of IPv4 addresses, and the like of IPv6 ones. */
 function bothFamilies(
   name: string,
@@ -622,15 +613,10 @@ function bothFamilies(
   keys: readonly string[],
 ): [string, ElementSet][] {
   const type = `type ${types.join(" . ")}`;
+  const { ipv4, ipv6 } = byFamily(keys);
   return [
-    [
-      name,
-      set(
-        type,
-        keys.filter((key) => !isIPv6(key)),
-      ),
-    ],
-    [`${name}6`, set(type.replaceAll("ipv4", "ipv6"), keys.filter(isIPv6))],
+    [name, set(type, ipv4)],
+    [`${name}6`, set(type.replaceAll("ipv4", "ipv6"), ipv6)],
   ];
 }
 

@@ -2,6 +2,7 @@
  * What one node's kernel, as it was read back, does with a new connection's first packet, and what it should do: every
  * way that it may be led, with the facts that say why. Pure.
  */
+import { isOfIPv6 } from "../base/ip-address.ts";
 import type { KernelState } from "./desired.ts";
 import { TABLE } from "./desired-ruleset.ts";
 import type { KnownConnection } from "./known-connection.ts";
@@ -141,7 +142,7 @@ function tracedPort(
   const has = (set: string) => table?.sets.get(set)?.elements.has(`${protocol} . ${port}`) === true;
   const facts = {
     held: has("held"),
-    answered: has(destination.includes(":") ? "answered" : "services"),
+    answered: has(isOfIPv6(destination) ? "answered" : "services"),
   };
   for (const { serviceID, serviceName, ports, endpoints } of view.services) {
     const found = ports.find((one) => one.protocol === protocol && one.publishedPort === port);

@@ -1,5 +1,7 @@
 /** The connections of one client port that conntrack knows: their packets go on as they began, whatever the rules now say. Pure. */
+
 import { withPort } from "../base/host-port.ts";
+import { isOfIPv6 } from "../base/ip-address.ts";
 import type { TraceQuestion } from "./host-trace.ts";
 
 export interface KnownConnection {
@@ -15,7 +17,7 @@ export function knownConnectionsArgs(question: TraceQuestion): readonly string[]
   if (clientPort === undefined) return undefined;
   const from = ["--orig-src", source, "--orig-port-src", String(clientPort)];
   const to = ["--orig-dst", destination, "--orig-port-dst", String(port)];
-  const family = destination.includes(":") ? ["-f", "ipv6"] : [];
+  const family = isOfIPv6(destination) ? ["-f", "ipv6"] : [];
   return ["-L", ...family, "-p", protocol, ...from, ...to];
 }
 

@@ -4,6 +4,7 @@
  * flow: such an answer passes conntrack by, which may know the client's port as a new flow's already, and gets its
  * server's address and port back on its last way out of this host, or into it.
  */
+import { byFamily } from "../base/ip-address.ts";
 import type { Flow } from "./conntrack/messages.ts";
 import type { KernelState } from "./desired.ts";
 import { TABLE } from "./names.ts";
@@ -71,14 +72,8 @@ export function lateAnswersTransaction(flows: readonly Flow[]): string {
     if (named.size === LATE_FLOWS_MAX) break;
     named.set(`${flow.task.address} . ${flow.task.port} . ${whereTo(flow)}`, flow);
   }
-  const isIPv6 = ([, { task }]: [string, Flow]) => task.address.includes(":");
-  const all = [...named];
-  return (
-    add(
-      all.filter((one) => !isIPv6(one)),
-      SUFFIX.ip,
-    ) + add(all.filter(isIPv6), SUFFIX.ip6)
-  );
+  const { ipv4, ipv6 } = byFamily([...named], ([, { task }]) => task.address);
+  return add(ipv4, SUFFIX.ip) + add(ipv6, SUFFIX.ip6);
 }
 
 function whereTo({ client }: Flow): string {

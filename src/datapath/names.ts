@@ -1,4 +1,5 @@
 /** What Weft calls its own things in the kernel. Reset removes exactly what carries these names. */
+import { isOfIPv6 } from "../base/ip-address.ts";
 
 /** The nftables table that packets meet. */
 export const TABLE = "inet weft";
@@ -40,7 +41,7 @@ const VXLAN_OVERHEAD6 = 70;
 
 /** What the tunnel puts around a packet, by the underlay that this address is of. */
 export function vxlanOverhead(underlayAddress: string): number {
-  return underlayAddress.includes(":") ? VXLAN_OVERHEAD6 : VXLAN_OVERHEAD;
+  return isOfIPv6(underlayAddress) ? VXLAN_OVERHEAD6 : VXLAN_OVERHEAD;
 }
 
 export const VXLAN_TTL = 64;

@@ -2,8 +2,10 @@
  * Walks a packet through the desired states of a mesh, host by host: what would become of it if every
  * kernel held what it should? For tests, and for whoever asks why a port answers as it does.
  */
+
 import { assert } from "../base/assert.ts";
 import { withPort } from "../base/host-port.ts";
+import { isOfIPv6 } from "../base/ip-address.ts";
 import type { KernelState } from "./desired.ts";
 import type { Route } from "./ip/state.ts";
 import { hex } from "./mark.ts";
@@ -257,9 +259,9 @@ function isLocal({ node, state }: TracedHost, address: string): boolean {
 /** Marked packets by the reply table, all others by the main one. Undefined: by whatever route the host has. */
 function routeOf(host: TracedHost, packet: Packet): Route | undefined {
   const { rules, routes } = host.state.network;
-  const isIPv6 = packet.destination.includes(":");
+  const isIPv6 = isOfIPv6(packet.destination);
   for (const { mark, mask, table, from } of rules.values()) {
-    if (from.includes(":") !== isIPv6 || (packet.mark & mask) !== mark) continue;
+    if (isOfIPv6(from) !== isIPv6 || (packet.mark & mask) !== mark) continue;
     return routes.get(`${table} ${isIPv6 ? "::/0" : "default"}`);
   }
   return routes.get(`main ${packet.destination}`) ?? subnetRoute(routes.values(), packet);

@@ -2,8 +2,10 @@
  * The mesh as the store has it: services with their ingress ports, endpoints and the nodes between them.
  * Pure and incremental: a change of one service costs the same whether there are ten or ten thousand.
  */
+
 import { isIP } from "node:net";
 import { isDeepStrictEqual } from "node:util";
+import { isOfIPv6 } from "../base/ip-address.ts";
 import { reachableAddress } from "../cluster/cidr6.ts";
 import { underlayFamily } from "../cluster/finders.ts";
 import type { Node, Task } from "../cluster/objects.ts";
@@ -133,8 +135,8 @@ export function ingressAddressOf(snapshot: Snapshot, task: Task): string | undef
 function networkOf(snapshot: Snapshot): MeshConfig["network"] {
   const network = snapshot.list("network").find(({ spec }) => spec.ingress);
   const subnets = network?.ipam.config.map((config) => config.subnet) ?? [];
-  const subnet = subnets.find((one) => !one.includes(":"));
-  const subnet6 = subnets.find((one) => one.includes(":"));
+  const subnet = subnets.find((one) => !isOfIPv6(one));
+  const subnet6 = subnets.find(isOfIPv6);
   const [cluster] = snapshot.list("cluster");
   if (network === undefined || subnet === undefined || cluster === undefined) return undefined;
   const { dataPathPort } = cluster;

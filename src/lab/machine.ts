@@ -2,9 +2,11 @@
  * One machine on the lab's LAN: its namespaces, what runs in it, and the faults it can have.
  * A client is a machine; a host is a machine with an Engine and a Weft daemon (host.ts).
  */
+
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ConflictError } from "../base/errors.ts";
+import { isOfIPv6 } from "../base/ip-address.ts";
 import { makeCgroups, removeCgroups } from "./cgroup.ts";
 import { type Lan, type LanAddress, type LossDirection, ROUTER_IPV4 } from "./lan.ts";
 import { Namespaces } from "./namespaces.ts";
@@ -112,7 +114,7 @@ export class Machine implements Place {
 
   /** Gives eth0 another address, such as "192.168.99.150/24". */
   async addAddress(cidr: string): Promise<void> {
-    const nodad = cidr.includes(":") ? ["nodad"] : [];
+    const nodad = isOfIPv6(cidr) ? ["nodad"] : [];
     await this.execOk(["ip", "addr", "add", cidr, "dev", "eth0", ...nodad]);
   }
 

@@ -1,4 +1,5 @@
 /** The cluster's networks as `/networks` lists them (api/types/network.go). */
+import { isOfIPv6 } from "../../base/ip-address.ts";
 import type { Network } from "../../cluster/objects.ts";
 import { driverOptions, ipamConfigs } from "./task.ts";
 
@@ -30,8 +31,8 @@ function withPrefixLengths(containers: unknown, { ipam }: Network): unknown {
   const lengthOf = (isWanted: (subnet: string) => boolean) =>
     ipam.config.find(({ subnet }) => isWanted(subnet))?.subnet.split("/")[1];
   const lengths = {
-    IPv4Address: lengthOf((subnet) => !subnet.includes(":")),
-    IPv6Address: lengthOf((subnet) => subnet.includes(":")),
+    IPv4Address: lengthOf((subnet) => !isOfIPv6(subnet)),
+    IPv6Address: lengthOf(isOfIPv6),
   };
   const described = Object.entries(containers).map(([id, container]) => {
     const shown = { ...(container as Record<string, unknown>) };

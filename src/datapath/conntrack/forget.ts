@@ -3,7 +3,9 @@
  * balanced afresh. Established TCP connections are left: a draining task finishes them, and those to
  * a task that died cannot be saved.
  */
+
 import { unreachable } from "../../base/assert.ts";
+import { isOfIPv6 } from "../../base/ip-address.ts";
 import type { KernelState } from "../desired.ts";
 import { TABLE } from "../desired-ruleset.ts";
 
@@ -80,7 +82,7 @@ function listingsOfOne(forget: Forget): readonly (readonly string[])[] {
 }
 
 function familyOf(address: string): string[] {
-  return address.includes(":") ? ["-f", "ipv6"] : [];
+  return isOfIPv6(address) ? ["-f", "ipv6"] : [];
 }
 
 /**
@@ -120,7 +122,7 @@ export function deletionsOf(
  * named, so there it is told where they were sent, which is to this host, and where the answers come from.
  */
 function ledTo(words: readonly string[], to: string): string[] {
-  if (!to.includes(":")) return [DESTINATION_NAT, to];
+  if (!isOfIPv6(to)) return [DESTINATION_NAT, to];
   return ["-d", valueOf(words, "-d") ?? "", "-r", to];
 }
 

@@ -4,7 +4,7 @@
  */
 import { endianness } from "node:os";
 import { unreachable } from "../../base/assert.ts";
-import { addressOfBytes } from "../../base/ip-address.ts";
+import { addressOfBytes, isOfIPv6 } from "../../base/ip-address.ts";
 import { AF_INET, AF_INET6 } from "../socket-address.ts";
 import type { Forget } from "./forget.ts";
 
@@ -61,7 +61,7 @@ const LITTLE_ENDIAN = endianness() === "LE";
  * that one. Such deletions are not for it.
  */
 export function canFilter(forget: Forget): boolean {
-  return forget.kind === "unled-udp" || !forget.address.includes(":");
+  return forget.kind === "unled-udp" || !isOfIPv6(forget.address);
 }
 
 /** A netlink message that deletes it all; acknowledged with the sequence number. */
@@ -78,7 +78,7 @@ export function listMessage(protocol: "tcp" | "udp", address: string, sequence: 
   const isTCP = protocol === "tcp";
   const wanted = isTCP ? IPS_DST_NAT | IPS_SEEN_REPLY : IPS_DST_NAT;
   const ofProtocol = [u8(CTA_PROTO_NUM, isTCP ? IPPROTO_TCP : IPPROTO_UDP)];
-  const isIPv6 = address.includes(":");
+  const isIPv6 = isOfIPv6(address);
   const attributes = [
     ...(isIPv6 ? repliesOf(ofProtocol) : repliesFrom(address, ofProtocol)),
     ...status(wanted, wanted),

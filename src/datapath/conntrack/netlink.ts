@@ -2,7 +2,9 @@
  * Conntrack by the kernel's own interface, in process: one message for each thing to forget, many to a call. The `conntrack` tool
  * copies the whole table out for each look, which with some ten thousand connections took seconds on a busy host.
  */
+
 import { SystemError } from "../../base/errors.ts";
+import { byFamily } from "../../base/ip-address.ts";
 import { callError, type Libc, libc, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW } from "../libc.ts";
 import { AF_INET, AF_INET6 } from "../socket-address.ts";
 import type { Conntrack } from "./conntrack.ts";
@@ -118,12 +120,9 @@ class ConntrackSocket implements Conntrack {
   }
 
   #ask(flows: readonly Flow[]): void {
-    const isIPv6 = ({ client }: Flow) => client.address.includes(":");
-    this.#askBy(
-      AF_INET,
-      flows.filter((flow) => !isIPv6(flow)),
-    );
-    this.#askBy(AF_INET6, flows.filter(isIPv6));
+    const { ipv4, ipv6 } = byFamily(flows, ({ client }) => client.address);
+    this.#askBy(AF_INET, ipv4);
+    this.#askBy(AF_INET6, ipv6);
   }
 
   /** A packet that is not taken is one client that is not woken. */
@@ -187,8 +186,7 @@ class ConntrackSocket implements Conntrack {
 
 /** What is asked for, and whose flows are taken: one by one, but of IPv6 once for all, as the kernel cannot tell those apart. */
 function* listsOf(addresses: readonly string[]): Generator<[string, ReadonlySet<string>]> {
-  const isIPv6 = (address: string) => address.includes(":");
-  for (const address of addresses) if (!isIPv6(address)) yield [address, new Set([address])];
-  const others = addresses.filter(isIPv6);
-  if (others[0] !== undefined) yield [others[0], new Set(others)];
+  const { ipv4, ipv6 } = byFamily(addresses);
+  for (const address of ipv4) yield [address, new Set([address])];
+  if (ipv6[0] !== undefined) yield [ipv6[0], new Set(ipv6)];
 }

@@ -1,5 +1,7 @@
 /** One change of the network's state as data, and as the line that `ip -batch` or `bridge -batch` takes. */
+
 import { unreachable } from "../../base/assert.ts";
+import { isOfIPv6 } from "../../base/ip-address.ts";
 import { LINK, ROUTE_PROTOCOL, TASK_GATEWAY, TASK_GATEWAY6, VXLAN_TTL } from "../names.ts";
 import type { Route, RoutingRule, TaskLink, VxlanLink } from "./state.ts";
 
@@ -68,7 +70,7 @@ export function batches(commands: readonly NetworkCommand[]): Batch[] {
 function toolOf(command: NetworkCommand): Tool {
   if (command.kind === "fdb.replace" || command.kind === "fdb.delete") return "bridge";
   const isRule = command.kind === "rule.add" || command.kind === "rule.delete";
-  return isRule && command.rule.from.includes(":") ? "ip -6" : "ip";
+  return isRule && isOfIPv6(command.rule.from) ? "ip -6" : "ip";
 }
 
 function linesOf(command: NetworkCommand): string[] {
@@ -90,7 +92,7 @@ function linesOf(command: NetworkCommand): string[] {
           : []),
       ];
     case "address.add":
-      return [`address add ${addressOf(command.key)}${command.key.includes(":") ? " nodad" : ""}`];
+      return [`address add ${addressOf(command.key)}${isOfIPv6(command.key) ? " nodad" : ""}`];
     case "address.delete":
       return [`address delete ${addressOf(command.key)}`];
     case "route.replace":

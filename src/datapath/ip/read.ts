@@ -1,5 +1,7 @@
 /** Reads back what `ip` and `bridge` show of Weft's own, and the facts of the host that the desired state needs. */
+
 import { SystemError } from "../../base/errors.ts";
+import { isOfIPv6 } from "../../base/ip-address.ts";
 import type { JsonObject } from "../json.ts";
 import { numberOf, objectOf, objectsOf, stringOf } from "../json.ts";
 import { LINK, ROUTE_PROTOCOL, TASK_GATEWAY, TASK_GATEWAY6, TASK_LINK_PREFIX } from "../names.ts";
@@ -177,7 +179,7 @@ function decodeRule(rule: JsonObject): RoutingRule {
 
 /** The length is left out where it is the whole address. */
 function prefixOf(address: string, length: number | undefined): string {
-  return `${address}/${length ?? (address.includes(":") ? 128 : 32)}`;
+  return `${address}/${length ?? (isOfIPv6(address) ? 128 : 32)}`;
 }
 
 function isPermanent(neighbour: JsonObject): boolean {

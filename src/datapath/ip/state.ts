@@ -1,4 +1,5 @@
 /** Links, addresses, routes and what else `ip` and `bridge` show, as data: wanted, or read back, in one shape. */
+import { isOfIPv6 } from "../../base/ip-address.ts";
 
 export interface VxlanLink {
   readonly vni: number;
@@ -68,7 +69,7 @@ export const EMPTY_NETWORK: NetworkState = {
 
 /** IPv4 and IPv6 have rules of the same priority. */
 export function ruleKey({ priority, from }: RoutingRule): string {
-  return from.includes(":") ? `${priority} ipv6` : `${priority}`;
+  return isOfIPv6(from) ? `${priority} ipv6` : `${priority}`;
 }
 
 export function routeKey(route: Route): string {

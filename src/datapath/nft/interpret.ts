@@ -3,7 +3,7 @@
  * the statements that Weft writes and no other: a rule it cannot read fails the test that walked into it.
  */
 import { assert } from "../../base/assert.ts";
-import { addressBytes } from "../../base/ip-address.ts";
+import { addressBytes, isOfIPv6 } from "../../base/ip-address.ts";
 import type { BaseChain, Ruleset, Table } from "./ruleset.ts";
 
 export interface Packet {
@@ -289,8 +289,8 @@ function lookUp(table: Table, set: string | undefined, key: string): string | un
 /** Whether the address is in the network, or is it. One of the other family is in none. */
 export function isWithin(address: string, cidr: string): boolean {
   const [network = "", length] = cidr.split("/");
-  if (network.includes(":") !== address.includes(":")) return false;
-  const bits = network.includes(":") ? 128 : 32;
+  if (isOfIPv6(network) !== isOfIPv6(address)) return false;
+  const bits = isOfIPv6(network) ? 128 : 32;
   const shift = BigInt(bits - Number(length ?? bits));
   return bitsOf(address) >> shift === bitsOf(network) >> shift;
 }
@@ -302,5 +302,5 @@ function bitsOf(address: string): bigint {
 }
 
 function isOfFamily({ destination }: Packet, family: "ip" | "ip6"): boolean {
-  return destination.includes(":") === (family === "ip6");
+  return isOfIPv6(destination) === (family === "ip6");
 }

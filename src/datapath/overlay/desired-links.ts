@@ -3,8 +3,11 @@
  * and who is where on it. Nothing is learned and nothing flooded to other hosts: an address that the managers
  * have not told leads nowhere, and broadcast stays on its host.
  */
+
 import { SocketAddress } from "node:net";
+import { byFamily, isOfIPv6 } from "../../base/ip-address.ts";
 import { bridgeName, bridgeSettings, macOf, tunnelName } from "../../base/overlay-links.ts";
+import { IPV6_MTU_MIN } from "../ipv6.ts";
 import type { BridgePort, OverlayState, TunnelLink } from "./state.ts";
 import type { OverlayEndpoint, OverlayLink, OverlayNetwork } from "./view.ts";
 
@@ -52,11 +55,7 @@ export function* endpointsOf(network: OverlayNetwork): Generator<OverlayEndpoint
 
 /** As the kernel's tools print it: of several spellings of an IPv6 address, the one. */
 export function spelled(address: string): string {
-  return isIPv6(address) ? new SocketAddress({ address, family: "ipv6" }).address : address;
-}
-
-export function isIPv6(address: string): boolean {
-  return address.includes(":");
+  return isOfIPv6(address) ? new SocketAddress({ address, family: "ipv6" }).address : address;
 }
 
 /** The links that this node should have. */
@@ -65,9 +64,6 @@ export function desiredLinks(place: OverlayPlace, networks: readonly LocalNetwor
   for (const network of networks) made.add(network);
   return made.state;
 }
-
-/** The least MTU with which Linux lets a link have IPv6 (RFC 8200 §5). */
-const IPV6_MTU_MIN = 1280;
 
 interface RemoteWay {
   readonly bridge: string;
@@ -123,9 +119,7 @@ class Draft {
       const peer = peers.get(endpoint.nodeIndex);
       if (endpoint.nodeIndex !== selfIndex && peer !== undefined) {
         const { addresses } = endpoint;
-        const reached = this.#hasIPv6(network)
-          ? addresses
-          : addresses.filter((one) => !isIPv6(one));
+        const reached = this.#hasIPv6(network) ? addresses : byFamily(addresses).ipv4;
         this.#addRemote({ bridge, tunnel, peer }, reached);
       }
     }

@@ -2,10 +2,11 @@
  * The host's rules for users' overlay networks, in a table of their own. They do not grow with networks, and the
  * networks' packets are no connections of the host's: addresses of different networks may be the same.
  */
+import { byFamily } from "../../base/ip-address.ts";
 import { BRIDGE_PREFIX } from "../../base/overlay-links.ts";
 import type { Chain, ElementSet, Ruleset } from "../nft/ruleset.ts";
 import { chain } from "../nft/ruleset.ts";
-import { isIPv6, type LocalNetwork, type OverlayPlace } from "./desired-links.ts";
+import type { LocalNetwork, OverlayPlace } from "./desired-links.ts";
 
 export const OVERLAY_TABLE = "inet weft_overlay";
 
@@ -17,7 +18,7 @@ const BRIDGES = `"${BRIDGE_PREFIX}*"`;
 /** The rules for these networks; none where there is none. */
 export function hostRules(place: OverlayPlace, networks: readonly LocalNetwork[]): Ruleset {
   if (networks.length === 0) return new Map();
-  const members = [...new Set(place.peers.values())];
+  const members = byFamily([...new Set(place.peers.values())]);
   const sets: [string, ElementSet][] = [
     [
       "vnis",
@@ -26,14 +27,8 @@ export function hostRules(place: OverlayPlace, networks: readonly LocalNetwork[]
         networks.map(({ vni }) => `${vni}`),
       ),
     ],
-    [
-      "members",
-      set(
-        "type ipv4_addr",
-        members.filter((address) => !isIPv6(address)),
-      ),
-    ],
-    ["members6", set("type ipv6_addr", members.filter(isIPv6))],
+    ["members", set("type ipv4_addr", members.ipv4)],
+    ["members6", set("type ipv6_addr", members.ipv6)],
   ];
   const filter = (hook: "prerouting" | "input" | "forward", priority: number, rules: string[]) =>
     chain(rules, { type: "filter", hook, priority });

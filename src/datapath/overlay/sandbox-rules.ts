@@ -2,10 +2,10 @@
  * The rules in a container's own network namespace: connections to a virtual IP are led to one live endpoint by the
  * container's own kernel, so there is no hop between and nothing of it on the host. Any protocol, ports untouched.
  */
+import { isOfIPv6 } from "../../base/ip-address.ts";
 import { endpointsType, IS_REFUSAL, keptLong, oneOf } from "../nft/balance.ts";
 import type { Chain, ElementSet, Ruleset, Table } from "../nft/ruleset.ts";
 import { baseChain, chain } from "../nft/ruleset.ts";
-import { isIPv6 } from "./desired-links.ts";
 import { FROM_VIRTUAL_IP, LATE_ANSWERS, LATE_ANSWERS_TYPE } from "./sandbox-late-answers.ts";
 import type { VirtualIP } from "./virtual-ips.ts";
 
@@ -26,7 +26,7 @@ export function sandboxRules(virtualIPs: readonly VirtualIP[], found: Ruleset): 
   const sets: [string, ElementSet][] = [[LATE_ANSWERS, made("map", LATE_ANSWERS_TYPE, [])]];
   const chains: [string, Chain][] = [...BASE_CHAINS];
   for (const family of FAMILIES) {
-    const ofFamily = virtualIPs.filter(({ address }) => isIPv6(address) === (family === "ip6"));
+    const ofFamily = virtualIPs.filter(({ address }) => isOfIPv6(address) === (family === "ip6"));
     sets.push(...setsOf(family, ofFamily));
     for (const count of countsOf(family, ofFamily, found)) {
       const kept = `meta l4proto tcp ct timeout set "${keptOf(family)}"`;

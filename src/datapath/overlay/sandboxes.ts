@@ -3,8 +3,10 @@
  * it is on, and gets only what changed. A container that the Engine is just starting gets its rules as soon as
  * its namespace is there, which is before its first instruction runs.
  */
+
 import type { Clock, Timer } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
+import { byFamily } from "../../base/ip-address.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Forget } from "../conntrack/forget.ts";
 import type { Drift } from "../describe.ts";
@@ -15,7 +17,6 @@ import { planTransaction } from "../nft/plan.ts";
 import type { Ruleset } from "../nft/ruleset.ts";
 import type { NftTransaction } from "../nft/transaction.ts";
 import { renderTransaction } from "../nft/transaction.ts";
-import { isIPv6 } from "./desired-links.ts";
 import type { SandboxEntrance } from "./sandbox-entrance.ts";
 import { SANDBOX_LATE_FLOWS_MAX, sandboxLateAnswers } from "./sandbox-late-answers.ts";
 import { knownOf, reachedOf, SANDBOX_TABLE, sandboxRules, withNewChains } from "./sandbox-rules.ts";
@@ -303,11 +304,8 @@ function forgetsOf(before: Held, after: Omit<Held, "virtualIPs">): readonly Forg
     if (!known.has(address)) forget.push({ kind: "unled-to", address });
   }
   // IPv4 first: where the kernel refuses one of IPv6, the others are forgotten.
-  return [...forget.filter((one) => !isOfIPv6(one)), ...forget.filter(isOfIPv6)];
-}
-
-function isOfIPv6(forget: Forget): boolean {
-  return "address" in forget && isIPv6(forget.address);
+  const { ipv4, ipv6 } = byFamily(forget, (one) => ("address" in one ? one.address : ""));
+  return [...ipv4, ...ipv6];
 }
 
 function driftsIn(path: string, transaction: NftTransaction): readonly Drift[] {

@@ -2,7 +2,8 @@
  * Where the virtual IPs of a network lead, seen from one node. The same for all of the network's containers there:
  * each balances in its own network namespace. Pure.
  */
-import { isIPv6, type LocalNetwork, type OverlayPlace, spelled } from "./desired-links.ts";
+import { isOfIPv6 } from "../../base/ip-address.ts";
+import { type LocalNetwork, type OverlayPlace, spelled } from "./desired-links.ts";
 import type { OverlayEndpoint } from "./view.ts";
 
 /** One virtual IP with its endpoints' addresses of the same family. */
@@ -39,7 +40,7 @@ function addressesOf(
   state: OverlayEndpoint["state"],
   virtualIP: string,
 ): readonly string[] {
-  const isOfFamily = (address: string) => isIPv6(address) === isIPv6(virtualIP);
+  const isOfFamily = (address: string) => isOfIPv6(address) === isOfIPv6(virtualIP);
   return endpoints
     .filter((endpoint) => endpoint.state === state)
     .flatMap(({ addresses }) => addresses.find(isOfFamily) ?? [])

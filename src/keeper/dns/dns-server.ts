@@ -1,6 +1,8 @@
 /** Answers queries on one UDP socket and one TCP listener, whoever bound them. */
+
 import type { Socket as DatagramSocket } from "node:dgram";
 import type { Server, Socket } from "node:net";
+import { isOfIPv6 } from "../../base/ip-address.ts";
 import { messagesOf, withLength } from "./framing.ts";
 import type { Responder } from "./responder.ts";
 
@@ -17,7 +19,7 @@ export const answeringLookup = (
   address: string,
   _options: unknown,
   callback: (error: null, address: string, family: number) => void,
-): void => callback(null, address, address.includes(":") ? 6 : 4);
+): void => callback(null, address, isOfIPv6(address) ? 6 : 4);
 
 export interface DnsServerComponents {
   readonly responder: Responder;

@@ -1,6 +1,7 @@
 /**
  * A question and the sets of names that its asker may see in, the answer out. Pure but for the shuffling.
  */
+import { isOfIPv6 } from "../../base/ip-address.ts";
 import { type Random, randomBelow } from "../../base/random.ts";
 import type { Found, NameIndex } from "./name-index.ts";
 
@@ -113,7 +114,7 @@ function portsOf(set: NameIndex, name: string, found: Found, random: Random): Lo
 }
 
 function addressRecord(name: string, address: string): AnswerRecord {
-  return { type: address.includes(":") ? "AAAA" : "A", name, data: address };
+  return { type: isOfIPv6(address) ? "AAAA" : "A", name, data: address };
 }
 
 function lookUpAddress(sight: Sight, question: Question, address: string): Lookup {

@@ -2,10 +2,12 @@
  * The zones that anybody may ask for, where they listen. Their sockets may be shared with another keeper's, so that at
  * a handover the new one listens before the old one lets go.
  */
+
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { SystemError } from "../../base/errors.ts";
+import { isOfIPv6 } from "../../base/ip-address.ts";
 import { Reconciler, type Startable } from "../../base/lifecycle.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Random } from "../../base/random.ts";
@@ -112,7 +114,7 @@ export class ZoneServers implements Startable {
 }
 
 async function bindDatagrams({ address, port }: Listener) {
-  const type = address.includes(":") ? "udp6" : "udp4";
+  const type = isOfIPv6(address) ? "udp6" : "udp4";
   const socket = createSocket({ type, reusePort: true, lookup: answeringLookup });
   // With this lookup it is said at once.
   const listening = once(socket, "listening");

@@ -2,7 +2,9 @@
  * libnetwork's remote driver protocol, decoded: each path the Engine posts to and what Weft reads of
  * its body (moby/libnetwork docs/remote.md and docs/ipam.md).
  */
+
 import { InvalidParameterError } from "../../base/errors.ts";
+import { isOfIPv6 } from "../../base/ip-address.ts";
 import {
   addressIPv6Of,
   addressOf,
@@ -172,7 +174,7 @@ function endpointField(body: JSONObject): string {
 }
 
 function anyAddressOf(text: string): string {
-  return text.includes(":") ? addressIPv6Of(text) : addressOf(text);
+  return isOfIPv6(text) ? addressIPv6Of(text) : addressOf(text);
 }
 
 function requestPool(body: JSONObject): PluginRequest {

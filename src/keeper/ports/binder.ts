@@ -1,6 +1,8 @@
 /** Binds one port for real; tests hold ports with another. */
+
 import type { Socket } from "node:dgram";
 import type { Server } from "node:net";
+import { isOfIPv6 } from "../../base/ip-address.ts";
 import type { PortRequest } from "../protocol.ts";
 
 /** A listener for TCP, a bound socket for UDP: what one keeper can pass to another. */
@@ -32,5 +34,5 @@ export const SPLICE_HOST = "127.0.0.1";
 
 /** IPv4 clients are the kernel's. One that arrives here found no rule. */
 export function isIPv4Client(address: string | undefined): boolean {
-  return address === undefined || !address.includes(":") || address.startsWith("::ffff:");
+  return address === undefined || !isOfIPv6(address) || address.startsWith("::ffff:");
 }

@@ -1,4 +1,5 @@
 /** A task's container as the Engine's `POST /containers/create` wants it. Pure: the same config, the same body. */
+import { isOfIPv6 } from "../../base/ip-address.ts";
 import type { HealthConfig, Mount, Privileges } from "../../cluster/objects.ts";
 import type { ContainerConfig, ContainerNetwork } from "../runtime.ts";
 import { definedOf, type Json, recordOf } from "./decode.ts";
@@ -36,8 +37,8 @@ export function createBody(config: ContainerConfig): Json {
 export function endpointConfigOf({ addresses }: ContainerNetwork): Json {
   return {
     IPAMConfig: definedOf({
-      IPv4Address: addresses.find((address) => !address.includes(":")),
-      IPv6Address: addresses.find((address) => address.includes(":")),
+      IPv4Address: addresses.find((address) => !isOfIPv6(address)),
+      IPv6Address: addresses.find(isOfIPv6),
     }),
   };
 }

@@ -2,6 +2,7 @@
  * Weft's networks on the local Engine: network driver and IPAM driver both `weft`, with the subnet that the
  * managers gave. `docker network prune` takes an idle one away, so it is looked for before each task.
  */
+
 import { isDeepStrictEqual } from "node:util";
 import {
   ConflictError,
@@ -9,6 +10,7 @@ import {
   NotFoundError,
   UnavailableError,
 } from "../../base/errors.ts";
+import { isOfIPv6 } from "../../base/ip-address.ts";
 import {
   KIND_OPTION,
   KIND_OVERLAY,
@@ -63,7 +65,7 @@ export class EngineNetworks {
   /** The addresses that a container can have there now. */
   addressesIn({ name, addresses }: ContainerNetwork): readonly string[] {
     if (!this.#withoutIPv6.has(name)) return addresses;
-    return addresses.filter((address) => !address.includes(":"));
+    return addresses.filter((address) => !isOfIPv6(address));
   }
 
   remove(name: string): Promise<void> {
@@ -102,7 +104,7 @@ export class EngineNetworks {
       return true;
     } catch (error) {
       if (!(error instanceof ForbiddenError || error instanceof ConflictError)) throw error;
-      const subnets = wanted.subnets.filter((subnet) => !subnet.includes(":"));
+      const subnets = wanted.subnets.filter((subnet) => !isOfIPv6(subnet));
       if (isAsWanted(found, { ...wanted, subnets })) {
         this.#withoutIPv6.add(wanted.name);
         return false;
@@ -172,7 +174,7 @@ function networkBody(network: RuntimeNetwork) {
     CheckDuplicate: true,
     Driver: PLUGIN_NAME,
     Internal: overlay?.internal ?? false,
-    EnableIPv6: subnets.some((subnet) => subnet.includes(":")),
+    EnableIPv6: subnets.some(isOfIPv6),
     IPAM: { Driver: PLUGIN_NAME, Options, Config },
     Options: driverOptionsOf(network),
     Labels: {
