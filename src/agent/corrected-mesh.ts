@@ -2,7 +2,11 @@
  * The mesh as managers have told it, corrected by what the nodes themselves say of their endpoints. Pure; of what is
  * as it was told, or was corrected in the same way before, the same value comes out again.
  */
-import type { OverlayEndpoint, OverlayNetwork } from "../datapath/overlay/view.ts";
+import {
+  type OverlayEndpoint,
+  type OverlayNetwork,
+  overlayEndpoints,
+} from "../datapath/overlay/view.ts";
 import type { MeshEndpoint, MeshService, PublishedTask } from "../datapath/view.ts";
 import type { MeshConfig, ToldEndpoint, ToldService } from "../dispatcher/assignment.ts";
 import type { EndpointPort, EndpointWord } from "../gossip/endpoint-news.ts";
@@ -30,11 +34,6 @@ export function correctedMesh(mesh: MeshConfig, overrides: EndpointOverrides): C
     services: mesh.services.map((service) => correctedService(service, overrides)),
     networks: mesh.networks.map((network) => correctedNetwork(network, overrides)),
   };
-}
-
-/** All endpoints of an overlay network, of services and containers alike. */
-export function overlayEndpoints({ services, containers }: OverlayNetwork): OverlayEndpoint[] {
-  return [...services.flatMap(({ endpoints }) => endpoints), ...containers];
 }
 
 const settled = new WeakMap<ToldService, MeshService>();

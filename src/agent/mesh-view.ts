@@ -1,7 +1,7 @@
 /** The datapath's input from the mesh and what the keeper has: pure, the same facts, the same view. */
 import { isIP } from "node:net";
 import { EVERY_ADDRESS } from "../cluster/publish-labels.ts";
-import type { OverlayLink } from "../datapath/overlay/view.ts";
+import { type OverlayLink, overlayEndpoints } from "../datapath/overlay/view.ts";
 import type {
   HostPort,
   LocalLink,
@@ -12,7 +12,7 @@ import type {
 } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
 import type { KeeperEndpoint } from "../keeper/protocol.ts";
-import { type CorrectedMesh, overlayEndpoints } from "./corrected-mesh.ts";
+import type { CorrectedMesh } from "./corrected-mesh.ts";
 
 export interface MeshFacts {
   readonly nodeID: string;

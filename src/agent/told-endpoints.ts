@@ -1,8 +1,8 @@
 /** Endpoints as managers have told them, by node, as the gossip looks at them. Pure. */
 import { addressBytes } from "../base/ip-address.ts";
+import { overlayEndpoints } from "../datapath/overlay/view.ts";
 import type { MeshConfig, ToldEndpoint } from "../dispatcher/assignment.ts";
 import type { EndpointPlace, SaidEndpoint } from "../gossip/endpoint-news.ts";
-import { overlayEndpoints } from "./corrected-mesh.ts";
 
 /** Of one node. */
 export interface NodeEndpoints {

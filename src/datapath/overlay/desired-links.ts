@@ -9,7 +9,7 @@ import { byFamily, isOfIPv6 } from "../../base/ip-address.ts";
 import { bridgeName, bridgeSettings, macOf, tunnelName } from "../../base/overlay-links.ts";
 import { IPV6_MTU_MIN } from "../ipv6.ts";
 import type { BridgePort, OverlayState, TunnelLink } from "./state.ts";
-import type { OverlayEndpoint, OverlayLink, OverlayNetwork } from "./view.ts";
+import { type OverlayLink, type OverlayNetwork, overlayEndpoints } from "./view.ts";
 
 /** What all networks of a node have in common. */
 export interface OverlayPlace {
@@ -45,12 +45,6 @@ export function localNetworks(
   for (const link of links) linksOf.set(link.vni, [...(linksOf.get(link.vni) ?? []), link]);
   const vnis = [...new Set([...byVNI.keys(), ...linksOf.keys()])].sort((a, b) => a - b);
   return vnis.map((vni) => ({ vni, network: byVNI.get(vni), links: linksOf.get(vni) ?? [] }));
-}
-
-/** All endpoints of a network: of its services, and the containers that a user attached. */
-export function* endpointsOf(network: OverlayNetwork): Generator<OverlayEndpoint> {
-  for (const { endpoints } of network.services) yield* endpoints;
-  yield* network.containers;
 }
 
 /** As the kernel's tools print it: of several spellings of an IPv6 address, the one. */
@@ -115,7 +109,7 @@ class Draft {
       mtu: this.#mtuOf(network),
     });
     this.state.ports.set(tunnel, { bridge, learning: false, flood: false, up: true });
-    for (const endpoint of endpointsOf(network)) {
+    for (const endpoint of overlayEndpoints(network)) {
       const peer = peers.get(endpoint.nodeIndex);
       if (endpoint.nodeIndex !== selfIndex && peer !== undefined) {
         const { addresses } = endpoint;

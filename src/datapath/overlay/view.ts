@@ -49,6 +49,11 @@ export interface OverlayEndpoint {
   readonly state: "starting" | "live" | "draining";
 }
 
+/** All endpoints of a network: of its services, and the containers that a user attached. */
+export function overlayEndpoints({ services, containers }: OverlayNetwork): OverlayEndpoint[] {
+  return [...services.flatMap(({ endpoints }) => endpoints), ...containers];
+}
+
 /** A local container in an overlay network: its port on the network's bridge, made by the keeper. */
 export interface OverlayLink {
   readonly vni: number;
