@@ -33,6 +33,12 @@ const rows: readonly (readonly [string, boolean])[] = [
   ["node.ip==10.0.0.0/8", false],
   ["node.ip!=10.0.0.0/8", true],
   ["node.ip!=nonsense", false],
+  ["node.ip==192.168.99.100/", false],
+  ["node.ip!=10.0.0.0/33", false],
+  ["node.ip!=10.0.0.0/8/8", false],
+  ["node.ip==::ffff:192.168.99.100", true],
+  ["node.ip==fd00::/8", false],
+  ["node.ip!=::/0", true],
   ["node.unknown==x", false],
   ["node.unknown!=x", false],
   ["zone==east", false],
@@ -40,6 +46,29 @@ const rows: readonly (readonly [string, boolean])[] = [
 for (const [expression, expected] of rows) {
   test(`${expression} is ${expected ? "met" : "not met"}`, () => {
     assert.equal(meetsExpressions([expression], node), expected);
+  });
+}
+
+const node6 = makeNode({ id: "six", hostname: "six", addr: "2001:db8:99::100" });
+const rows6: readonly (readonly [string, boolean])[] = [
+  ["node.ip==2001:db8:99::100", true],
+  ["node.ip==2001:DB8:99:0::100", true],
+  ["node.ip==2001:db8:99::101", false],
+  ["node.ip!=2001:db8:99::101", true],
+  ["node.ip==2001:db8:99::/64", true],
+  ["node.ip!=2001:db8:99::/64", false],
+  ["node.ip==2001:db8::/32", true],
+  ["node.ip!=fd00::/8", true],
+  ["node.ip==::/0", true],
+  ["node.ip==2001:db8:99::/129", false],
+  ["node.ip!=2001:db8:99::/129", false],
+  ["node.ip!=2001:db8:99::/", false],
+  ["node.ip==0.0.0.0/0", false],
+  ["node.ip!=192.168.99.0/24", true],
+];
+for (const [expression, expected] of rows6) {
+  test(`${expression} is ${expected ? "met" : "not met"} by a node at an IPv6 address`, () => {
+    assert.equal(meetsExpressions([expression], node6), expected);
   });
 }
 

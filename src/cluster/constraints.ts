@@ -89,21 +89,20 @@ function labelOf(key: string, prefix: string, labels: Labels): string | undefine
   return labels[key.slice(prefix.length)] ?? "";
 }
 
+/** An address or a network of either family; anything else is met by no node. A node's address of the other family is in none. */
 function matchesAddress({ operator, value }: Constraint, address: string): boolean {
-  const [network = "", prefixLength] = value.split("/");
+  const [network = "", prefixLength, ...rest] = value.replace(IPV4_IN_IPV6, "").split("/");
   const family = isIP(network);
-  const length = prefixLength === undefined ? (family === 4 ? 32 : 128) : Number(prefixLength);
-  if (
-    family === 0 ||
-    !Number.isInteger(length) ||
-    length < 0 ||
-    length > (family === 4 ? 32 : 128)
-  ) {
-    return false;
-  }
+  if (family === 0 || rest.length > 0 || !/^\d{1,3}$/.test(prefixLength ?? "0")) return false;
+  const bits = family === 4 ? 32 : 128;
+  const length = Number(prefixLength ?? bits);
+  if (length > bits) return false;
   const type = family === 4 ? "ipv4" : "ipv6";
   const list = new BlockList();
   list.addSubnet(network, length, type);
   const inside = isIP(address) === family && list.check(address, type);
   return operator === "==" ? inside : !inside;
 }
+
+/** As "::ffff:10.0.0.1", which is 10.0.0.1. */
+const IPV4_IN_IPV6 = /^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i;
