@@ -22,9 +22,18 @@ function ipv4(address: string, internal = false): NetworkInterfaceInfo {
   };
 }
 
+function ipv6(address: string): NetworkInterfaceInfo {
+  const scopeid = address.startsWith("fe80:") ? 2 : 0;
+  return { ...ipv4(""), address, netmask: "ffff:ffff:ffff:ffff::", family: "IPv6", scopeid };
+}
+
 const lo = [ipv4("127.0.0.1", true)];
 const one: Interfaces = { lo, eth0: [ipv4("192.168.99.100")], docker0: [ipv4("172.17.0.1")] };
 const two: Interfaces = { lo, eth0: [ipv4("10.0.2.15")], eth1: [ipv4("192.168.99.100")] };
+
+const link = ipv6("fe80::1");
+const six: Interfaces = { lo, eth0: [link, ipv6("fd00::100")], docker0: [ipv4("172.17.0.1")] };
+const both: Interfaces = { lo, eth0: [ipv6("2001:db8::1"), ipv6("2001:db8::2"), ipv4("10.0.0.1")] };
 
 const chosen: [string, string, string, Interfaces, string][] = [
   [
@@ -52,6 +61,17 @@ const chosen: [string, string, string, Interfaces, string][] = [
     "[fd00:1::1]:2377",
   ],
   ["an IPv6 address with its own port", "[fd00::1]:4000", "", two, "[fd00::1]:4000"],
+  ["an interface's IPv6 address where it has no other", "eth0:4000", "", six, "[fd00::100]:4000"],
+  ["an interface's IPv4 address rather than others", "eth0", "", both, "10.0.0.1:2377"],
+  ["the listen address of an interface of IPv6", "", "eth0:2378", six, "[fd00::100]:2378"],
+  [
+    "the only IPv6 address where there is no IPv4",
+    "",
+    "0.0.0.0:2377",
+    { lo, eth0: six["eth0"] },
+    "[fd00::100]:2377",
+  ],
+  ["the only IPv4 address, whatever there is of IPv6", "", "0.0.0.0:2377", both, "10.0.0.1:2377"],
   ["the only address; bridges do not count", "", "0.0.0.0:2377", one, "192.168.99.100:2377"],
 ];
 for (const [name, advertise, listen, interfaces, expected] of chosen)
@@ -78,11 +98,31 @@ const refused: [string, string, Interfaces, RegExp][] = [
     { eth0: [ipv4("10.0.0.1"), ipv4("10.0.0.2")] },
     /more than one IPv4/,
   ],
+  [
+    "an interface with two of IPv6 alone",
+    "eth0",
+    { eth0: [ipv6("fd00::1"), ipv6("fd00::2"), link] },
+    /^interface eth0 has more than one IPv6 address \(fd00::1 and fd00::2\)$/,
+  ],
+  [
+    "an interface with an address of its link alone",
+    "eth0",
+    { eth0: [link] },
+    /^interface eth0 has no usable IPv4 or IPv6 address$/,
+  ],
+  [
+    "several candidates of IPv6",
+    "",
+    { eth0: [ipv6("fd00::1")], eth1: [ipv6("fd01::1")] },
+    /different interfaces \(fd00::1 on eth0 and fd01::1 on eth1\)/,
+  ],
   ["a port that is none", "192.168.99.100:99999", one, /invalid address/],
 ];
 for (const [name, advertise, interfaces, expected] of refused)
   test(`refuses ${name}`, () => {
-    assert.throws(() => resolveAdvertiseAddr(advertise, "0.0.0.0:2377", interfaces), expected);
+    assert.throws(() => resolveAdvertiseAddr(advertise, "0.0.0.0:2377", interfaces), {
+      message: expected,
+    });
   });
 
 test("a listen address is an address, an interface's, or every one; the manager's own agent dials it", () => {
@@ -95,6 +135,7 @@ test("a listen address is an address, an interface's, or every one; the manager'
     ["[::]:4000", "[::]:4000", "[::1]:4000"],
     ["[fd00::1]:4000", "[fd00::1]:4000", "[fd00::1]:4000"],
   ];
+  assert.equal(resolveListenAddr("eth0:4000", six), "[fd00::100]:4000");
   for (const [asked, listens, dialled] of cases) {
     assert.equal(resolveListenAddr(asked, two), listens, asked);
     assert.equal(ownManagerAddr(listens), dialled, asked);
@@ -109,6 +150,7 @@ test("a data path address is the advertised one, or it is refused", () => {
   checkDataPathAddr("", "192.168.99.100", two);
   checkDataPathAddr("192.168.99.100", "192.168.99.100", two);
   checkDataPathAddr("eth1", "192.168.99.100", two);
+  checkDataPathAddr("eth0", "fd00::100", six);
   for (const bad of ["0.0.0.0", "nope0", "192.168.99.100:4789"])
     assert.throws(() => checkDataPathAddr(bad, "192.168.99.100", two), {
       code: "invalid_parameter",

@@ -85,7 +85,7 @@ export function resolveAdvertiseAddr(
   return withPort(onlyAddress(interfaces), listen.port);
 }
 
-/** An address as it is, written as the kernel writes it, or the one IPv4 address of an interface. */
+/** An address as it is, written as the kernel writes it, or the one of an interface: IPv4 where it has that, else IPv6. */
 export function resolveAddress(host: string, interfaces: Interfaces): string {
   const address = reachableAddress(host);
   if (isAny(host) || (address === undefined && isIP(host) !== 0))
@@ -93,17 +93,28 @@ export function resolveAddress(host: string, interfaces: Interfaces): string {
       "advertise address must be a non-zero IP address or network interface (with optional port number)",
     );
   if (address !== undefined) return address;
-  const addresses = ipv4Of(interfaces[host] ?? []);
-  const [first, second] = addresses;
-  if (first === undefined)
+  const infos = interfaces[host];
+  if (infos === undefined)
     throw new InvalidParameterError(
-      interfaces[host] === undefined
-        ? "advertise address must be a non-zero IP address or network interface (with optional port number)"
-        : `interface ${host} has no IPv4 address`,
+      "advertise address must be a non-zero IP address or network interface (with optional port number)",
     );
+  return onlyOf(host, "IPv4", infos) ?? onlyOf(host, "IPv6", infos) ?? refuseAddressless(host);
+}
+
+function refuseAddressless(name: string): never {
+  throw new InvalidParameterError(`interface ${name} has no usable IPv4 or IPv6 address`);
+}
+
+/** Undefined where the interface has none of this family. */
+function onlyOf(
+  name: string,
+  family: "IPv4" | "IPv6",
+  infos: readonly NetworkInterfaceInfo[],
+): string | undefined {
+  const [first, second] = addressesOf(family, infos);
   if (second !== undefined)
     throw new InvalidParameterError(
-      `interface ${host} has more than one IPv4 address (${first} and ${second})`,
+      `interface ${name} has more than one ${family} address (${first} and ${second})`,
     );
   return first;
 }
@@ -130,10 +141,14 @@ export function checkDataPathAddr(
 }
 
 function onlyAddress(interfaces: Interfaces): string {
-  const candidates = Object.entries(interfaces)
-    .filter(([name]) => !isVirtual(name))
-    .flatMap(([name, infos]) => ipv4Of(infos ?? []).map((address) => ({ name, address })));
-  const [first, second] = candidates;
+  const candidates = (family: "IPv4" | "IPv6") =>
+    Object.entries(interfaces)
+      .filter(([name]) => !isVirtual(name))
+      .flatMap(([name, infos]) =>
+        addressesOf(family, infos ?? []).map((address) => ({ name, address })),
+      );
+  const ipv4 = candidates("IPv4");
+  const [first, second] = ipv4.length > 0 ? ipv4 : candidates("IPv6");
   if (first === undefined)
     throw new InvalidParameterError(
       "could not find the system's IP address - specify one with --advertise-addr",
@@ -154,8 +169,9 @@ function isVirtual(name: string): boolean {
   return name === "lo" || /^(docker|br-|veth|weft|wv)/.test(name);
 }
 
-function ipv4Of(infos: readonly NetworkInterfaceInfo[]): string[] {
+/** Those that other hosts can reach: one of a link alone is none. */
+function addressesOf(family: "IPv4" | "IPv6", infos: readonly NetworkInterfaceInfo[]): string[] {
   return infos
-    .filter((info) => info.family === "IPv4" && !info.internal)
-    .map((info) => info.address);
+    .filter((info) => info.family === family && !info.internal)
+    .flatMap(({ address }) => reachableAddress(address) ?? []);
 }
