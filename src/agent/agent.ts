@@ -324,7 +324,7 @@ export class Agent implements Startable, SessionHandler {
       tasks: await Promise.all(tasks),
       counters: new Map(counters),
       services: mesh === undefined ? [] : correctedMesh(mesh, overrides).services,
-      portProblems: this.#applier.problems.length,
+      portProblems: this.#ports.problems().length,
       revision: this.appliedRevision,
     });
   }

@@ -7,11 +7,12 @@ import type { Logger } from "../base/logger.ts";
 import type { PortProblem } from "../cluster/objects.ts";
 import type { HostTrace, TraceQuestion } from "../datapath/host-trace.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
+import type { InterfaceAddresses } from "../datapath/publish-places.ts";
 import type { MeshView } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
 import { type CorrectedMesh, correctedMesh, type EndpointOverrides } from "./corrected-mesh.ts";
 import type { KeeperLink } from "./keeper-link.ts";
-import { goneEndpoints, meshPortsOf, meshView } from "./mesh-view.ts";
+import { goneEndpoints, meshPortsOf, meshView, placelessPorts } from "./mesh-view.ts";
 import { type NameSet, networkNames, type ZoneInit, zoneNames } from "./names.ts";
 import type { NodePorts } from "./node-ports.ts";
 
@@ -22,6 +23,8 @@ const RETRY_MS = 500;
 export interface MeshApplied {
   /** Whether the mesh has IPv6 here. */
   readonly ipv6: boolean;
+  /** Addresses of the interfaces that ports are answered at; none when absent. */
+  readonly interfaces?: InterfaceAddresses;
 }
 
 /** The kernel of this node. */
@@ -34,6 +37,8 @@ export interface MeshDatapath {
   audit(): Promise<unknown>;
   /** Addresses of the view's local tasks whose link is not there. */
   lostAddresses(): Promise<readonly string[]>;
+  /** Tells from now on when interfaces that ports are answered at have other addresses. */
+  watchInterfaces?(onChange: () => void): void;
 }
 
 export interface MeshApplierComponents {
@@ -69,9 +74,12 @@ export class MeshApplier implements Startable {
   /** A mesh came that was not confirmed yet, be it the one that the kernel has: each session asks anew. */
   #owesConfirmation = false;
   #problems: readonly PortProblem[] = [];
+  /** Ports that are answered at interfaces which this host has not. */
+  #placeless: readonly PortProblem[] = [];
 
   constructor(components: MeshApplierComponents) {
     this.#components = components;
+    components.datapath.watchInterfaces?.(() => this.markDirty());
     this.#loop = new Reconciler({
       pass: () => this.#pass(),
       onError: (error) => components.log.warn("the mesh is not applied", { error }),
@@ -157,7 +165,10 @@ export class MeshApplier implements Startable {
     });
     if (view === undefined) return false;
     onGone?.(goneEndpoints({ nodeID, mesh, endpoints }));
-    this.#ipv6 = (await datapath.apply(view)).ipv6;
+    const { ipv6, interfaces = new Map() } = await datapath.apply(view);
+    this.#ipv6 = ipv6;
+    this.#placeless = placelessPorts(view, interfaces);
+    this.#tellProblems();
     // After the rules, so that no name leads where there is no way; before it is confirmed that nothing leads to a task that drains.
     const [named] = await Promise.allSettled([link.tellNames(() => this.#names(corrected, view))]);
     this.#reachable = new Set(view.localLinks.map(({ address }) => address));
@@ -177,7 +188,7 @@ export class MeshApplier implements Startable {
   }
 
   #tellProblems(): void {
-    const problems = this.#components.ports.problems();
+    const problems = [...this.#components.ports.problems(), ...this.#placeless];
     if (JSON.stringify(problems) === JSON.stringify(this.#problems)) return;
     this.#problems = problems;
     this.#components.onPortProblems(problems);

@@ -4,7 +4,13 @@ import type { OverlayEndpoint, OverlayNetwork } from "../datapath/overlay/view.t
 import type { MeshConfig } from "../dispatcher/assignment.ts";
 import { correctedMesh } from "./corrected-mesh.ts";
 import { addressOf, makeMesh } from "./fakes.ts";
-import { goneEndpoints, type MeshFacts, meshPortsOf, meshView } from "./mesh-view.ts";
+import {
+  goneEndpoints,
+  type MeshFacts,
+  meshPortsOf,
+  meshView,
+  placelessPorts,
+} from "./mesh-view.ts";
 
 const endpoint = (address: string, state: "created" | "joined") => ({
   networkID: "net",
@@ -85,6 +91,35 @@ it("answers ports where their service says, or else where the node does by defau
   for (const all of [[], ["0.0.0.0/0"]]) {
     assert.deepEqual(boundTo(all), [undefined, ["10.0.0.0/8"], undefined, undefined]);
   }
+});
+
+it("says which ports its host has no interface for, and of those alone", () => {
+  const view = meshView(facts()) ?? assert.fail();
+  const [service] = view.services;
+  assert.ok(service);
+  const port = { protocol: "tcp", targetPort: 80 } as const;
+  const ports = [
+    { ...port, publishedPort: 1 },
+    { ...port, publishedPort: 2, boundTo: ["10.0.0.0/8", "eth7"] },
+    { ...port, publishedPort: 3, boundTo: ["eth1", "eth7"] },
+    { ...port, publishedPort: 4, boundTo: ["eth2", "eth7"] },
+  ];
+  const host = { ...port, publishedPort: 5, boundTo: ["eth7"], taskID: "t1", address: "10.0.0.1" };
+  const interfaces = new Map([
+    ["eth1", ["192.168.9.1"]],
+    ["eth2", []],
+  ]);
+  assert.deepEqual(
+    placelessPorts({ ...view, services: [{ ...service, ports }], hostPorts: [host] }, interfaces),
+    [
+      {
+        protocol: "tcp",
+        publishedPort: 4,
+        reason: "interface eth2 has no address, no interface eth7",
+      },
+      { protocol: "tcp", publishedPort: 5, reason: "no interface eth7" },
+    ],
+  );
 });
 
 const overlay = (states: Readonly<Record<string, OverlayEndpoint["state"]>>): OverlayNetwork => ({

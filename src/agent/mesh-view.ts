@@ -1,7 +1,9 @@
 /** The datapath's input from the mesh and what the keeper has: pure, the same facts, the same view. */
 import { isIP } from "node:net";
+import type { PortProblem } from "../cluster/objects.ts";
 import { EVERY_ADDRESS } from "../cluster/publish-labels.ts";
 import { type OverlayLink, overlayEndpoints } from "../datapath/overlay/view.ts";
+import { type InterfaceAddresses, whyNowhere } from "../datapath/publish-places.ts";
 import type {
   HostPort,
   LocalLink,
@@ -20,7 +22,7 @@ export interface MeshFacts {
   readonly hostPorts: readonly HostPort[];
   readonly endpoints: readonly KeeperEndpoint[];
   readonly heldPorts: ReadonlySet<string>;
-  /** Networks of this host's addresses at which ports are answered whose service does not say; all when absent or empty. */
+  /** Networks of this host's addresses, and interfaces, at which ports are answered whose service does not say; all when absent or empty. */
   readonly publishDefault?: readonly string[];
 }
 
@@ -50,6 +52,23 @@ export function meshView(facts: MeshFacts): MeshView | undefined {
     overlayLinks: overlayLinksOf(facts.endpoints),
     heldPorts: facts.heldPorts,
   };
+}
+
+/** Ports that this host answers nowhere, as it has none of the interfaces that they are answered at. */
+export function placelessPorts(
+  { services, hostPorts }: MeshView,
+  interfaces: InterfaceAddresses,
+): readonly PortProblem[] {
+  const placeless: PortProblem[] = [];
+  const look = (port: MeshPort) => {
+    const reason = port.boundTo && whyNowhere(port, interfaces);
+    const { protocol, publishedPort } = port;
+    if (reason !== undefined) placeless.push({ protocol, publishedPort, reason });
+  };
+  // One by one, as there may be ten thousand services.
+  for (const { ports } of services) ports.forEach(look);
+  hostPorts.forEach(look);
+  return placeless;
 }
 
 /** This node's endpoints that managers still tell and whose link is gone. */

@@ -28,6 +28,7 @@ describe("the mesh as told", () => {
   const goodPorts: readonly Partial<MeshPort>[] = [
     { allowedSources: ["10.0.0.0/8", "192.168.99.200"] },
     { boundTo: ["192.168.99.100"] },
+    { boundTo: ["10.0.0.0/8", "fd00::7", "eth1", "lo"] },
   ];
   for (const good of goodPorts) {
     it(`keeps a port with ${JSON.stringify(good)}`, () => {
@@ -45,6 +46,9 @@ describe("the mesh as told", () => {
     { allowedSources: ["0.0.0.0/0 } ; flush ruleset"] },
     { allowedSources: ["10.0.0.0/8", "10.1.0.0/16"] },
     { boundTo: ["10.0.0.1/8"] },
+    { boundTo: ["eth1", "10.0.0.0/8"] },
+    { boundTo: ["eth1; flush"] },
+    { allowedSources: ["eth1"] },
     { boundTo: ["2001:db8::1/32"] },
   ];
   for (const bad of badPorts) {

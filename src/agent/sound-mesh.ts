@@ -7,7 +7,7 @@ import { isIP, isIPv4 } from "node:net";
 import { isDeepStrictEqual } from "node:util";
 import { contains, formatCidr, parseCidr } from "../cluster/cidr.ts";
 import { formatCidr6, parseCidr6, reachableAddress } from "../cluster/cidr6.ts";
-import { parseNetworks } from "../cluster/publish-labels.ts";
+import { parseNetworks, parsePlaces } from "../cluster/publish-labels.ts";
 import type { OverlayEndpoint, OverlayNetwork, OverlayService } from "../datapath/overlay/view.ts";
 import type { MeshNode, MeshPort } from "../datapath/view.ts";
 import type { MeshConfig, ToldService } from "../dispatcher/assignment.ts";
@@ -165,8 +165,13 @@ function isSoundPort(port: MeshPort, what: string, refused: string[]): boolean {
     all(isProtocol, refused, `${of}: protocol`, protocol) &&
     all(isWithin(publishedPort, PORT_MAX), refused, `${of}: port`, publishedPort) &&
     all(isWithin(targetPort, PORT_MAX), refused, `${of}: target port`, targetPort) &&
-    all(areNetworks(allowedSources), refused, `${of}: networks`, allowedSources.join(" ")) &&
-    all(areNetworks(boundTo), refused, `${of}: networks`, boundTo.join(" "))
+    all(
+      isAsParsed(parseNetworks, allowedSources),
+      refused,
+      `${of}: networks`,
+      allowedSources.join(" "),
+    ) &&
+    all(isAsParsed(parsePlaces, boundTo), refused, `${of}: networks`, boundTo.join(" "))
   );
 }
 
@@ -245,10 +250,10 @@ function isAnyNetwork(value: string): boolean {
 }
 
 /** Networks, and addresses alone, as one set has them: an interval set takes none within another. */
-function areNetworks(values: readonly string[]): boolean {
+function isAsParsed(parse: typeof parseNetworks, values: readonly string[]): boolean {
   if (values.length === 0) return true;
   try {
-    return isDeepStrictEqual(parseNetworks("networks", values.join()), values);
+    return isDeepStrictEqual(parse("networks", values.join()), values);
   } catch {
     return false;
   }

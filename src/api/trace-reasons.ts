@@ -1,5 +1,6 @@
 /** Why a port is answered as it is on a node, in words: from what the node says of it. Pure. */
 import { unreachable } from "../base/assert.ts";
+import { isLinkName } from "../base/link-name.ts";
 import type { TracedPort, TraceQuestion } from "../datapath/host-trace.ts";
 import type { KnownConnection } from "../datapath/known-connection.ts";
 import { isWithin } from "../datapath/nft/interpret.ts";
@@ -17,7 +18,7 @@ export function portNotes(port: TracedPort, asked: TraceQuestion, hostname: stri
     holding,
     `service ${service.name} publishes it, ${service.live} live and ${service.draining} draining endpoints`,
     ...(allowedSources === undefined ? [] : [`led there: clients in ${allowedSources.join(", ")}`]),
-    ...(boundTo === undefined ? [] : [`answered at: addresses in ${boundTo.join(", ")}`]),
+    ...(boundTo === undefined ? [] : [`answered at: ${places(boundTo, service.answeredAt)}`]),
   ];
 }
 
@@ -52,13 +53,14 @@ export function whyNot(
   }
 }
 
-function whyRefused({ service, answered, held }: TracedPort, asked: TraceQuestion): string {
+function whyRefused({ service, answered, held, problem }: TracedPort, asked: TraceQuestion) {
   if (service === undefined) {
     return held ? "the port is held, and no service publishes it any more" : "nobody is there";
   }
-  const { name, allowedSources, boundTo, live, draining } = service;
-  if (boundTo !== undefined && !isAmong(boundTo, asked.destination)) {
-    return `service ${name} is not answered at ${asked.destination} (label weft.publish.address)`;
+  const { name, allowedSources, boundTo, answeredAt = boundTo, live, draining } = service;
+  if (answeredAt !== undefined && !isAmong(answeredAt, asked.destination)) {
+    const here = problem === undefined ? asked.destination : `this node: ${problem}`;
+    return `service ${name} is not answered at ${here} (label weft.publish.address, or else the node's --publish-default-address)`;
   }
   const isClient = asked.from.kind !== "process";
   if (isClient && allowedSources !== undefined && !isAmong(allowedSources, asked.source)) {
@@ -83,6 +85,18 @@ function whyProcess(
     return `it is left to ${hostname}'s own processes: the port is not held there (yet)`;
   }
   return `it is left to ${hostname}'s own processes: no service publishes ${name} in the mesh`;
+}
+
+/** As "addresses in 10.0.0.0/8, and of interface eth1 (now 192.168.9.1)". */
+function places(boundTo: readonly string[], answeredAt: readonly string[] | undefined): string {
+  const names = boundTo.filter(isLinkName);
+  const networks = boundTo.filter((word) => !isLinkName(word));
+  const now = (answeredAt ?? []).filter((address) => !networks.includes(address));
+  const has = now.length === 0 ? "which add no address here" : `now ${now.join(", ")}`;
+  return [
+    ...(networks.length === 0 ? [] : [`addresses in ${networks.join(", ")}`]),
+    ...(names.length === 0 ? [] : [`those of interface ${names.join(", ")} (${has})`]),
+  ].join(", and ");
 }
 
 function isAmong(networks: readonly string[], address: string): boolean {

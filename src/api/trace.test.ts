@@ -5,6 +5,7 @@ import { makeNode, makeTask } from "../cluster/factories.ts";
 import { desired } from "../datapath/desired.ts";
 import { hostTrace, type TraceQuestion } from "../datapath/host-trace.ts";
 import { ipv6Of } from "../datapath/ipv6.ts";
+import type { InterfaceAddresses } from "../datapath/publish-places.ts";
 import * as testing from "../datapath/testing.ts";
 import type { MeshPort } from "../datapath/view.ts";
 import type { NodeTrace } from "../dispatcher/assignment.ts";
@@ -25,6 +26,7 @@ let api: LoopbackApi;
 let host: string;
 /** Of the service at 8080. */
 let limits: Pick<MeshPort, "allowedSources" | "boundTo">;
+let interfaces: InterfaceAddresses;
 let live: readonly string[];
 let silent: string;
 let isHeld: boolean;
@@ -33,6 +35,7 @@ let ipv6Ports: readonly string[];
 beforeEach(async () => {
   [limits, live, silent, isHeld] = [{}, ["t1", "t2"], "", true];
   ipv6Ports = [];
+  interfaces = new Map();
   const backend = new FakeBackend();
   backend.traces = traceOn;
   await backend.store.update((tx) => {
@@ -81,10 +84,11 @@ function traceOn(nodeID: string, question: TraceQuestion): NodeTrace {
     })),
     ...(isHeld ? {} : { heldPorts: new Set<string>() }),
   });
-  const wanted = desired(view, testing.makeFacts(view));
+  const facts = { ...testing.makeFacts(view), interfaces };
+  const wanted = desired(view, facts);
   return {
     revision: REVISION,
-    trace: hostTrace({ view, actual: wanted, wanted, addresses: [] }, question),
+    trace: hostTrace({ view, actual: wanted, wanted, addresses: [], interfaces }, question),
   };
 }
 
@@ -178,6 +182,20 @@ describe("a packet's trace", () => {
       endOf(await trace(CLIENT, "host-n1"))[0] ?? "",
       /not answered at 192\.168\.99\.100/,
     );
+    limits = { boundTo: ["10.0.0.0/8", "eth1"] };
+    interfaces = new Map([["eth1", ["192.168.99.77", "fd07::1"]]]);
+    const elsewhere = await trace(CLIENT, "host-n1");
+    assert.match(endOf(elsewhere)[0] ?? "", /not answered at 192\.168\.99\.100/);
+    assert.ok(
+      elsewhere.Notes.some((note) =>
+        note.endsWith(
+          "addresses in 10.0.0.0/8, and those of interface eth1 (now 192.168.99.77, fd07::1)",
+        ),
+      ),
+      elsewhere.Notes.join("\n"),
+    );
+    interfaces = new Map([["eth1", ["192.168.99.100"]]]);
+    assert.match(endOf(await trace(CLIENT, "host-n1"))[0] ?? "", /is asked by/);
     limits = {};
     live = [];
     assert.match(endOf(await trace(CLIENT, "host-n1"))[0] ?? "", /no live endpoint \(2 draining\)/);

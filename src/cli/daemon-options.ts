@@ -54,8 +54,8 @@ export const DAEMON_OPTIONS = {
   "publish-default-address": {
     kind: "strings",
     env: "WEFT_PUBLISH_DEFAULT_ADDRESS",
-    value: "NETWORK",
-    help: "answer published ports at this host's addresses in it alone, unless the service says; more than once; default all",
+    value: "NETWORK|INTERFACE",
+    help: "answer published ports at this host's addresses in it or on it alone, unless the service says; more than once; default all",
   },
   tlscacert: {
     kind: "string",

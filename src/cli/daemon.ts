@@ -1,7 +1,7 @@
 /** `weft daemon` */
 import { messageOf } from "../base/errors.ts";
 import { createLogger } from "../base/logger.ts";
-import { parseNetworks } from "../cluster/publish-labels.ts";
+import { parsePlaces } from "../cluster/publish-labels.ts";
 import { isDomainName, parseListener } from "../keeper/dns/names.ts";
 import type { Command } from "./command.ts";
 import { UsageError } from "./command.ts";
@@ -29,6 +29,7 @@ Examples:
     --tlscacert ca.pem --tlscert server.pem --tlskey server-key.pem
   weft daemon --metrics-addr 127.0.0.1:9480
   weft daemon --publish-default-address 192.168.99.0/24 --publish-default-address 127.0.0.0/8
+  weft daemon --publish-default-address eth1 --publish-default-address lo
 `,
   async run(words) {
     const options = readOptions(DAEMON_OPTIONS, {
@@ -92,7 +93,7 @@ function publishDefaultOf(
 ): readonly string[] {
   const { "publish-default-address": networks } = options;
   if (networks.length === 0) return [];
-  return asUsage(() => parseNetworks("--publish-default-address", networks.join(",")));
+  return asUsage(() => parsePlaces("--publish-default-address", networks.join(",")));
 }
 
 function zoneOf(

@@ -1,4 +1,5 @@
 /** What `weft mesh` prints, from the daemon's answer. Pure. */
+
 import type {
   KernelState,
   MeshAnswer,
@@ -6,6 +7,7 @@ import type {
   MeshNodeAnswer,
   MeshPortAnswer,
 } from "../api/mesh.ts";
+import { isLinkName } from "../base/link-name.ts";
 
 /** A line for each published port on each node. */
 export function describeMesh(answer: MeshAnswer): string[] {
@@ -21,9 +23,19 @@ function describeDefaults(nodes: readonly MeshNodeAnswer[]): string[] {
   const lines = nodes.flatMap(({ Hostname, PublishDefault }) =>
     PublishDefault === undefined
       ? []
-      : `${Hostname} answers at its addresses in ${PublishDefault.join(", ")} alone, unless a service says otherwise`,
+      : `${Hostname} answers at ${placesOf(PublishDefault)} alone, unless a service says otherwise`,
   );
   return lines.length === 0 ? [] : ["", ...lines];
+}
+
+/** As "its addresses in 10.0.0.0/8 and those of eth1". */
+function placesOf(words: readonly string[]): string {
+  const networks = words.filter((word) => !isLinkName(word));
+  const names = words.filter(isLinkName);
+  return [
+    ...(networks.length === 0 ? [] : [`its addresses in ${networks.join(", ")}`]),
+    ...(names.length === 0 ? [] : [`those of ${names.join(", ")}`]),
+  ].join(" and ");
 }
 
 /** A line for each endpoint, with each node's kernel as a column. */

@@ -123,11 +123,11 @@ export interface NodeDescription {
   readonly tlsInfo?: TLSInfo;
 }
 
-/** A published port that a node could not bind, in plain words. */
+/** A published port that a node does not answer, in plain words: it could not bind it, or lacks the interface for it. */
 export interface PortProblem {
   readonly protocol: PortProtocol;
   readonly publishedPort: number;
-  /** As "address already in use". */
+  /** As "address already in use", or "no interface eth1". */
   readonly reason: string;
 }
 

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { parseNetworks, publishAccess, validatePublishLabels } from "./publish-labels.ts";
+import {
+  parseNetworks,
+  parsePlaces,
+  publishAccess,
+  validatePublishLabels,
+} from "./publish-labels.ts";
 
 describe("labels that say who may reach a port", () => {
   it("are of one port, or of all that have none of their own", () => {
@@ -37,12 +42,26 @@ describe("labels that say who may reach a port", () => {
     assert.throws(() => parseNetworks("--x", "eth0"), { message: /^--x: "eth0" is neither/ });
   });
 
+  it("name interfaces for where a port is answered, behind networks", () => {
+    const labels = { "weft.publish.address": "eth0.100, br-1f, 10.0.0.7/8,eth0.100, fd00::7" };
+    validatePublishLabels(labels);
+    const boundTo = ["10.0.0.0/8", "fd00::7", "eth0.100", "br-1f"];
+    assert.deepEqual(publishAccess(labels, 80), { boundTo });
+    assert.deepEqual(parsePlaces("--x", boundTo.join()), boundTo);
+    assert.deepEqual(parsePlaces("--x", "lo"), ["lo"]);
+  });
+
   for (const [key, value, said] of [
     ["weft.publish.alow", "10.0.0.0/8", /unknown label weft\.publish\.alow/],
     ["weft.publish.allow.0", "10.0.0.0/8", /unknown label/],
     ["weft.publish.allow.70000", "10.0.0.0/8", /unknown label/],
     ["weft.publish.allow", "", /"" is neither/],
-    ["weft.publish.address.80", "eth0", /"eth0" is neither an address nor a network/],
+    ["weft.publish.allow.80", "eth0", /"eth0" is neither an address nor a network/],
+    ["weft.publish.address.80", "192.168.99", /"192\.168\.99" is neither .*, nor an interface/],
+    ["weft.publish.address.80", "eth0,", /"" is neither .*, nor an interface/],
+    ["weft.publish.address.80", "eth 0", /neither/],
+    ["weft.publish.address.80", "eth0:1", /neither/],
+    ["weft.publish.address.80", "an-interface-of-17", /neither/],
     ["weft.publish.allow", "fd00::/129", /neither/],
     ["weft.publish.allow", "fe80::1%eth0", /neither/],
     ["weft.publish.allow", "::ffff:10.0.0.1", /neither/],

@@ -6,11 +6,13 @@
  *     weft.publish.allow.8080=10.0.0.0/8               of this port, instead
  *     weft.publish.allow=192.168.99.0/24,fd00:1::/64   IPv6 clients come from networks of their own
  *     weft.publish.address.8080=192.168.99.0/24        answered at addresses in it alone
+ *     weft.publish.address.8080=eth1,10.0.0.0/8        at those that interface eth1 has, whichever they are
  *     weft.publish.address.8080=0.0.0.0/0              at all, whatever a node's own default is
  */
 
-import { InvalidParameterError } from "../base/errors.ts";
+import { InvalidParameterError, messageOf } from "../base/errors.ts";
 import { byFamily } from "../base/ip-address.ts";
+import { isLinkName } from "../base/link-name.ts";
 import { contains, formatAddress, formatCidr, parseCidr } from "./cidr.ts";
 import { type Cidr6, contains6, formatCidr6, formatIPv6, parseCidr6 } from "./cidr6.ts";
 
@@ -25,7 +27,10 @@ const FULL_LENGTH6 = 128;
 /** Written where a port is answered at every address, of IPv6 too. */
 export const EVERY_ADDRESS = "0.0.0.0/0";
 
-/** Networks, none within another, those of IPv4 first, an address as itself. Absent: no limit, or for `boundTo` the node's default. */
+/**
+ * Networks, none within another, those of IPv4 first, an address as itself; in `boundTo` interfaces' names behind them.
+ * Absent: no limit, or for `boundTo` the node's default.
+ */
 export interface PublishAccess {
   readonly allowedSources?: readonly string[];
   readonly boundTo?: readonly string[];
@@ -47,7 +52,7 @@ export function validatePublishLabels(labels: Readonly<Record<string, string>>):
         `unknown label ${key}: expected weft.publish.allow or weft.publish.address, with .PORT behind it for one port`,
       );
     }
-    parseNetworks(`label ${key}`, value);
+    parserOf(match[1])(`label ${key}`, value);
   }
 }
 
@@ -56,10 +61,10 @@ export function publishAccess(
   labels: Readonly<Record<string, string>>,
   publishedPort: number,
 ): PublishAccess {
-  const networks = (what: string) => {
+  const networks = (what: "allow" | "address") => {
     const keys = [`${PREFIX}${what}.${publishedPort}`, `${PREFIX}${what}`];
     const key = keys.find((one) => labels[one] !== undefined);
-    return key === undefined ? undefined : parseNetworks(`label ${key}`, labels[key] ?? "");
+    return key === undefined ? undefined : parserOf(what)(`label ${key}`, labels[key] ?? "");
   };
   const allowedSources = networks("allow");
   const boundTo = networks("address");
@@ -69,12 +74,27 @@ export function publishAccess(
   };
 }
 
+function parserOf(what: string | undefined) {
+  return what === "address" ? parsePlaces : parseNetworks;
+}
+
+/** As `parseNetworks`, and names of interfaces behind those. */
+export function parsePlaces(what: string, value: string): readonly string[] {
+  const words = wordsOf(what, value);
+  const names = [...new Set(words.filter(isLinkName))];
+  const networks = words.filter((word) => !isLinkName(word));
+  try {
+    return networks.length === 0 ? names : [...parseNetworks(what, networks.join()), ...names];
+  } catch (error) {
+    throw new InvalidParameterError(`${messageOf(error)}, nor an interface such as eth1`, {
+      cause: error,
+    });
+  }
+}
+
 /** Networks and addresses between commas, none within another; throws what is wrong with them. `what` says whose they are. */
 export function parseNetworks(what: string, value: string): readonly string[] {
-  const words = value.split(",").map((word) => word.trim());
-  if (words.length > NETWORKS_MAX) {
-    throw new InvalidParameterError(`${what} has more than ${NETWORKS_MAX} networks`);
-  }
+  const words = wordsOf(what, value);
   const read = <Network>(wanted: readonly string[], parse: (word: string) => Network) =>
     wanted.map((word) => parsed(what, word, parse));
   const named = byFamily(words);
@@ -91,6 +111,14 @@ export function parseNetworks(what: string, value: string): readonly string[] {
     ),
     ...outermost(ipv6, contains6).map(spell6),
   ];
+}
+
+function wordsOf(what: string, value: string): readonly string[] {
+  const words = value.split(",").map((word) => word.trim());
+  if (words.length > NETWORKS_MAX) {
+    throw new InvalidParameterError(`${what} has more than ${NETWORKS_MAX} networks`);
+  }
+  return words;
 }
 
 function parsed<Network>(what: string, word: string, parse: (word: string) => Network): Network {

@@ -2,6 +2,7 @@
  * The effectful shell: reads the kernel's state back, plans, applies. The kernel forwards whether this
  * runs or not; when it starts again it adopts what is there and changes nothing that is right.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import { SystemError, UnavailableError } from "../base/errors.ts";
@@ -40,6 +41,7 @@ import { Sandboxes } from "./overlay/sandboxes.ts";
 import { placeInOverlay } from "./overlay/view.ts";
 import type { Plan } from "./plan.ts";
 import { isEmpty, plan, sizeOf } from "./plan.ts";
+import { type InterfaceAddresses, publishedInterfaces } from "./publish-places.ts";
 import type { KernelReading } from "./read-back.ts";
 import { readKernel, readSysctls } from "./read-back.ts";
 import type { RunTool } from "./run.ts";
@@ -80,6 +82,8 @@ export interface AppliedReport {
   readonly ipv6: boolean;
   /** What keeps the mesh from working on this host and is not Weft's to change, in plain words. */
   readonly problems: readonly string[];
+  /** Of the interfaces that ports are answered at. */
+  readonly interfaces: InterfaceAddresses;
 }
 
 /** What the kernel holds, as far as is known. */
@@ -111,6 +115,11 @@ export class Datapath {
   #actual: Belief | undefined;
   #view: MeshView | undefined;
   #holders: ReadonlyMap<string, AddressHolder> = new Map();
+  #addresses: InterfaceAddresses = new Map();
+  /** The interfaces that the view names, and their addresses as they were applied last. */
+  #published: ReadonlySet<string> = new Set();
+  #interfaces: InterfaceAddresses = new Map();
+  #onInterfaces: () => void = () => {};
   #hindrances: readonly string[] = [];
   #executing = 0;
   #changedAt = 0;
@@ -168,7 +177,13 @@ export class Datapath {
   /** What of the host the mesh hangs on; undefined until a view was applied. */
   get uplink(): Uplink | undefined {
     const address = this.#view?.self.underlayAddress;
-    return address === undefined ? undefined : { address, link: this.#holders.get(address)?.link };
+    if (address === undefined) return undefined;
+    return { address, link: this.#holders.get(address)?.link, published: this.#published };
+  }
+
+  /** Tells from now on when an audit found other addresses at interfaces that ports are answered at. */
+  watchInterfaces(onChange: () => void): void {
+    this.#onInterfaces = onChange;
   }
 
   /**
@@ -198,6 +213,7 @@ export class Datapath {
   async apply(view: MeshView): Promise<AppliedReport> {
     return await this.#exclusively(async () => {
       this.#view = view;
+      this.#watchPublished(view);
       if (this.#actual === undefined) await this.#readBack();
       if (!this.#firewalls.isMended) await this.#firewalls.mend();
       try {
@@ -210,6 +226,13 @@ export class Datapath {
         return await this.#applyOnce(view);
       }
     });
+  }
+
+  /** News of an interface that the view did not name before was not listened to: it is looked at. */
+  #watchPublished(view: MeshView): void {
+    const named = publishedInterfaces(view);
+    if (![...named].every((name) => this.#published.has(name))) this.#actual = undefined;
+    this.#published = named;
   }
 
   /** Compares the kernel with the view applied last, mends what differs, and says what it was. */
@@ -236,8 +259,15 @@ export class Datapath {
     const sysctls = readSysctls(wanted.network.sysctls.keys());
     const network = { ...actual.network, sysctls };
     const mending = plan({ ...actual, network }, wanted);
-    const mended = [...driftsOf(mending), ...(await this.#firewalls.mend())];
+    const found = this.#movedFrom(on.facts) ?? on.facts;
+    const isMoved = found !== on.facts;
+    // What follows an address is nobody's damage.
+    const damage = isMoved
+      ? plan({ ...actual, network }, this.#desired({ view, facts: found }))
+      : mending;
+    const mended = [...driftsOf(damage), ...(await this.#firewalls.mend())];
     await this.#execute(mending, { on, state: wanted });
+    if (isMoved) this.#onInterfaces();
     const mtu = tunnelMTU(view, on.facts.uplinkMTU);
     const drifts = [...mended, ...(await this.#overlays.audit(view, mtu))];
     this.#meters.audits.add();
@@ -245,6 +275,12 @@ export class Datapath {
     this.#driftLog.add(drifts);
     this.#tellHindrances(view, on.facts);
     return drifts;
+  }
+
+  /** The facts with the addresses that were applied last, where published interfaces have others now. */
+  #movedFrom(facts: HostFacts): HostFacts | undefined {
+    const interfaces = this.#interfaces;
+    return isDeepStrictEqual(interfaces, facts.interfaces) ? undefined : { ...facts, interfaces };
   }
 
   /** What the kernel holds of the mesh, read back. */
@@ -265,9 +301,11 @@ export class Datapath {
     const { state, links, holders } = await this.#exclusively(() =>
       readKernel(this.#nft, this.#run),
     );
-    const wanted = this.#desired({ view, facts: await this.#facts(view, state, links) });
+    const facts = await this.#facts(view, state, links);
+    const wanted = this.#desired({ view, facts });
+    const { interfaces } = facts;
     const traced = hostTrace(
-      { view, actual: state, wanted, addresses: [...holders.keys()] },
+      { view, actual: state, wanted, addresses: [...holders.keys()], interfaces },
       question,
     );
     const args = knownConnectionsArgs(question);
@@ -310,6 +348,7 @@ export class Datapath {
       mtu,
       ipv6: facts.ipv6 && view.subnet6 !== undefined,
       problems: this.#problems(view, facts),
+      interfaces: facts.interfaces,
     };
   }
 
@@ -336,6 +375,7 @@ export class Datapath {
     this.#actual = undefined;
     if (!isEmpty(changing)) await this.#changeKernel(changing);
     this.#actual = wanted;
+    this.#interfaces = wanted.on?.facts.interfaces ?? this.#interfaces;
   }
 
   async #changeKernel(changing: Plan): Promise<void> {
@@ -426,6 +466,7 @@ export class Datapath {
     const reading = await readKernel(this.#nft, this.#run);
     this.#actual = { on: undefined, state: reading.state };
     this.#holders = reading.holders;
+    this.#addresses = reading.addresses;
     await this.#firewalls.read();
     return reading;
   }
@@ -449,7 +490,16 @@ export class Datapath {
       forwarding: this.#mayForward(),
       ipv6: host.isEnabled && meshMTU(view, uplinkMTU) >= IPV6_MTU_MIN,
       ...this.#routing6(host, links, await this.#memo.found()),
+      interfaces: this.#publishedAddresses(view),
     };
+  }
+
+  #publishedAddresses(view: MeshView): InterfaceAddresses {
+    const found = [...publishedInterfaces(view)].flatMap((name) => {
+      const addresses = this.#addresses.get(name);
+      return addresses === undefined ? [] : [[name, addresses] as const];
+    });
+    return new Map(found);
   }
 
   /** Once Weft has made the host forward, only the memo knows how it was before. */

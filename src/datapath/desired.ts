@@ -12,6 +12,7 @@ import type { MarkLayout } from "./mark.ts";
 import { markLayout } from "./mark.ts";
 import { endpointsByAddress, Ways } from "./mesh.ts";
 import type { Ruleset } from "./nft/ruleset.ts";
+import { atAddresses } from "./publish-places.ts";
 import type { MeshEndpoint, MeshView } from "./view.ts";
 
 export interface KernelState {
@@ -32,7 +33,8 @@ export function desired(
   facts: HostFacts,
   mark: MarkLayout = markLayout(),
 ): KernelState {
-  const view = facts.ipv6 ? told : withoutIPv6(told);
+  const placed = atAddresses(told, facts.interfaces);
+  const view = facts.ipv6 ? placed : withoutIPv6(placed);
   const ways = new Ways(view, facts.links);
   const endpoints = new Map<string, MeshEndpoint["state"]>();
   for (const [address, endpoint] of endpointsByAddress(view)) {

@@ -1,3 +1,5 @@
+import type { InterfaceAddresses } from "./publish-places.ts";
+
 /** What the desired state needs to know of the host, beside the view. Read from the kernel, never decided. */
 export interface HostFacts {
   /** MTU of the device that holds this node's underlay address, in bytes. */
@@ -14,6 +16,8 @@ export interface HostFacts {
   readonly advertised: readonly string[];
   /** Whether it is Weft that made the host forward IPv6: nothing but the mesh's packets is forwarded then. */
   readonly isOurForwarding6: boolean;
+  /** Of the interfaces that the view's ports are answered at. */
+  readonly interfaces: InterfaceAddresses;
 }
 
 export const SYSCTL_FILTER_ALL = "net/ipv4/conf/all/rp_filter";

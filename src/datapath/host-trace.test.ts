@@ -45,8 +45,11 @@ function ask(
   damage: (state: KernelState) => KernelState = (state) => state,
   view: MeshView = VIEW,
 ) {
-  const wanted = desired(view, makeFacts(view));
-  const facts = { view, actual: damage(asReadBack(wanted)), wanted, addresses: ["172.17.0.1"] };
+  const host = makeFacts(view);
+  const wanted = desired(view, host);
+  const { interfaces } = host;
+  const actual = damage(asReadBack(wanted));
+  const facts = { view, actual, wanted, addresses: ["172.17.0.1"], interfaces };
   return hostTrace(facts, { ...FROM_OUTSIDE, ...question });
 }
 

@@ -3,11 +3,13 @@
  * way that it may be led, with the facts that say why. Pure.
  */
 import { isOfIPv6 } from "../base/ip-address.ts";
+import { isLinkName } from "../base/link-name.ts";
 import type { KernelState } from "./desired.ts";
 import { TABLE } from "./desired-ruleset.ts";
 import type { KnownConnection } from "./known-connection.ts";
 import { LINK } from "./names.ts";
 import type { Ruleset, Table } from "./nft/ruleset.ts";
+import { addressesAt, type InterfaceAddresses } from "./publish-places.ts";
 import { type Outcome, type Probe, type TracedHost, trace } from "./trace.ts";
 import type { LocalLink, MeshEndpoint, MeshProtocol, MeshView } from "./view.ts";
 
@@ -54,6 +56,8 @@ export interface TracedPort {
     readonly name: string;
     readonly allowedSources?: readonly string[];
     readonly boundTo?: readonly string[];
+    /** The same with the addresses that interfaces have now in place of their names; absent where that is no different. */
+    readonly answeredAt?: readonly string[];
     readonly live: number;
     readonly draining: number;
   };
@@ -75,6 +79,8 @@ export interface HostFactsForTrace {
   readonly wanted: KernelState;
   /** Every address that the host has. */
   readonly addresses: readonly string[];
+  /** Of the interfaces that ports are answered at. */
+  readonly interfaces: InterfaceAddresses;
 }
 
 export function hostTrace(facts: HostFactsForTrace, question: TraceQuestion): HostTrace {
@@ -85,7 +91,7 @@ export function hostTrace(facts: HostFactsForTrace, question: TraceQuestion): Ho
   const isSame = JSON.stringify(ways) === JSON.stringify(expected.ways);
   return {
     revision: view.revision,
-    port: tracedPort(view, ruleset.get(TABLE), question),
+    port: tracedPort(facts, ruleset.get(TABLE), question),
     endpoints,
     ways,
     ...(isSame ? {} : { wanted: expected.ways }),
@@ -135,7 +141,7 @@ function probeOf({ self, localLinks }: MeshView, question: TraceQuestion): Probe
 }
 
 function tracedPort(
-  view: MeshView,
+  { view, interfaces }: HostFactsForTrace,
   table: Table | undefined,
   { protocol, port, destination }: TraceQuestion,
 ): TracedPort {
@@ -154,6 +160,9 @@ function tracedPort(
       ...{ id: serviceID, name: serviceName, live: count("live"), draining: count("draining") },
       ...(allowedSources === undefined ? {} : { allowedSources }),
       ...(boundTo === undefined ? {} : { boundTo }),
+      ...(boundTo?.some(isLinkName) === true
+        ? { answeredAt: addressesAt(boundTo, interfaces) }
+        : {}),
     };
     return { ...facts, service };
   }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { urgencyOfNetwork, urgencyOfRules } from "./kernel-events.ts";
 
-const UPLINK = { link: "eth0", address: "192.168.99.100" };
+const UPLINK = { link: "eth0", address: "192.168.99.100", published: new Set(["eth1"]) };
 
 const RULES: readonly (readonly [string, "lost" | "changed" | undefined])[] = [
   ["delete table inet weft", "lost"],
@@ -71,6 +71,10 @@ const NETWORK: readonly (readonly [string, "changed" | undefined])[] = [
   ["3: eth0@if9: <BROADCAST,MULTICAST> mtu 1500 state DOWN ", "changed"],
   ["Deleted 3: eth0    inet 192.168.99.100/24 scope global eth0", "changed"],
   ["4: bond0    inet 192.168.99.100/24 scope global bond0", "changed"],
+  ["5: eth1    inet 10.7.0.2/24 scope global eth1\\       valid_lft forever", "changed"],
+  ["Deleted 5: eth1    inet6 fd07::1/64 scope global proto kernel_ra ", "changed"],
+  ["Deleted 5: eth1@if7: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN ", "changed"],
+  ["6: eth11    inet 10.8.0.2/24 scope global eth11", undefined],
   ["192.168.99.1 dev eth0 lladdr 52:54:00:00:00:01 REACHABLE ", undefined],
   ["Deleted 10.0.1.6 dev wx001001 lladdr 02:42:0a:00:01:06 PERMANENT ", "changed"],
   ["Deleted fd00:1::6 dev wx001001 lladdr 02:42:0a:00:01:06 PERMANENT ", "changed"],

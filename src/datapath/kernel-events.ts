@@ -16,6 +16,8 @@ export interface Uplink {
   /** The link that holds the underlay address; undefined when none does. */
   readonly link: string | undefined;
   readonly address: string;
+  /** Interfaces at whose addresses ports are answered. */
+  readonly published: ReadonlySet<string>;
 }
 
 const TABLES = [TABLE, EGRESS_TABLE, OVERLAY_TABLE];
@@ -90,5 +92,6 @@ export function urgencyOfNetwork(line: string, uplink: Uplink | undefined): Urge
 function isOfUplink(line: string, uplink: Uplink): boolean {
   const link = /^(?:Deleted )?\d+: ([^:@\s]+)/.exec(line)?.[1];
   if (link === undefined) return false;
+  if (uplink.published.has(link)) return true;
   return link === uplink.link || / inet6? (\S+)\//.exec(line)?.[1] === uplink.address;
 }

@@ -21,16 +21,20 @@ export interface Narrowed {
   readonly after: MeshView;
 }
 
-/** Both as they are when the nodes or the tunnel changed: every service may then lead somewhere else. */
+/** Both as they are when the nodes, the tunnel or the host's addresses changed: every service may then lead somewhere else. */
 export function narrow(before: ViewOnHost, after: ViewOnHost): Narrowed {
-  const isSame = before.facts.ipv6 === after.facts.ipv6 && isSameMesh(before.view, after.view);
-  if (!isSame) return { before: before.view, after: after.view };
+  if (!isSameHost(before.facts, after.facts) || !isSameMesh(before.view, after.view))
+    return { before: before.view, after: after.view };
   const changed = changedServices(before, after);
   const shared = sharing(before.view, after.view, changed);
   const kept = new Set([...changed, ...shared]);
   for (const witness of [...witnesses(before, after, kept)]) kept.add(witness);
   const ports = portsOf(before.view, after.view, kept);
   return { before: only(before.view, kept, ports), after: only(after.view, kept, ports) };
+}
+
+function isSameHost(a: HostFacts, b: HostFacts): boolean {
+  return a.ipv6 === b.ipv6 && isDeepStrictEqual(a.interfaces, b.interfaces);
 }
 
 /** Whether every endpoint of another node is reached as before, through the very same tunnel. */

@@ -67,6 +67,10 @@ export function makeFacts(view: MeshView): HostFacts {
     ipv6: true,
     advertised: [],
     isOurForwarding6: true,
+    interfaces: new Map([
+      ["eth1", ["10.7.0.1", "fd07::1"]],
+      ["eth2", []],
+    ]),
   };
 }
 
@@ -90,12 +94,18 @@ const anyLimit = fc.option(fc.subarray(["192.168.99.0/24", "10.0.0.0/8", "172.16
   nil: undefined,
 });
 
+/** Networks, and interfaces: one within a network, one with no address, one that is not there. */
+const anyPlace = fc.option(
+  fc.subarray(["192.168.99.0/24", "10.0.0.0/8", "fd07::/64", "eth1", "eth2", "eth7"]),
+  { nil: undefined },
+);
+
 const anyPort = fc
   .record({
     protocol: fc.constantFrom("tcp" as const, "udp" as const),
     publishedPort: fc.integer({ min: 8080, max: 8090 }),
     targetPort: fc.constantFrom(53, 80),
-    ...{ allowedSources: anyLimit, boundTo: anyLimit },
+    ...{ allowedSources: anyLimit, boundTo: anyPlace },
   })
   .map(({ allowedSources, boundTo, ...port }) => ({
     ...port,

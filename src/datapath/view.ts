@@ -38,9 +38,9 @@ export interface MeshPort {
   readonly protocol: MeshProtocol;
   readonly publishedPort: number;
   readonly targetPort: number;
-  /** IPv4 networks whose clients are led to it, none within another; all when absent. The host's own processes always are. */
+  /** Networks whose clients are led to it, none within another; all when absent. The host's own processes always are. */
   readonly allowedSources?: readonly string[];
-  /** IPv4 networks of the hosts' addresses that it is answered at, none within another; all when absent. */
+  /** Networks of the hosts' addresses that it is answered at, none within another, and names of interfaces; all when absent. */
   readonly boundTo?: readonly string[];
 }
 

@@ -72,7 +72,7 @@ function decodeKnown(value: unknown): KnownConnection {
 }
 
 function decodeService(value: Record<string, unknown>): NonNullable<TracedPort["service"]> {
-  const { allowedSources, boundTo } = value;
+  const { allowedSources, boundTo, answeredAt } = value;
   return {
     id: textOf(value["id"]),
     name: textOf(value["name"]),
@@ -80,6 +80,7 @@ function decodeService(value: Record<string, unknown>): NonNullable<TracedPort["
     draining: numberOf(value["draining"]),
     ...(allowedSources === undefined ? {} : { allowedSources: listOf(allowedSources).map(textOf) }),
     ...(boundTo === undefined ? {} : { boundTo: listOf(boundTo).map(textOf) }),
+    ...(answeredAt === undefined ? {} : { answeredAt: listOf(answeredAt).map(textOf) }),
   };
 }
 

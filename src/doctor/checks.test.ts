@@ -20,6 +20,7 @@ const mesh: MeshFacts = {
   uplinkMTU: 1500,
   tunnelUp: true,
   tables: ["inet weft", "netdev weft"],
+  placeless: [],
   peers: [peer],
 };
 
@@ -62,6 +63,12 @@ const withPeer = (overrides: Partial<PeerFacts>): HostFacts => ({
 });
 
 const AILMENTS: readonly (readonly [string, HostFacts, "warn" | "fail", RegExp])[] = [
+  [
+    "a port whose interface the host has not",
+    { ...well, mesh: { ...mesh, placeless: ["8080/tcp"] } },
+    "warn",
+    /8080\/tcp is answered at none of this host's addresses/,
+  ],
   [
     "an old kernel",
     { ...fresh, lacks: new Map([["egress", "Error"]]) },

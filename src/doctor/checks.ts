@@ -262,6 +262,7 @@ function mesh(found: MeshFacts, { hostRoutes, canPing, gossip: heard }: HostFact
   const heardBy = new Set(oneWay.map(({ host }) => host));
   return [
     ...drift(found),
+    ...placeless(found),
     ...overlap(found, hostRoutes),
     ...(canPing ? found.peers.map((one) => peer(one, found, heardBy.has(one.underlay))) : []),
   ];
@@ -290,6 +291,16 @@ function drift({ tables, tunnelUp, tunnelMTU, uplinkMTU, local }: MeshFacts): Fi
     );
   }
   return findings.length > 0 ? findings : [ok("kernel state", "tables and tunnel are there")];
+}
+
+function placeless({ placeless: found }: MeshFacts): Finding[] {
+  return found.map((port) =>
+    warn(
+      "ports",
+      `published port ${port} is answered at none of this host's addresses: what its service's label weft.publish.address names, or --publish-default-address here, this host has not`,
+      "nothing, if that is meant; else name an interface (ip -br address) or a network that this host is in",
+    ),
+  );
 }
 
 function overlap({ subnet }: MeshFacts, hostRoutes: readonly string[]): Finding[] {

@@ -65,6 +65,8 @@ export interface MeshFacts {
   readonly uplinkMTU: number | undefined;
   readonly tunnelUp: boolean;
   readonly tables: readonly string[];
+  /** Published ports that are bound to addresses of which this host has none, as "8080/tcp". */
+  readonly placeless: readonly string[];
   readonly peers: readonly PeerFacts[];
 }
 

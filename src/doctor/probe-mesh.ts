@@ -2,7 +2,9 @@
 
 import type { LinkState } from "../datapath/ip/read.ts";
 import { readNetwork } from "../datapath/ip/read.ts";
-import { LINK, overlayMAC, REPLY_RULE_PRIORITY } from "../datapath/names.ts";
+import { LINK, overlayMAC, REPLY_RULE_PRIORITY, TABLE } from "../datapath/names.ts";
+import { decodeTable } from "../datapath/nft/decode.ts";
+import { isWithin } from "../datapath/nft/interpret.ts";
 import type { Nft } from "../datapath/nft/nft.ts";
 import type { RunTool } from "../datapath/run.ts";
 import type { MeshFacts, PeerFacts } from "./facts.ts";
@@ -33,6 +35,7 @@ export async function probeMesh(
     uplinkMTU,
     tunnelUp: link.up,
     tables: await ownTables(nft),
+    placeless: await placelessPorts(nft, [...holders.keys()]),
     peers: canPing ? await probePeers(run, peersOf(state), sizes) : [],
   };
 }
@@ -42,6 +45,25 @@ async function ownTables(nft: Nft): Promise<string[]> {
   return ["inet", "netdev"].flatMap((family) =>
     new RegExp(`"family":"${family}","name":"weft"`).test(listing) ? [`${family} weft`] : [],
   );
+}
+
+/** From the kernel's own sets: those of a port that no address of the host is in. */
+async function placelessPorts(nft: Nft, addresses: readonly string[]): Promise<string[]> {
+  const listing = await nft.list(`table ${TABLE}`);
+  if (listing === undefined) return [];
+  const { sets } = decodeTable(listing);
+  const places = ["bound_to", "bound_to6"].flatMap((name) => [
+    ...(sets.get(name)?.elements.keys() ?? []),
+  ]);
+  const bound = [...(sets.get("bound")?.elements.keys() ?? [])];
+  return bound
+    .filter((port) => {
+      const networks = places.flatMap((place) =>
+        place.startsWith(`${port} . `) ? [place.slice(`${port} . `.length)] : [],
+      );
+      return !addresses.some((address) => networks.some((network) => isWithin(address, network)));
+    })
+    .map((port) => port.split(" . ").reverse().join("/"));
 }
 
 interface Peer {

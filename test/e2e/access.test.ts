@@ -93,6 +93,38 @@ describe("a port with limits", { skip: (await labUnavailable()) ?? false }, () =
     assert.equal(await answer(client, host.ip, NARROW), "ECONNREFUSED");
   });
 
+  it("is answered at an interface's addresses, whichever it has, and nowhere on a host without it", async () => {
+    const EDGE = 8084;
+    const [host, other, client] = [swarm.host(1), swarm.host(2), swarm.client()];
+    const [first, second, six] = ["192.168.99.160", "192.168.99.161", "fd00:77::1"];
+    await host.execOk(["ip", "link", "add", "eth1", "type", "bridge"]);
+    await host.execOk(["ip", "link", "set", "eth1", "up"]);
+    await host.execOk(["ip", "addr", "add", `${first}/32`, "dev", "eth1"]);
+    await host.execOk(["ip", "addr", "add", `${six}/128`, "dev", "eth1"]);
+    const label = `weft.publish.address.${EDGE}=eth1`;
+    await swarm.create("edge", "--publish", `${EDGE}:80`, "--label", label, "nginx");
+    const becomes = (address: string, wanted: string) =>
+      until(async () => (await answer(client, address, EDGE)) === wanted, {
+        what: `${address}:${EDGE} to be ${wanted}`,
+      });
+    await becomes(first, client.ip);
+    for (const { ip } of [host, other]) {
+      assert.equal(await answer(client, ip, EDGE), "ECONNREFUSED");
+    }
+    const isServed6 = async () => (await answer(host, six, EDGE)) !== "ECONNREFUSED";
+    await until(isServed6, { what: "the interface's IPv6 address to be answered" });
+    const message = ["node", "inspect", "--format", "{{.Status.Message}}", "n2"];
+    const isSaid = async () =>
+      (await swarm.docker(...message)).includes(`port ${EDGE}/tcp: no interface eth1`);
+    await until(isSaid, { what: "the other node to say that it has no such interface" });
+    await host.execOk(["ip", "addr", "add", `${second}/32`, "dev", "eth1"]);
+    await host.execOk(["ip", "addr", "del", `${first}/32`, "dev", "eth1"]);
+    await becomes(second, client.ip);
+    await host.execOk(["ip", "link", "del", "eth1"]);
+    const isGone = async () => (await answer(host, host.ip, EDGE)) === "ECONNREFUSED";
+    await until(isGone, { what: "the port to be refused everywhere" });
+  });
+
   it("follows its labels, without a task being replaced", async () => {
     const before = (await swarm.running("web")).map(({ id }) => id);
     const stranger = swarm.lab.client(2);

@@ -18,6 +18,8 @@ export interface NetworkReading {
   readonly links: ReadonlySet<string>;
   /** The link that holds an address, by address. */
   readonly holders: ReadonlyMap<string, AddressHolder>;
+  /** Addresses by the link that has them, of all links but the tasks'. */
+  readonly addresses: ReadonlyMap<string, readonly string[]>;
 }
 
 export interface AddressHolder {
@@ -46,7 +48,13 @@ export async function readNetwork(run: RunTool): Promise<NetworkReading> {
     neighbours: new Map(neighbours.filter(isPermanent).map(decodeNeighbour)),
     fdb: new Map(fdb.filter((entry) => stringOf(entry, "dst") !== undefined).map(decodeEntry)),
   };
-  return { state, links: new Set(links.map(nameOf)), holders: holdersOf(links) };
+  const others = links.filter((link) => !isTaskLink(link));
+  return {
+    state,
+    links: new Set(links.map(nameOf)),
+    holders: holdersOf(links),
+    addresses: new Map(others.map((link) => [nameOf(link), bareAddressesOf(link)])),
+  };
 }
 
 const TABLES = [
@@ -135,6 +143,10 @@ function addressesOf(link: JsonObject | undefined): string[] {
   return addresses.map((one) => `${stringOf(one, "local")}/${numberOf(one, "prefixlen")}`);
 }
 
+function bareAddressesOf(link: JsonObject): string[] {
+  return addressesOf(link).map((address) => address.split("/")[0] ?? "");
+}
+
 /** Without those that the kernel makes for every link by itself. */
 function givenAddressesOf(link: JsonObject | undefined): string[] {
   return addressesOf(link).filter((address) => !address.startsWith("fe80:"));
@@ -143,8 +155,8 @@ function givenAddressesOf(link: JsonObject | undefined): string[] {
 function holdersOf(links: readonly JsonObject[]): Map<string, AddressHolder> {
   return new Map(
     links.flatMap((link) =>
-      addressesOf(link).map((address): [string, AddressHolder] => [
-        address.split("/")[0] ?? "",
+      bareAddressesOf(link).map((address): [string, AddressHolder] => [
+        address,
         { link: nameOf(link), mtu: numberOf(link, "mtu") ?? 0 },
       ]),
     ),
