@@ -17,8 +17,8 @@ const TASKS = [
   { name: "b1", host: "h1", vni: ONE, addresses: ["10.0.1.12", "fd00:1::12"] },
   { name: "c2", host: "h2", vni: ONE, addresses: ["10.0.1.13", "fd00:1::13"] },
   { name: "d3", host: "h3", vni: ONE, addresses: ["10.0.1.14", "fd00:1::14"] },
-  { name: "e2", host: "h2", vni: ONE, addresses: ["10.0.1.15"] },
-  { name: "f3", host: "h3", vni: ONE, addresses: ["10.0.1.16"] },
+  { name: "e2", host: "h2", vni: ONE, addresses: ["10.0.1.15", "fd00:1::15"] },
+  { name: "f3", host: "h3", vni: ONE, addresses: ["10.0.1.16", "fd00:1::16"] },
   // The same subnet and the same addresses on another network.
   { name: "x1", host: "h1", vni: TWO, addresses: ["10.0.1.11"] },
   { name: "y2", host: "h2", vni: TWO, addresses: ["10.0.1.13"] },
@@ -28,6 +28,7 @@ const VIP = "10.0.1.2";
 const VIP6 = "fd00:1::2";
 const EMPTY_VIP = "10.0.1.3";
 const MOVING_VIP = "10.0.1.4";
+const MOVING_VIP6 = "fd00:1::4";
 /** Enough that three endpoints are all met: the odds against it are below one in a million. */
 const ASKED = 45;
 const ENGINE_RULES_IPV6 = `*filter
@@ -244,31 +245,60 @@ describe("overlay networks", { skip: whyNot() }, () => {
     }
     assert.match(String(await client.call({ call: "say", name: "kept" })), /^e2 /);
 
+    const ended = client.call({ call: "ended", name: "kept" });
     overlays.serve(ONE, [MOVING_VIP], "f3");
     await overlays.apply();
-    await assert.rejects(client.call({ call: "say", name: "kept" }), /ECONNRESET/);
+    assert.equal(await ended, "ECONNRESET");
   });
 
-  it("a flow of datagrams is moved at once, and what its old task still answers comes from the virtual IP", async () => {
-    const port = 5_302;
-    await overlays.place("e2").call({ call: "serveHeld", name: "e2", port });
-    await overlays.place("f3").call({ call: "serve", name: "f3", port });
-    overlays.serve(ONE, [MOVING_VIP], "e2");
-    await overlays.apply();
-    const client = overlays.place("b1");
-    const asked = client.call({
-      ...{ call: "askTwice", name: "held", protocol: "udp" },
-      ...{ address: MOVING_VIP, port, deadlineMs: 10_000 },
+  for (const [family, virtualIP, port] of [
+    ["IPv4", MOVING_VIP, 5_302],
+    ["IPv6", MOVING_VIP6, 5_303],
+  ] as const) {
+    it(`a client that only waits is told when its endpoint is gone, over ${family}`, async () => {
+      overlays.serve(ONE, [MOVING_VIP, MOVING_VIP6], "e2");
+      await overlays.apply();
+      const client = overlays.place("b1");
+      const idle = {
+        name: `idle ${family}`,
+        protocol: "tcp",
+        address: virtualIP,
+        port: 80,
+      } as const;
+      assert.match(
+        String(await client.call({ call: "open", ...idle, deadlineMs: 60_000 })),
+        /^e2 /,
+      );
+      overlays.serve(ONE, [MOVING_VIP, MOVING_VIP6], "f3");
+      const ended = client.call({ call: "ended", name: idle.name });
+      await overlays.apply();
+      assert.equal(await ended, "ECONNRESET");
     });
-    const listing = ["conntrack", "-L", "-p", "udp", "--orig-port-dst", `${port}`];
-    const led = async () => (await inNamespace(client.namespace, listing)).includes("10.0.1.15");
-    await until(led, { what: "the datagram to be led" });
-    overlays.serve(ONE, [MOVING_VIP], "e2:draining", "f3");
-    await overlays.apply();
-    await client.call({ call: "sayAgain", name: "held" });
-    await overlays.place("e2").call({ call: "answerHeld", datagrams: 1 });
-    assert.deepEqual(((await asked) as string[]).toSorted(), ["e2 late", "f3 10.0.1.12"]);
-  });
+
+    it(`a flow of ${family} datagrams is moved at once, and what its old task still answers comes from the virtual IP`, async () => {
+      await overlays.place("e2").call({ call: "serveHeld", name: "e2", port });
+      await overlays.place("f3").call({ call: "serve", name: "f3", port });
+      overlays.serve(ONE, [MOVING_VIP, MOVING_VIP6], "e2");
+      await overlays.apply();
+      const client = overlays.place("b1");
+      const held = `held ${family}`;
+      const asked = client.call({
+        ...{ call: "askTwice", name: held, protocol: "udp" },
+        ...{ address: virtualIP, port, deadlineMs: 10_000 },
+      });
+      const listing = ["conntrack", "-L", "-f", family.toLowerCase(), "-p", "udp"];
+      const ofPort = [...listing, "--orig-port-dst", `${port}`];
+      const led = async () =>
+        /=(10\.0\.1\.15|fd00:1::15) /.test(await inNamespace(client.namespace, ofPort));
+      await until(led, { what: "the datagram to be led" });
+      overlays.serve(ONE, [MOVING_VIP, MOVING_VIP6], "e2:draining", "f3");
+      await overlays.apply();
+      await client.call({ call: "sayAgain", name: held });
+      await overlays.place("e2").call({ call: "answerHeld", datagrams: 1 });
+      const own = family === "IPv4" ? "10.0.1.12" : "fd00:1::12";
+      assert.deepEqual(((await asked) as string[]).toSorted(), ["e2 late", `f3 ${own}`]);
+    });
+  }
 
   it("a task that does not listen yet is a delay, and one that never does is refused", async () => {
     overlays.serve(ONE, [MOVING_VIP], "e2");

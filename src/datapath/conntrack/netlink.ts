@@ -28,18 +28,16 @@ const STRANGE_ANSWERS_MAX = 8;
  */
 const DELETIONS_MAX = 32;
 
-/**
- * Throws where the library or the kernel cannot: deleting by a filter came with Linux 6.3. `within` makes the socket
- * in another network namespace, which it then belongs to.
- */
-export async function openConntrackSocket(
-  within: <T>(work: () => T) => T = (work) => work(),
-): Promise<Conntrack> {
+/** Runs `work` in the network namespace that is meant; a socket that is made there belongs to it. */
+type Within = <T>(work: () => T) => T;
+
+/** Throws where the library or the kernel cannot: deleting by a filter came with Linux 6.3. `within` for another namespace than the host's. */
+export async function openConntrackSocket(within: Within = (work) => work()): Promise<Conntrack> {
   const library = libc();
   const type = SOCK_RAW | SOCK_CLOEXEC;
   const fd = within(() => library.socket(AF_NETLINK, type, NETLINK_NETFILTER));
   if (fd < 0) throw callError("no netlink socket", fd);
-  const conntrack = new ConntrackSocket(library, fd);
+  const conntrack = new ConntrackSocket(library, fd, within);
   try {
     // No flow's replies come from here.
     await conntrack.forget([{ kind: "half-open-to", address: "0.0.0.0" }]);
@@ -53,12 +51,14 @@ export async function openConntrackSocket(
 class ConntrackSocket implements Conntrack {
   readonly #libc: Libc;
   readonly #fd: number;
+  readonly #within: Within;
   #sequence = 0;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(library: Libc, fd: number) {
+  constructor(library: Libc, fd: number, within: Within) {
     this.#libc = library;
     this.#fd = fd;
+    this.#within = within;
   }
 
   async forget(forget: readonly Forget[]): Promise<void> {
@@ -129,7 +129,7 @@ class ConntrackSocket implements Conntrack {
   #askBy(family: number, flows: readonly Flow[]): void {
     if (flows.length === 0) return;
     const { socket, sendto, close } = this.#libc;
-    const fd = socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+    const fd = this.#within(() => socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));
     if (fd < 0) throw callError("no raw socket", fd);
     try {
       for (const flow of flows) {

@@ -15,7 +15,7 @@ export interface SandboxEntrance {
   isThere(path: string): boolean;
   nft(path: string): Nft;
   /** To be closed when done with. */
-  conntrack(path: string): Promise<Pick<Conntrack, "forget" | "flows" | "close">>;
+  conntrack(path: string): Promise<Conntrack>;
 }
 
 export function sandboxEntrance(run: RunTool): SandboxEntrance {

@@ -6,7 +6,7 @@ import { isOfIPv6 } from "../../base/ip-address.ts";
 import { endpointsType, IS_REFUSAL, keptLong, oneOf } from "../nft/balance.ts";
 import type { Chain, ElementSet, Ruleset, Table } from "../nft/ruleset.ts";
 import { baseChain, chain } from "../nft/ruleset.ts";
-import { FROM_VIRTUAL_IP, LATE_ANSWERS, LATE_ANSWERS_TYPE } from "./sandbox-late-answers.ts";
+import { FROM_VIRTUAL_IP, LATE_ANSWERS } from "./sandbox-late-answers.ts";
 import type { VirtualIP } from "./virtual-ips.ts";
 
 export const SANDBOX_TABLE = "inet weft_vip";
@@ -23,7 +23,10 @@ const FAMILIES = ["ip", "ip6"] as const;
 
 /** The rules for these virtual IPs; the chains of `found` stay, for a packet may be on its way into one. */
 export function sandboxRules(virtualIPs: readonly VirtualIP[], found: Ruleset): Ruleset {
-  const sets: [string, ElementSet][] = [[LATE_ANSWERS, made("map", LATE_ANSWERS_TYPE, [])]];
+  const sets = LATE_ANSWERS.map(([name, type]): [string, ElementSet] => [
+    name,
+    made("map", type, []),
+  ]);
   const chains: [string, Chain][] = [...BASE_CHAINS];
   for (const family of FAMILIES) {
     const ofFamily = virtualIPs.filter(({ address }) => isOfIPv6(address) === (family === "ip6"));
@@ -72,7 +75,7 @@ function elementsOf(rules: Ruleset, name: string): string[] {
 }
 
 const BASE_CHAINS: readonly [string, Chain][] = [
-  ["late_prerouting", baseChain("filter", "prerouting", PRIORITY_RAW, [FROM_VIRTUAL_IP])],
+  ["late_prerouting", baseChain("filter", "prerouting", PRIORITY_RAW, FROM_VIRTUAL_IP)],
   ["nat_output", baseChain("nat", "output", PRIORITY_DSTNAT, FAMILIES.map(toOneOf))],
   ["guard_output", baseChain("filter", "output", PRIORITY_FILTER, FAMILIES.flatMap(guard))],
   ["refuse", chain(refuse())],

@@ -24,6 +24,8 @@ class Namespaces {
   readonly there = new Set<string>([PATH]);
   readonly told: string[] = [];
   readonly forgotten: Forget[] = [];
+  /** Whose clients were woken. */
+  readonly woken: string[] = [];
   /** What conntrack knows. */
   flows: readonly Flow[] = [];
   /** How many transactions are still to be refused. */
@@ -47,6 +49,7 @@ class Namespaces {
       forget: async (forget: readonly Forget[]) => void this.forgotten.push(...forget),
       flows: async (addresses: readonly string[]) =>
         this.flows.filter(({ task }) => addresses.includes(task.address)),
+      wake: async (addresses: readonly string[]) => this.woken.push(...addresses),
       close: async () => {},
     });
     this.sandboxes = new Sandboxes({
@@ -112,7 +115,9 @@ describe("containers' virtual IPs", () => {
     assert.deepEqual(namespaces.forgotten.splice(0), [{ kind: "unled-to", address: "10.0.1.2" }]);
     await namespaces.apply(virtualIP(["10.0.1.11"], ["10.0.1.12"]), PATH);
     assert.deepEqual(namespaces.forgotten.splice(0), [{ kind: "udp-to", address: "10.0.1.12" }]);
+    assert.deepEqual(namespaces.woken, [], "who drains still serves");
     await namespaces.apply(virtualIP([]), PATH);
+    assert.deepEqual(namespaces.woken, ["10.0.1.12", "10.0.1.11"]);
     assert.deepEqual(namespaces.forgotten, [
       { kind: "udp-to", address: "10.0.1.12" },
       { kind: "half-open-to", address: "10.0.1.12" },
@@ -121,24 +126,31 @@ describe("containers' virtual IPs", () => {
     ]);
   });
 
-  it("late answers of flows that are moved come from the virtual IP, of those to who is gone not", async () => {
-    const namespaces = new Namespaces();
-    const client = { address: "10.0.1.50", port: 40_000 };
-    const flowTo = (address: string): Flow => ({
-      ...{ client, replyTo: client },
-      ...{ server: { address: "10.0.1.2", port: 53 }, task: { address, port: 53 } },
+  for (const [family, virtualIPAddress, map, one, two, of] of [
+    ["IPv4", "10.0.1.2", "late_answers", "10.0.1.11", "10.0.1.12", "10.0.1.50"],
+    ["IPv6", "fd00:1::2", "late_answers6", "fd00:1::b", "fd00:1::c", "fd00:1::32"],
+  ] as const) {
+    it(`late answers of ${family} flows that are moved come from the virtual IP, of those to who is gone not`, async () => {
+      const namespaces = new Namespaces();
+      const client = { address: of, port: 40_000 };
+      const flowTo = (address: string): Flow => ({
+        ...{ client, replyTo: client },
+        ...{ server: { address: virtualIPAddress, port: 53 }, task: { address, port: 53 } },
+      });
+      const list = (...[live, draining = []]: Parameters<typeof virtualIP>) =>
+        virtualIP(live, draining).map((each) => ({ ...each, address: virtualIPAddress }));
+      namespaces.flows = [flowTo(one), flowTo(two)];
+      await namespaces.apply(list([one, two]), PATH);
+      namespaces.told.splice(0);
+      await namespaces.apply(list([one], [two]), PATH);
+      const element = `${two} . 53 . ${of} . 40000 : ${virtualIPAddress}`;
+      const told = `${PATH}: add element inet weft_vip ${map} { ${element} }\n`;
+      assert.equal(namespaces.told.at(-1), told);
+      namespaces.told.splice(0);
+      await namespaces.apply(list([one]), PATH);
+      assert.doesNotMatch(namespaces.told.join(""), /add element inet weft_vip late_answers/);
     });
-    namespaces.flows = [flowTo("10.0.1.11"), flowTo("10.0.1.12")];
-    await namespaces.apply(virtualIP(["10.0.1.11", "10.0.1.12"]), PATH);
-    namespaces.told.splice(0);
-    await namespaces.apply(virtualIP(["10.0.1.11"], ["10.0.1.12"]), PATH);
-    const element = "10.0.1.12 . 53 . 10.0.1.50 . 40000 : 10.0.1.2";
-    const told = `${PATH}: add element inet weft_vip late_answers { ${element} }\n`;
-    assert.equal(namespaces.told.at(-1), told);
-    namespaces.told.splice(0);
-    await namespaces.apply(virtualIP(["10.0.1.11"]), PATH);
-    assert.doesNotMatch(namespaces.told.join(""), /add element inet weft_vip late_answers/);
-  });
+  }
 
   it("are read back and tried again once; a container that cannot have them keeps no other waiting", async () => {
     const namespaces = new Namespaces();

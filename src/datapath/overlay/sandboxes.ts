@@ -240,6 +240,7 @@ export class Sandboxes {
     const draining = forget.flatMap((one) =>
       one.kind === "udp-to" && endpoints.has(one.address) ? [one.address] : [],
     );
+    const gone = forget.flatMap((one) => (one.kind === "half-open-to" ? [one.address] : []));
     try {
       const conntrack = await this.#components.entrance.conntrack(path);
       try {
@@ -247,6 +248,8 @@ export class Sandboxes {
         const transaction = sandboxLateAnswers(SANDBOX_TABLE, flows);
         if (transaction !== "") await nft.run(transaction);
         await conntrack.forget(forget);
+        // Idle ones would learn only with what they send next that nobody answers any more.
+        await conntrack.wake(gone);
       } finally {
         await conntrack.close();
       }
