@@ -76,7 +76,11 @@ test("a joining node is what it asked to be", async () => {
 
 test("a host whose own network would be hidden is refused, and both are named", async () => {
   await using cluster = await LoopbackCluster.start();
-  await cluster.store.update((tx) => tx.put("network", makeNetwork()));
+  const ingress = makeNetwork();
+  const subnet = "fd5a:9c3e:71b2::/64";
+  const config = [...ingress.ipam.config, { subnet, gateway: "fd5a:9c3e:71b2::1" }];
+  const network = { ...ingress, ipam: { ...ingress.ipam, config } };
+  await cluster.store.update((tx) => tx.put("network", network));
   const before = cluster.store.view().list("node").length;
   const joinWith = (hostRoutes: readonly string[]) =>
     joinCluster({
@@ -92,8 +96,12 @@ test("a host whose own network would be hidden is refused, and both are named", 
     message:
       /route to 10\.255\.128\.0\/20, which overlaps with 10\.255\.0\.0\/16 of the cluster's network ingress/,
   });
+  await assert.rejects(joinWith(["172.17.0.0/16", "fd00:1::/64", "fd5a:9c3e::/32"]), {
+    message:
+      /route to fd5a:9c3e::\/32, which overlaps with fd5a:9c3e:71b2::\/64 of the cluster's network ingress/,
+  });
   assert.equal(cluster.store.view().list("node").length, before);
-  await joinWith(["172.17.0.0/16", "192.168.99.0/24"]);
+  await joinWith(["172.17.0.0/16", "192.168.99.0/24", "fd00:1::/64"]);
 });
 
 test("a host that wants to be reached by the other family than its managers is refused, and told which", async () => {

@@ -14,7 +14,6 @@ import {
 import { derivedID, type NodeID } from "../base/ids.ts";
 import { isOfIPv6 } from "../base/ip-address.ts";
 import type { Logger } from "../base/logger.ts";
-import { overlaps, parseCidr } from "../cluster/cidr.ts";
 import { reachableAddress } from "../cluster/cidr6.ts";
 import { underlayFamily } from "../cluster/finders.ts";
 import {
@@ -25,6 +24,7 @@ import {
   type NodeRole,
 } from "../cluster/objects.ts";
 import type { Snapshot, Store } from "../cluster/store.ts";
+import { subnetsOverlap } from "../cluster/subnet-overlap.ts";
 import { nodeValidityMs, openClusterCA, theCluster } from "./cluster-ca.ts";
 import type { NodeIdentity } from "./identity.ts";
 import { isSameToken } from "./join-token.ts";
@@ -138,17 +138,22 @@ export class NodeCA {
 
 /** A route of the host's own would lead its packets for the mesh astray, or the mesh its packets for that network. */
 function refuseOverlap(hostRoutes: readonly string[], snapshot: Snapshot): void {
-  const networks = snapshot.list("network").flatMap(({ spec, ipam }) =>
-    (ipam?.config ?? []).flatMap(({ subnet }) =>
-      // Routes are told of IPv4 alone.
-      subnet === undefined || isOfIPv6(subnet) ? [] : [{ name: spec.name, subnet }],
-    ),
-  );
+  const networks = snapshot
+    .list("network")
+    .flatMap(({ spec, ipam }) =>
+      (ipam?.config ?? []).flatMap(({ subnet }) =>
+        subnet === undefined ? [] : [{ name: spec.name, subnet }],
+      ),
+    );
   for (const route of hostRoutes) {
-    const hidden = networks.find(({ subnet }) => overlaps(parseCidr(route), parseCidr(subnet)));
+    const hidden = networks.find(({ subnet }) => subnetsOverlap(route, subnet));
     if (hidden === undefined) continue;
+    // An IPv6 prefix of the cluster's is random, and its next one is another.
+    const cure = isOfIPv6(route)
+      ? "make the cluster anew"
+      : "make the cluster with --default-addr-pool";
     throw new InvalidParameterError(
-      `this host has a route to ${route}, which overlaps with ${hidden.subnet} of the cluster's network ${hidden.name}: give the host's network (a Docker bridge, a VPN) another subnet, or make the cluster with --default-addr-pool`,
+      `this host has a route to ${route}, which overlaps with ${hidden.subnet} of the cluster's network ${hidden.name}: give the host's network (a Docker bridge, a VPN) another subnet, or ${cure}`,
     );
   }
 }

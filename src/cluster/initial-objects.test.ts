@@ -44,3 +44,11 @@ test("no free subnet is refused with both named", () => {
     message: /172\.20\.0\.0\/16 overlaps with this host's route 172\.20\.0\.0\/14/,
   });
 });
+
+test("the mesh's IPv6 prefix is clear of the host's routes, or refused with both named", () => {
+  assert.match(uniqueLocalSubnet(["10.0.0.0/8", "fd00::/9"]), /^fd[89a-f]/);
+  assert.throws(() => uniqueLocalSubnet(["fd00::/9", "fd80::/9"]), {
+    name: "InvalidParameterError",
+    message: /fd00::\/8 overlaps with this host's routes fd00::\/9, fd80::\/9:/,
+  });
+});

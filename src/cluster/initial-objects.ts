@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { InvalidParameterError } from "../base/errors.ts";
 import type { ClusterID, NetworkID } from "../base/ids.ts";
-import { isOfIPv6 } from "../base/ip-address.ts";
+import { byFamily, isOfIPv6 } from "../base/ip-address.ts";
 import {
   type Cidr,
   contains,
@@ -16,6 +16,7 @@ import {
 import { formatCidr6, ipv6At } from "./cidr6.ts";
 import type { Cluster, ClusterSpec, IPAMConfig, Network } from "./objects.ts";
 import type { Draft } from "./store.ts";
+import { subnetsOverlap } from "./subnet-overlap.ts";
 
 export const INGRESS_VNI = 4096;
 const INGRESS_SUBNET = "10.255.0.0/16";
@@ -108,14 +109,24 @@ export function initialObjects(request: InitialObjectsRequest): InitialObjects {
   };
 }
 
-/** A prefix that no other site has by chance: forty bits of it are random (RFC 4193 §3.2). */
-export function uniqueLocalSubnet(): string {
-  const bytes = randomBytes(UNIQUE_BYTES);
-  const hex = bytes.toString("hex");
-  const base = BigInt(`0xfd${hex}`) << 80n;
-  return formatCidr6({ base, prefixLength: 64 });
+/** A prefix that no other site has by chance: forty bits of it are random (RFC 4193 §3.2). Clear of the host's routes. */
+export function uniqueLocalSubnet(hostRoutes: readonly string[] = []): string {
+  const routes = byFamily(hostRoutes).ipv6;
+  for (let tries = 0; tries < UNIQUE_TRIES_MAX; tries++) {
+    const hex = randomBytes(UNIQUE_BYTES).toString("hex");
+    const subnet = formatCidr6({ base: BigInt(`0xfd${hex}`) << 80n, prefixLength: 64 });
+    if (!routes.some((route) => subnetsOverlap(route, subnet))) return subnet;
+  }
+  const wide = routes.filter((route) => subnetsOverlap(route, UNIQUE_LOCAL));
+  throw new InvalidParameterError(
+    `no IPv6 prefix for the ingress network: ${UNIQUE_LOCAL} overlaps with this host's routes ${wide.join(", ")}: make them narrower`,
+  );
 }
 
+/** Where prefixes of one's own are taken from. */
+const UNIQUE_LOCAL = "fd00::/8";
+/** A host's routes would have to take almost all of them for so many to fail. */
+const UNIQUE_TRIES_MAX = 100;
 const UNIQUE_BYTES = 5;
 
 /** The mesh's network with IPv6 beside IPv4; undefined when it has that, as one made today. */
@@ -136,7 +147,9 @@ function ipv6Config(subnet: string): IPAMConfig {
 /** 10.255.0.0/16 where it is in the pool and clear of the host's routes; else the highest subnet that is. */
 function ingressSubnet(pool: readonly string[], hostRoutes: readonly string[]): Cidr {
   // A default route leads everywhere and takes nothing.
-  const routes = hostRoutes.map(parseCidr).filter(({ prefixLength }) => prefixLength > 0);
+  const routes = byFamily(hostRoutes)
+    .ipv4.map(parseCidr)
+    .filter(({ prefixLength }) => prefixLength > 0);
   const pools = (pool.length > 0 ? pool : [DEFAULT_POOL, ...FALLBACK_POOLS]).map(parseCidr);
   for (const each of pools) {
     for (const candidate of candidatesOf(each)) {

@@ -86,6 +86,11 @@ test("IPv6 stands beside IPv4, named or not", async () => {
     subnetsOf(store.view(), ask({ ipv6Enabled: true }))[1]?.subnet,
     "fd77:6566:7400:1::/64",
   );
+  const hostRoutes = ["172.17.0.0/16", "fd77:6566:7400::/62", "fd77:6566:7400:4::/64"];
+  assert.equal(
+    subnetsOf(store.view(), ask({ ipv6Enabled: true, hostRoutes }))[1]?.subnet,
+    "fd77:6566:7400:5::/64",
+  );
   const small = [{ subnet: "fd00:1::/121" }];
   assert.throws(() => subnetsOf(store.view(), ask({ config: small, ipv6Enabled: true })), /fewer/);
 });

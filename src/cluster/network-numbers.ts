@@ -73,7 +73,7 @@ export function subnetsOf(snapshot: Snapshot, request: SubnetsRequest): readonly
   checkDisjoint(ipv4, ipv6);
   const own = ipv4.length > 0 ? ipv4 : [poolSubnet(snapshot, request.hostRoutes)];
   if (!request.ipv6Enabled) return own;
-  const beside = ipv6.length > 0 ? ipv6 : [poolSubnet6(snapshot)];
+  const beside = ipv6.length > 0 ? ipv6 : [poolSubnet6(snapshot, request.hostRoutes)];
   checkRoom(own, beside);
   return [...own, ...beside];
 }
@@ -157,7 +157,7 @@ function firstPair(
 /** The next one of the cluster's pools that is clear of every network and of the host's routes; a pool's first comes last, as hosts and resolvers like it too. */
 function poolSubnet(snapshot: Snapshot, hostRoutes: readonly string[]): IPAMConfig {
   const [cluster] = snapshot.list("cluster");
-  const taken = [...subnetsInUse(snapshot), ...hostRoutes.map(parseCidr)];
+  const taken = byFamily([...subnetsInUse(snapshot), ...hostRoutes]).ipv4.map(parseCidr);
   for (const pool of (cluster?.defaultAddrPool ?? []).map(parseCidr)) {
     const free = freeSubnet(pool, cluster?.subnetSize ?? pool.prefixLength, taken);
     if (free !== undefined) {
@@ -188,25 +188,22 @@ function freeSubnet(pool: Cidr, subnetSize: number, taken: readonly Cidr[]): Cid
   return search(pool.base + step, end) ?? search(pool.base, pool.base + step);
 }
 
-function subnetsInUse(snapshot: Snapshot): readonly Cidr[] {
-  return snapshot
-    .list("network")
-    .flatMap(({ ipam }) => ipam.config)
-    .filter(({ subnet }) => !isOfIPv6(subnet))
-    .map(({ subnet }) => parseCidr(subnet));
+/** Of either family. */
+function subnetsInUse(snapshot: Snapshot): readonly string[] {
+  return snapshot.list("network").flatMap(({ ipam }) => ipam.config.map(({ subnet }) => subnet));
 }
 
-function poolSubnet6(snapshot: Snapshot): IPAMConfig {
-  const taken = new Set(
-    snapshot.list("network").flatMap(({ ipam }) => ipam.config.map(({ subnet }) => subnet)),
-  );
+function poolSubnet6(snapshot: Snapshot, hostRoutes: readonly string[]): IPAMConfig {
+  const taken = byFamily([...subnetsInUse(snapshot), ...hostRoutes]).ipv6.map(parseCidr6);
   const pool = parseCidr6(IPV6_POOL);
   for (let number = 1n; number < 65_536n; number++) {
-    const subnet = formatCidr6({ base: pool.base + (number << 64n), prefixLength: 64 });
-    if (!taken.has(subnet)) return { subnet, gateway: ipv6At(subnet, 1) };
+    const candidate = { base: pool.base + (number << 64n), prefixLength: 64 };
+    if (taken.some((each) => overlaps6(each, candidate))) continue;
+    const subnet = formatCidr6(candidate);
+    return { subnet, gateway: ipv6At(subnet, 1) };
   }
   throw new InvalidParameterError(
-    "all IPv6 subnets of the cluster are in use: name one with --subnet",
+    `could not find an available, non-overlapping IPv6 address pool among the defaults (${IPV6_POOL}) to assign to the network: remove networks, or name one with --subnet`,
   );
 }
 

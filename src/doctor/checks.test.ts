@@ -14,7 +14,7 @@ const peer: PeerFacts = {
 };
 
 const mesh: MeshFacts = {
-  subnet: "10.255.0.0/16",
+  subnets: ["10.255.0.0/16", "fd5a:9c3e:71b2::/64"],
   local: "192.168.99.100",
   tunnelMTU: 1450,
   uplinkMTU: 1500,
@@ -191,6 +191,12 @@ const AILMENTS: readonly (readonly [string, HostFacts, "warn" | "fail", RegExp])
     { ...well, hostRoutes: ["10.255.8.0/24"] },
     "warn",
     /10\.255\.8\.0\/24, which overlaps with the mesh's 10\.255\.0\.0\/16/,
+  ],
+  [
+    "an overlapping VPN of IPv6",
+    { ...well, hostRoutes: ["fd00:1::/64", "fd5a:9c3e::/32"] },
+    "warn",
+    /fd5a:9c3e::\/32, which overlaps with the mesh's fd5a:9c3e:71b2::\/64/,
   ],
   ["an MTU black hole", withPeer({ full: false, underlayFull: false }), "fail", /MTU black hole/],
   ["a closed tunnel", withPeer({ full: false, small: false }), "fail", /4789\/udp is closed/],

@@ -1,5 +1,5 @@
 /** What the facts mean: pure, so that every ailment can be tried. In the order in which a user would cure them. */
-import { overlaps, parseCidr } from "../cluster/cidr.ts";
+import { subnetsOverlap } from "../cluster/subnet-overlap.ts";
 import { EGRESS_TABLE, TABLE } from "../datapath/desired-ruleset.ts";
 import { LINK, vxlanOverhead } from "../datapath/names.ts";
 import type {
@@ -303,16 +303,16 @@ function placeless({ placeless: found }: MeshFacts): Finding[] {
   );
 }
 
-function overlap({ subnet }: MeshFacts, hostRoutes: readonly string[]): Finding[] {
-  const route = hostRoutes.find((one) => overlaps(parseCidr(one), parseCidr(subnet)));
-  if (route === undefined) return [];
-  return [
-    warn(
+function overlap({ subnets }: MeshFacts, hostRoutes: readonly string[]): Finding[] {
+  return subnets.flatMap((subnet) => {
+    const route = hostRoutes.find((one) => subnetsOverlap(one, subnet));
+    if (route === undefined) return [];
+    return warn(
       "networks",
       `this host has a route to ${route}, which overlaps with the mesh's ${subnet}`,
       "give that network (a Docker bridge, a VPN) another subnet",
-    ),
-  ];
+    );
+  });
 }
 
 /** From what comes back and what does not, where it is lost. `isHeard`: its own packets arrive, as the daemon has seen. */

@@ -58,7 +58,8 @@ export interface PeerFacts {
 
 /** Of a node whose kernel has the mesh. */
 export interface MeshFacts {
-  readonly subnet: string;
+  /** Of each family that the mesh has here. */
+  readonly subnets: readonly string[];
   readonly local: string;
   readonly tunnelMTU: number;
   /** Undefined when no link of the host has the address that peers know it by. */

@@ -29,7 +29,7 @@ export async function probeMesh(
   const uplinkMTU = holders.get(link.local)?.mtu;
   const sizes = { tunnel: link.mtu, uplink: uplinkMTU ?? link.mtu };
   return {
-    subnet: rule.from,
+    subnets: [...state.rules.values()].map(({ from }) => from),
     local: link.local,
     tunnelMTU: link.mtu,
     uplinkMTU,

@@ -211,7 +211,7 @@ export async function createCluster(
       networkID: newID<NetworkID>(),
       rootCACertificate: rootCA.certificate,
       joinTokens,
-      ingressSubnet6: uniqueLocalSubnet(),
+      ingressSubnet6: uniqueLocalSubnet(request.hostRoutes),
     });
     const addr = parseHostPort(request.advertiseAddr, DEFAULT_MANAGER_PORT).host;
     await store.update((tx) => {
@@ -244,7 +244,7 @@ export async function createCluster(
 /** A cluster that was made before the mesh had IPv6 gets its prefix once. */
 async function giveIngressIPv6(store: Store): Promise<void> {
   await store.update((tx) => {
-    const subnet6 = uniqueLocalSubnet();
+    const subnet6 = uniqueLocalSubnet(readHostRoutes());
     for (const network of tx.list("network")) {
       const changed = withIPv6(network, subnet6);
       if (changed !== undefined) tx.put("network", changed);

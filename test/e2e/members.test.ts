@@ -45,8 +45,18 @@ describe("who is a member", { skip: (await labUnavailable()) ?? false }, () => {
       refused.stderr,
       /route to 10\.254\.7\.0\/24, which overlaps with 10\.254\.0\.0\/16/,
     );
-    assert.equal(await swarm.readyNodes(), 1);
     await worker.engineOk(["network", "rm", "mine"]);
+    const of6 = "{{(index .IPAM.Config 1).Subnet}}";
+    const subnet6 = await swarm.docker("network", "inspect", "--format", of6, "ingress");
+    const vpn = ["dev", "eth0", "metric", "4000"];
+    await worker.execOk(["ip", "-6", "route", "add", subnet6, ...vpn]);
+    const refused6 = await worker.docker(join);
+    assert.ok(
+      refused6.stderr.includes(`route to ${subnet6}, which overlaps with ${subnet6}`),
+      refused6.stderr,
+    );
+    assert.equal(await swarm.readyNodes(), 1);
+    await worker.execOk(["ip", "-6", "route", "del", subnet6, ...vpn]);
     await worker.dockerOk(join);
     await until(async () => (await swarm.readyNodes()) === 2, { what: "both nodes" });
     await swarm.create("web", "--mode", "global", "--publish", `${PORT}:80`, "nginx");
