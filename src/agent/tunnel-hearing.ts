@@ -2,8 +2,9 @@
  * How long ago a peer's own packet was heard through the tunnel. Every node pings every other now and then, and conntrack
  * remembers who has: so a node whose pings are not answered knows whether the way back is open.
  */
-import { readSysctl } from "../datapath/ip/execute.ts";
+
 import { type RunTool, runTool } from "../datapath/run.ts";
+import { readSysctl } from "../datapath/sysctl.ts";
 
 const ICMP_TIMEOUT = "net/netfilter/nf_conntrack_icmp_timeout";
 

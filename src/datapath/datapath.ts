@@ -21,7 +21,7 @@ import { HostFirewalls } from "./host-firewalls.ts";
 import { type HostTrace, hostTrace, type TraceQuestion } from "./host-trace.ts";
 import { type KernelMesh, kernelMesh } from "./inspect.ts";
 import type { NetworkCommand } from "./ip/command.ts";
-import { execute, executeRemovals, readSysctl, writeSysctl } from "./ip/execute.ts";
+import { execute, executeRemovals } from "./ip/execute.ts";
 import { linkNames } from "./ip/links.ts";
 import type { AddressHolder } from "./ip/read.ts";
 import { IPV6_MTU_MIN } from "./ipv6.ts";
@@ -43,9 +43,10 @@ import type { Plan } from "./plan.ts";
 import { isEmpty, plan, sizeOf } from "./plan.ts";
 import { type InterfaceAddresses, publishedInterfaces } from "./publish-places.ts";
 import type { KernelReading } from "./read-back.ts";
-import { readKernel, readSysctls } from "./read-back.ts";
+import { readKernel } from "./read-back.ts";
 import type { RunTool } from "./run.ts";
 import { SettingsMemo } from "./settings-memo.ts";
+import { readSysctl, readSysctls, writeSysctl } from "./sysctl.ts";
 import type { MeshView } from "./view.ts";
 
 export interface DatapathComponents {

@@ -1,8 +1,8 @@
 /** How this host stands to IPv6, from its settings: whether it has it, forwards it, and takes router advertisements. */
 import { readdir } from "node:fs/promises";
 import { acceptRA, SYSCTL_IP6_FORWARD } from "./facts.ts";
-import { readSysctl } from "./ip/execute.ts";
 import { LINK, TASK_LINK_PREFIX } from "./names.ts";
+import { readSysctl } from "./sysctl.ts";
 
 export interface IPv6Host {
   /** False too where the user has turned it off. */

@@ -2,7 +2,6 @@
 import type { KernelState } from "./desired.ts";
 import { EGRESS_TABLE, TABLE } from "./desired-ruleset.ts";
 import { acceptRA, disableIPv6, SYSCTL_IP_FORWARD, SYSCTL_IP6_FORWARD } from "./facts.ts";
-import { readSysctl } from "./ip/execute.ts";
 import type { NetworkReading } from "./ip/read.ts";
 import { readNetwork } from "./ip/read.ts";
 import type { NetworkState } from "./ip/state.ts";
@@ -12,6 +11,7 @@ import { decodeTable } from "./nft/decode.ts";
 import type { Nft } from "./nft/nft.ts";
 import type { Ruleset, Table } from "./nft/ruleset.ts";
 import type { RunTool } from "./run.ts";
+import { readSysctls } from "./sysctl.ts";
 
 export interface KernelReading extends Omit<NetworkReading, "state"> {
   readonly state: KernelState;
@@ -27,12 +27,6 @@ export async function readKernel(nft: Nft, run: RunTool): Promise<KernelReading>
   ]);
   const network = { ...state, sysctls };
   return { ...host, state: { ruleset, network, endpoints: endpointsOf(network) } };
-}
-
-/** The settings that exist, of those asked for. */
-export function readSysctls(paths: Iterable<string>): Map<string, string> {
-  const read = [...paths].map((path) => [path, readSysctl(path)] as const);
-  return new Map(read.filter((one): one is [string, string] => one[1] !== undefined));
 }
 
 async function readRuleset(nft: Nft): Promise<Ruleset> {

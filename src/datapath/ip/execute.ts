@@ -1,12 +1,9 @@
 /** Runs network commands: one `ip -batch` or `bridge -batch` for each run of consecutive commands of a tool. */
-import { readFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
 import { SystemError } from "../../base/errors.ts";
 import type { RunTool } from "../run.ts";
+import { writeSysctl } from "../sysctl.ts";
 import type { Batch, NetworkCommand, Tool } from "./command.ts";
 import { batches } from "./command.ts";
-
-const SYSCTL_ROOT = "/proc/sys";
 
 /** Runs all commands, or throws at the first that the kernel refuses. */
 export async function execute(run: RunTool, commands: readonly NetworkCommand[]): Promise<void> {
@@ -48,25 +45,4 @@ export async function runBatch(
 /** Each failure of a batch is two lines: what the kernel said, and which line of the batch it was. */
 export function failures(stderr: string): string[] {
   return stderr.split("\n").filter((line) => line !== "" && !line.startsWith("Command failed"));
-}
-
-/**
- * Undefined when there is no such setting. Synchronous: the kernel answers at once, and a thread's help would cost ten
- * times what the reading does.
- */
-export function readSysctl(path: string): string | undefined {
-  try {
-    return readFileSync(`${SYSCTL_ROOT}/${path}`, "utf8").trim();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
-}
-
-export async function writeSysctl(path: string, value: string): Promise<void> {
-  try {
-    await writeFile(`${SYSCTL_ROOT}/${path}`, value);
-  } catch (cause) {
-    throw new SystemError(`cannot set ${path.replaceAll("/", ".")} to ${value}`, { cause });
-  }
 }

@@ -1,6 +1,7 @@
 /** Runs commands on the overlay networks' links: one `ip -batch` or `bridge -batch` for consecutive commands of a tool. */
-import { readSysctl, runBatch, writeSysctl } from "../ip/execute.ts";
+import { runBatch } from "../ip/execute.ts";
 import type { RunTool } from "../run.ts";
+import { readSysctl, writeSysctl } from "../sysctl.ts";
 import type { OverlayCommand } from "./command.ts";
 import { overlayBatches } from "./command.ts";
 

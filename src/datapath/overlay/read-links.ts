@@ -7,10 +7,10 @@ import {
   TUNNEL_PREFIX,
   vniOfLink,
 } from "../../base/overlay-links.ts";
-import { readSysctl } from "../ip/execute.ts";
 import type { JsonObject } from "../json.ts";
 import { numberOf, objectOf, objectsOf, stringOf } from "../json.ts";
 import type { RunTool } from "../run.ts";
+import { readSysctls } from "../sysctl.ts";
 import type { BridgePort, OverlayState, TunnelLink } from "./state.ts";
 
 export async function readLinks(run: RunTool): Promise<OverlayState> {
@@ -20,7 +20,7 @@ export async function readLinks(run: RunTool): Promise<OverlayState> {
   const ports = links.filter((link) => nameOf(link).startsWith(PORT_PREFIX));
   const isAny = bridges.length + tunnels.length > 0;
   const fdb = isAny ? await listing(run, "bridge", ["-json", "fdb", "show"]) : [];
-  const sysctls = readSettings(bridges.map(nameOf));
+  const settings = bridges.flatMap((bridge) => bridgeSettings(nameOf(bridge)));
   return {
     bridges: new Map(bridges.map((link) => [nameOf(link), isUp(link)])),
     tunnels: new Map(tunnels.map((link) => [nameOf(link), tunnelOf(link)])),
@@ -40,7 +40,8 @@ export async function readLinks(run: RunTool): Promise<OverlayState> {
         stringOf(one, "lladdr") ?? "",
       ]),
     ),
-    sysctls,
+    // A kernel without IPv6 has none of IPv6.
+    sysctls: readSysctls(settings.map(([path]) => path)),
   };
 }
 
@@ -52,13 +53,6 @@ async function readTables(run: RunTool) {
     links: listed.filter((one) => one["ifindex"] !== undefined),
     neighbours: listed.filter((one) => isNetworkName(stringOf(one, "dev"), TUNNEL_PREFIX)),
   };
-}
-
-/** Those that exist: a kernel without IPv6 has none of IPv6. */
-function readSettings(bridges: readonly string[]): Map<string, string> {
-  const paths = bridges.flatMap((name) => bridgeSettings(name).map(([path]) => path));
-  const read = paths.map((path) => [path, readSysctl(path)] as const);
-  return new Map(read.filter((one): one is [string, string] => one[1] !== undefined));
 }
 
 async function listing(
