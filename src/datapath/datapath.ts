@@ -20,7 +20,7 @@ import { acceptRA, SYSCTL_FILTER_ALL, SYSCTL_IP_FORWARD, SYSCTL_IP6_FORWARD } fr
 import { HostFirewalls } from "./host-firewalls.ts";
 import { type HostTrace, hostTrace, type TraceQuestion } from "./host-trace.ts";
 import { type KernelMesh, kernelMesh } from "./inspect.ts";
-import type { NetworkCommand } from "./ip/command.ts";
+import { batches, type NetworkCommand } from "./ip/command.ts";
 import { execute, executeRemovals } from "./ip/execute.ts";
 import { linkNames } from "./ip/links.ts";
 import type { AddressHolder } from "./ip/read.ts";
@@ -323,7 +323,7 @@ export class Datapath {
       const taskLinks = [...links].filter((name) => name.startsWith(TASK_LINK_PREFIX));
       const deletions = taskLinks.map((name): NetworkCommand => ({ kind: "link.delete", name }));
       await this.#commit(removing);
-      await executeRemovals(this.#run, [...removing.removals, ...deletions]);
+      await executeRemovals(this.#run, batches([...removing.removals, ...deletions]));
       const addresses = [...state.endpoints.keys()];
       await this.#forget(addresses.map((address) => ({ kind: "all-to", address })));
       await this.#overlays.reset();
@@ -383,11 +383,11 @@ export class Datapath {
     const startedAt = this.#clock.monotonic();
     await this.#changing(async () => {
       await this.#rememberSettings(changing);
-      await execute(this.#run, changing.additions);
+      await execute(this.#run, batches(changing.additions));
       await this.#commit(changing);
       await this.#expectLateAnswers(changing);
       await this.#forget(changing.forget);
-      await executeRemovals(this.#run, changing.removals);
+      await executeRemovals(this.#run, batches(changing.removals));
       await this.#wake(changing);
     });
     this.#meters.apply.observe(this.#clock.monotonic() - startedAt);

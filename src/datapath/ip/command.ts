@@ -3,6 +3,7 @@
 import { unreachable } from "../../base/assert.ts";
 import { isOfIPv6 } from "../../base/ip-address.ts";
 import { LINK, ROUTE_PROTOCOL, TASK_GATEWAY, TASK_GATEWAY6, VXLAN_TTL } from "../names.ts";
+import { type Batch, joined, type Tool } from "./batch.ts";
 import type { Route, RoutingRule, TaskLink, VxlanLink } from "./state.ts";
 
 export type NetworkCommand =
@@ -32,39 +33,25 @@ export type NetworkCommand =
   | { readonly kind: "neighbour.delete"; readonly address: string }
   | { readonly kind: "fdb.replace"; readonly mac: string; readonly to: string }
   | { readonly kind: "fdb.delete"; readonly mac: string; readonly to: string }
-  | {
-      readonly kind: "sysctl.set";
-      readonly path: string;
-      readonly value: string;
-      readonly from?: string;
-    };
+  | SettingCommand;
 
-/** `ip -6`: only what does not say its family by itself, the routing rules. */
-export type Tool = "ip" | "ip -6" | "bridge";
-
-/** The lines of one tool, in order. */
-export type Batch =
-  | { readonly tool: Tool; readonly lines: readonly string[] }
-  | { readonly tool: "sysctl"; readonly path: string; readonly value: string };
+interface SettingCommand {
+  readonly kind: "sysctl.set";
+  readonly path: string;
+  readonly value: string;
+  readonly from?: string;
+}
 
 /** Consecutive commands of one tool share one run of it. */
 export function batches(commands: readonly NetworkCommand[]): Batch[] {
-  const made: Batch[] = [];
-  let lines: string[] = [];
-  for (const command of commands) {
-    if (command.kind === "sysctl.set") {
-      made.push({ tool: "sysctl", path: command.path, value: command.value });
-      continue;
-    }
-    const tool = toolOf(command);
-    const last = made.at(-1);
-    if (last?.tool !== tool) {
-      lines = [];
-      made.push({ tool, lines });
-    }
-    lines.push(...linesOf(command));
+  return joined(commands.map(batchOf));
+}
+
+function batchOf(command: NetworkCommand): Batch {
+  if (command.kind === "sysctl.set") {
+    return { tool: "sysctl", path: command.path, value: command.value };
   }
-  return made;
+  return { tool: toolOf(command), lines: linesOf(command) };
 }
 
 function toolOf(command: NetworkCommand): Tool {
@@ -73,7 +60,7 @@ function toolOf(command: NetworkCommand): Tool {
   return isRule && isOfIPv6(command.rule.from) ? "ip -6" : "ip";
 }
 
-function linesOf(command: NetworkCommand): string[] {
+function linesOf(command: Exclude<NetworkCommand, SettingCommand>): string[] {
   switch (command.kind) {
     case "link.add":
       return [addLink(command.name, command.link)];
@@ -113,8 +100,6 @@ function linesOf(command: NetworkCommand): string[] {
       return [`fdb replace ${command.mac} dev ${LINK} dst ${command.to} self permanent`];
     case "fdb.delete":
       return [`fdb delete ${command.mac} dev ${LINK} dst ${command.to} self`];
-    case "sysctl.set":
-      return [];
     default:
       return unreachable(command);
   }

@@ -1,24 +1,24 @@
-/** Runs network commands: one `ip -batch` or `bridge -batch` for each run of consecutive commands of a tool. */
+/** Runs batches of network commands: `ip -batch` or `bridge -batch` for each. */
 import { SystemError } from "../../base/errors.ts";
 import type { RunTool } from "../run.ts";
 import { writeSysctl } from "../sysctl.ts";
-import type { Batch, NetworkCommand, Tool } from "./command.ts";
-import { batches } from "./command.ts";
+import type { Batch, SettingBatch, ToolBatch } from "./batch.ts";
 
-/** Runs all commands, or throws at the first that the kernel refuses. */
-export async function execute(run: RunTool, commands: readonly NetworkCommand[]): Promise<void> {
-  for (const batch of batches(commands)) {
-    if (batch.tool === "sysctl") await writeSysctl(batch.path, batch.value);
+/** Runs all of them, or throws at the first thing that the kernel refuses. */
+export async function execute(
+  run: RunTool,
+  batches: readonly Batch[],
+  set: (setting: SettingBatch) => Promise<void> = ({ path, value }) => writeSysctl(path, value),
+): Promise<void> {
+  for (const batch of batches) {
+    if (batch.tool === "sysctl") await set(batch);
     else await runBatch(run, batch, []);
   }
 }
 
 /** Takes away what is there of the named things; what is gone already is as wanted. */
-export async function executeRemovals(
-  run: RunTool,
-  commands: readonly NetworkCommand[],
-): Promise<void> {
-  for (const batch of batches(commands)) {
+export async function executeRemovals(run: RunTool, batches: readonly Batch[]): Promise<void> {
+  for (const batch of batches) {
     if (batch.tool !== "sysctl") await runBatch(run, batch, ["-force"]);
   }
 }
@@ -27,11 +27,7 @@ const IS_GONE =
   /No such (process|file or directory|device)|Cannot find device|Cannot assign requested/;
 
 /** With the flag `-force`, what is gone already is as wanted. */
-export async function runBatch(
-  run: RunTool,
-  batch: Batch & { tool: Tool },
-  flags: readonly string[],
-): Promise<void> {
+async function runBatch(run: RunTool, batch: ToolBatch, flags: readonly string[]): Promise<void> {
   const input = `${batch.lines.join("\n")}\n`;
   const [tool = "", ...family] = batch.tool.split(" ");
   const { status, stderr } = await run(tool, [...family, ...flags, "-batch", "-"], input);

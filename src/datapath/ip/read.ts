@@ -1,12 +1,11 @@
 /** Reads back what `ip` and `bridge` show of Weft's own, and the facts of the host that the desired state needs. */
 
-import { SystemError } from "../../base/errors.ts";
 import { isOfIPv6 } from "../../base/ip-address.ts";
 import type { JsonObject } from "../json.ts";
-import { numberOf, objectOf, objectsOf, stringOf } from "../json.ts";
+import { numberOf, objectsOf, stringOf } from "../json.ts";
 import { LINK, ROUTE_PROTOCOL, TASK_GATEWAY, TASK_GATEWAY6, TASK_LINK_PREFIX } from "../names.ts";
 import type { RunTool } from "../run.ts";
-import { failures } from "./execute.ts";
+import { hasWord, isUp, listing, nameOf, vxlanOf } from "./listing.ts";
 import type { NetworkState, Route, RoutingRule, TaskLink, VxlanLink } from "./state.ts";
 import { routeKey, ruleKey } from "./state.ts";
 
@@ -77,35 +76,6 @@ async function readTables(run: RunTool) {
   };
 }
 
-async function listing(
-  run: RunTool,
-  tool: string,
-  args: readonly string[],
-  input = "",
-): Promise<JsonObject[]> {
-  const { status, stdout, stderr } = await run(tool, args, input);
-  const what = `${tool} ${args.join(" ")}`;
-  // The link went, or is not made yet: nothing hangs on it.
-  const isWithoutLink =
-    stderr !== "" && failures(stderr).every((line) => line.includes("Cannot find device"));
-  if (status !== 0 && !isWithoutLink) throw new SystemError(`${what} failed: ${stderr.trim()}`);
-  // A line for each listing; with nothing to show, some print nothing at all instead of [].
-  return stdout
-    .split("\n")
-    .filter((line) => line.trim() !== "")
-    .flatMap((line) => objectsOf(JSON.parse(line), what))
-    .filter(isNotEmpty);
-}
-
-/** `ip -json` prints {} for what its filter leaves out. */
-function isNotEmpty(object: JsonObject): boolean {
-  return Object.keys(object).length > 0;
-}
-
-function nameOf(link: JsonObject): string {
-  return stringOf(link, "ifname") ?? "";
-}
-
 function isTaskLink(link: JsonObject): boolean {
   return nameOf(link).startsWith(TASK_LINK_PREFIX);
 }
@@ -119,22 +89,8 @@ function taskLink(link: JsonObject): TaskLink {
   };
 }
 
-function isUp(link: JsonObject): boolean {
-  const flags = link["flags"];
-  return Array.isArray(flags) && flags.includes("UP");
-}
-
 function decodeLink(link: JsonObject): VxlanLink {
-  const data = objectOf(objectOf(link, "linkinfo") ?? {}, "info_data") ?? {};
-  return {
-    vni: numberOf(data, "id") ?? 0,
-    port: numberOf(data, "port") ?? 0,
-    local: stringOf(data, "local") ?? stringOf(data, "local6") ?? "",
-    learning: data["learning"] !== false,
-    mac: stringOf(link, "address") ?? "",
-    mtu: numberOf(link, "mtu") ?? 0,
-    up: isUp(link),
-  };
+  return { ...vxlanOf(link), mac: stringOf(link, "address") ?? "", up: isUp(link) };
 }
 
 /** Addresses with their prefix length. */
@@ -195,8 +151,7 @@ function prefixOf(address: string, length: number | undefined): string {
 }
 
 function isPermanent(neighbour: JsonObject): boolean {
-  const state = neighbour["state"];
-  return Array.isArray(state) && state.includes("PERMANENT");
+  return hasWord(neighbour["state"], "PERMANENT");
 }
 
 function decodeNeighbour(neighbour: JsonObject): [string, string] {

@@ -1,6 +1,7 @@
 /** One change of the overlay networks' links as data, and as the line that `ip -batch` or `bridge -batch` takes. */
 import { unreachable } from "../../base/assert.ts";
 import { bridgeCommands } from "../../base/overlay-links.ts";
+import { type Batch, joined } from "../ip/batch.ts";
 import { VXLAN_TTL } from "../names.ts";
 import type { BridgePort, TunnelLink } from "./state.ts";
 import { wordsOf } from "./state.ts";
@@ -14,7 +15,13 @@ export type OverlayCommand =
   | { readonly kind: "link.delete"; readonly name: string }
   /** `key` and `value` are as in OverlayState. */
   | EntryCommand
-  | { readonly kind: "sysctl.set"; readonly path: string; readonly value: string };
+  | SettingCommand;
+
+interface SettingCommand {
+  readonly kind: "sysctl.set";
+  readonly path: string;
+  readonly value: string;
+}
 
 interface EntryCommand {
   readonly kind:
@@ -28,35 +35,23 @@ interface EntryCommand {
   readonly value: string;
 }
 
-/** The lines of one tool, in order. */
-export type OverlayBatch =
-  | { readonly tool: "ip" | "bridge"; readonly lines: readonly string[] }
-  | { readonly tool: "sysctl"; readonly path: string; readonly value: string };
-
 /** Consecutive commands of one tool share one run of it. */
-export function overlayBatches(commands: readonly OverlayCommand[]): OverlayBatch[] {
-  const made: OverlayBatch[] = [];
-  let lines: string[] = [];
-  for (const command of commands) {
-    if (command.kind === "sysctl.set") {
-      made.push({ tool: "sysctl", path: command.path, value: command.value });
-      continue;
-    }
-    const tool = toolOf(command);
-    if (made.at(-1)?.tool !== tool) {
-      lines = [];
-      made.push({ tool, lines });
-    }
-    lines.push(...linesOf(command));
+export function overlayBatches(commands: readonly OverlayCommand[]): Batch[] {
+  return joined(commands.map(batchOf));
+}
+
+function batchOf(command: OverlayCommand): Batch {
+  if (command.kind === "sysctl.set") {
+    return { tool: "sysctl", path: command.path, value: command.value };
   }
-  return made;
+  return { tool: toolOf(command), lines: linesOf(command) };
 }
 
 function toolOf({ kind }: OverlayCommand): "ip" | "bridge" {
   return kind.startsWith("entry.") || kind.startsWith("remote.") ? "bridge" : "ip";
 }
 
-function linesOf(command: OverlayCommand): readonly string[] {
+function linesOf(command: Exclude<OverlayCommand, SettingCommand>): readonly string[] {
   switch (command.kind) {
     case "bridge.add":
       return bridgeCommands(command.name);
@@ -70,8 +65,6 @@ function linesOf(command: OverlayCommand): readonly string[] {
       return setPort(command.name, command.port);
     case "link.delete":
       return [`link delete ${command.name}`];
-    case "sysctl.set":
-      return [];
     case "entry.replace":
     case "entry.delete":
     case "remote.replace":

@@ -1,5 +1,6 @@
-/** Runs commands on the overlay networks' links: one `ip -batch` or `bridge -batch` for consecutive commands of a tool. */
-import { runBatch } from "../ip/execute.ts";
+/** Runs commands on the overlay networks' links. */
+import type { SettingBatch } from "../ip/batch.ts";
+import { execute, executeRemovals } from "../ip/execute.ts";
 import type { RunTool } from "../run.ts";
 import { readSysctl, writeSysctl } from "../sysctl.ts";
 import type { OverlayCommand } from "./command.ts";
@@ -10,14 +11,11 @@ export async function executeLinks(
   run: RunTool,
   commands: readonly OverlayCommand[],
 ): Promise<void> {
-  for (const batch of overlayBatches(commands)) {
-    if (batch.tool === "sysctl") await set(batch);
-    else await runBatch(run, batch, []);
-  }
+  await execute(run, overlayBatches(commands), setIfThere);
 }
 
 /** A link has no settings of IPv6 for as long as its MTU is too small: the next audit finds them. */
-async function set({ path, value }: { readonly path: string; readonly value: string }) {
+async function setIfThere({ path, value }: SettingBatch): Promise<void> {
   if (path.startsWith("net/ipv6/") && readSysctl(path) === undefined) return;
   await writeSysctl(path, value);
 }
@@ -27,7 +25,5 @@ export async function executeLinkRemovals(
   run: RunTool,
   commands: readonly OverlayCommand[],
 ): Promise<void> {
-  for (const batch of overlayBatches(commands)) {
-    if (batch.tool !== "sysctl") await runBatch(run, batch, ["-force"]);
-  }
+  await executeRemovals(run, overlayBatches(commands));
 }

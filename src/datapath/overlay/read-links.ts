@@ -1,5 +1,4 @@
 /** Reads back what `ip` and `bridge` show of the overlay networks. */
-import { SystemError } from "../../base/errors.ts";
 import {
   BRIDGE_PREFIX,
   bridgeSettings,
@@ -7,8 +6,9 @@ import {
   TUNNEL_PREFIX,
   vniOfLink,
 } from "../../base/overlay-links.ts";
+import { detailsOf, hasWord, isUp, listing, nameOf, vxlanOf } from "../ip/listing.ts";
 import type { JsonObject } from "../json.ts";
-import { numberOf, objectOf, objectsOf, stringOf } from "../json.ts";
+import { stringOf } from "../json.ts";
 import type { RunTool } from "../run.ts";
 import { readSysctls } from "../sysctl.ts";
 import type { BridgePort, OverlayState, TunnelLink } from "./state.ts";
@@ -55,23 +55,6 @@ async function readTables(run: RunTool) {
   };
 }
 
-async function listing(
-  run: RunTool,
-  tool: string,
-  args: readonly string[],
-  input = "",
-): Promise<JsonObject[]> {
-  const { status, stdout, stderr } = await run(tool, args, input);
-  const what = `${tool} ${args.join(" ")}`;
-  if (status !== 0) throw new SystemError(`${what} failed: ${stderr.trim()}`);
-  const lines = stdout.split("\n").filter((line) => line.trim() !== "");
-  return lines.flatMap((line) => objectsOf(JSON.parse(line), what));
-}
-
-function nameOf(link: JsonObject): string {
-  return stringOf(link, "ifname") ?? "";
-}
-
 function isNetworkLink(link: JsonObject, prefix: string): boolean {
   return isNetworkName(nameOf(link), prefix);
 }
@@ -80,32 +63,15 @@ function isNetworkName(name: string | undefined, prefix: string): boolean {
   return name?.startsWith(prefix) === true && vniOfLink(name) !== undefined;
 }
 
-function isUp(link: JsonObject): boolean {
-  return hasFlag(link["flags"], "UP");
-}
-
-function hasFlag(flags: unknown, flag: string): boolean {
-  return Array.isArray(flags) && flags.includes(flag);
-}
-
 function tunnelOf(link: JsonObject): TunnelLink {
-  const data = objectOf(objectOf(link, "linkinfo") ?? {}, "info_data") ?? {};
-  return {
-    vni: numberOf(data, "id") ?? 0,
-    port: numberOf(data, "port") ?? 0,
-    local: stringOf(data, "local") ?? stringOf(data, "local6") ?? "",
-    learning: data["learning"] !== false,
-    proxy: data["proxy"] === true,
-    mtu: numberOf(link, "mtu") ?? 0,
-  };
+  return { ...vxlanOf(link), proxy: detailsOf(link, "info_data")["proxy"] === true };
 }
 
 /** Undefined for a link that is a port of nothing. */
 function portOf(link: JsonObject): BridgePort | undefined {
   const bridge = stringOf(link, "master");
   if (bridge === undefined) return undefined;
-  const data = objectOf(objectOf(link, "linkinfo") ?? {}, "info_slave_data") ?? {};
-  const { learning, flood } = data;
+  const { learning, flood } = detailsOf(link, "info_slave_data");
   return { bridge, learning: learning !== false, flood: flood !== false, up: isUp(link) };
 }
 
@@ -117,7 +83,7 @@ function isEntry(entry: JsonObject): boolean {
 }
 
 function isRemote(entry: JsonObject): boolean {
-  return hasFlag(entry["flags"], "self") && isNetworkLink(entry, TUNNEL_PREFIX);
+  return hasWord(entry["flags"], "self") && isNetworkLink(entry, TUNNEL_PREFIX);
 }
 
 function keyOf(entry: JsonObject, device: "master" | "ifname"): string {
