@@ -4,13 +4,14 @@ import type { PortProblem } from "../cluster/objects.ts";
 import { EVERY_ADDRESS } from "../cluster/publish-labels.ts";
 import { type OverlayLink, overlayEndpoints } from "../datapath/overlay/view.ts";
 import { type InterfaceAddresses, whyNowhere } from "../datapath/publish-places.ts";
-import type {
-  HostPort,
-  LocalLink,
-  MeshNode,
-  MeshPort,
-  MeshService,
-  MeshView,
+import {
+  type HostPort,
+  type LocalLink,
+  type MeshNode,
+  type MeshPort,
+  type MeshService,
+  type MeshView,
+  tunnelAddressOf,
 } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
 import type { KeeperEndpoint } from "../keeper/protocol.ts";
@@ -104,7 +105,7 @@ export function goneEndpoints({
 
 /** A tunnel has ends of one family. */
 function isOfFamily(a: MeshNode, b: MeshNode): boolean {
-  return isIP(a.underlayAddress) === isIP(b.underlayAddress);
+  return isIP(tunnelAddressOf(a)) === isIP(tunnelAddressOf(b));
 }
 
 /** Ports of the mesh that every node is to hold. */

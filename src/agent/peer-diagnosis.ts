@@ -2,6 +2,7 @@
 import type { Clock, Timer } from "../base/clock.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { RunTool } from "../datapath/run.ts";
+import { tunnelAddressOf } from "../datapath/view.ts";
 import type { PeerProblem } from "../dispatcher/assignment.ts";
 import type { PeerAilment } from "./gossip-report.ts";
 import type { NodeGossip } from "./node-gossip.ts";
@@ -54,9 +55,9 @@ export class PeerDiagnosis implements Startable {
   /** Of the tunnel, by the peers' addresses. */
   tunnelAilments(): readonly PeerAilment[] {
     const ailments = this.#tunnel.ailments();
-    return this.#components.gossip.peers().flatMap(({ nodeID, underlayAddress: host }) => {
-      const kind = ailments.get(nodeID);
-      return kind === undefined ? [] : [{ kind, host }];
+    return this.#components.gossip.peers().flatMap((peer) => {
+      const kind = ailments.get(peer.nodeID);
+      return kind === undefined ? [] : [{ kind, host: tunnelAddressOf(peer) }];
     });
   }
 

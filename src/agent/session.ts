@@ -70,6 +70,8 @@ export interface AgentSessionInit {
   readonly description: NodeDescription;
   /** The IP address where other nodes reach this one; empty for the one that the manager sees. */
   readonly advertiseAddr: string;
+  /** The IP address where its tunnels end; absent for where it is reached. */
+  readonly dataPathAddr?: string;
   /** The cluster's managers are others now: to be kept for the next start. */
   readonly onManagers: (managers: readonly { nodeID: string; addr: string }[]) => void;
   /** Whom to trust, and who this node's certificate is to come from (both PEM), soon. */
@@ -254,8 +256,8 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
     stream.on("error", (error) => this.#lose(connection, messageOf(client.error(error))));
     stream.on("end", () => this.#lose(connection, "the manager ended the session"));
     const description = encodeDescription(this.#described());
-    const { advertiseAddr } = this.#init;
-    this.#send({ case: "hello", value: { description, advertiseAddr } });
+    const { advertiseAddr, dataPathAddr = "" } = this.#init;
+    this.#send({ case: "hello", value: { description, advertiseAddr, dataPathAddr } });
   }
 
   /** This try is over; there is always a next one, unless the node was stopped or removed. */

@@ -74,6 +74,7 @@ describe("the mesh as told", () => {
     const nodes = [
       { ...NODE, nodeID: "a", index: 16_384 },
       { ...NODE, nodeID: "b", underlayAddress: "n1" },
+      { ...NODE, nodeID: "b2", tunnelAddress: "10.1.0.2; flush ruleset" },
       { ...NODE, nodeID: "c", overlayAddress: "10.0.0.2/32" },
       {
         ...NODE,
@@ -85,7 +86,7 @@ describe("the mesh as told", () => {
     assert.deepEqual(mesh.nodes, [
       { ...NODE, nodeID: "d", addresses: ["192.168.99.100", "2001:db8::7"] },
     ]);
-    assert.equal(refused.length, 5);
+    assert.equal(refused.length, 6);
   });
 
   it("keeps an ingress network with an MTU, and loses one with none that could be", () => {

@@ -9,7 +9,7 @@ import { contains, formatCidr, parseCidr } from "../cluster/cidr.ts";
 import { formatCidr6, parseCidr6, reachableAddress } from "../cluster/cidr6.ts";
 import { parseNetworks, parsePlaces } from "../cluster/publish-labels.ts";
 import type { OverlayEndpoint, OverlayNetwork, OverlayService } from "../datapath/overlay/view.ts";
-import type { MeshNode, MeshPort } from "../datapath/view.ts";
+import { type MeshNode, type MeshPort, tunnelAddressOf } from "../datapath/view.ts";
 import type { MeshConfig, ToldService } from "../dispatcher/assignment.ts";
 
 export interface SiftedMesh {
@@ -114,15 +114,10 @@ function siftNode(node: MeshNode, refused: string[]): MeshNode | undefined {
   const what = `node ${text(node.nodeID)}`;
   const { index, underlayAddress, overlayAddress } = node;
   if (!all(isWithin(index, NODE_INDEX_MAX), refused, `${what}: index`, index)) return undefined;
-  if (
-    !all(
-      reachableAddress(underlayAddress) === underlayAddress,
-      refused,
-      `${what}: address`,
-      underlayAddress,
-    )
-  )
-    return undefined;
+  for (const outer of [underlayAddress, tunnelAddressOf(node)]) {
+    const isSound = reachableAddress(outer) === outer;
+    if (!all(isSound, refused, `${what}: address`, outer)) return undefined;
+  }
   if (!all(isIPv4(overlayAddress), refused, `${what}: overlay address`, overlayAddress))
     return undefined;
   const addresses = node.addresses.filter((one) =>

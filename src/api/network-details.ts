@@ -1,7 +1,7 @@
 /** What `network inspect --verbose` shows beside the network itself: its services with their tasks, and the hosts that they are on. */
-import { serviceNetworks } from "../cluster/finders.ts";
+import { dataPathAddrOf, serviceNetworks } from "../cluster/finders.ts";
 import { taskName } from "../cluster/names.ts";
-import type { Attachment, Network, Service, Task } from "../cluster/objects.ts";
+import type { Attachment, Network, Node, Service, Task } from "../cluster/objects.ts";
 import type { Snapshot } from "../cluster/store.ts";
 import { isOver } from "../cluster/task-lifecycle.ts";
 
@@ -33,7 +33,7 @@ function encodeAttached(snapshot: Snapshot, attached: readonly Attachment[]) {
     Name: containerName,
     EndpointID: "",
     EndpointIP: bare(addresses[0] ?? ""),
-    Info: { "Host IP": snapshot.get("node", nodeID)?.status.addr ?? "" },
+    Info: { "Host IP": hostIPOf(snapshot.get("node", nodeID)) },
   }));
   return { VIP: "<nil>", Ports: [], LocalLBIndex: 0, Tasks };
 }
@@ -57,11 +57,16 @@ function encodeService(snapshot: Snapshot, service: Service, network: Network) {
               Name: taskName(task),
               EndpointID: "",
               EndpointIP: address,
-              Info: { "Host IP": host?.status.addr ?? "" },
+              Info: { "Host IP": hostIPOf(host) },
             },
           ];
     }),
   };
+}
+
+/** Where the network's packets to it go. */
+function hostIPOf(node: Node | undefined): string {
+  return node === undefined ? "" : dataPathAddrOf(node.status);
 }
 
 function isIn(snapshot: Snapshot, service: Service, network: Network): boolean {

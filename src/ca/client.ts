@@ -51,6 +51,7 @@ export async function requestMembership(
     readonly token: string;
     readonly availability: NodeAvailability;
     readonly advertiseAddr: string;
+    readonly dataPathAddr: string;
     readonly hostRoutes: readonly string[];
   },
 ): Promise<string> {
@@ -60,6 +61,7 @@ export async function requestMembership(
     token: init.token,
     availability: init.availability,
     advertiseAddr: init.advertiseAddr,
+    dataPathAddr: init.dataPathAddr,
     hostRoutes: [...init.hostRoutes],
   });
   const response = await call(init, credentials, (client) =>

@@ -110,12 +110,13 @@ test("a host that wants to be reached by the other family than its managers is r
     const managerStatus = { leader: true, reachability: "reachable", addr: cluster.addr } as const;
     for (const node of tx.list("node")) tx.put("node", { ...node, managerStatus });
   });
-  const joinAs = (advertiseAddr: string) =>
+  const joinAs = (advertiseAddr: string, dataPathAddr = "") =>
     joinCluster({
       remoteAddrs: [cluster.addr],
       token: cluster.cluster.joinTokens.worker,
       availability: "active",
       advertiseAddr,
+      dataPathAddr,
       dataDir: join(cluster.directory, "n1"),
       clock: systemClock,
     });
@@ -123,7 +124,13 @@ test("a host that wants to be reached by the other family than its managers is r
     message: /nodes reach each other over IPv4, and fd00::7 is not such an address/,
   });
   await assert.rejects(joinAs("fe80::7"), { message: /invalid advertised address "fe80::7"/ });
-  await joinAs("192.168.99.7");
+  await assert.rejects(joinAs("192.168.99.7", "fd00::7"), {
+    message: /tunnels go over IPv4, and fd00::7 is not such an address: .* --data-path-addr/,
+  });
+  await assert.rejects(joinAs("192.168.99.7", "eth1"), { message: /invalid data path address/ });
+  const { identity } = await joinAs("192.168.99.7", "10.1.0.7");
+  const { addr, dataPathAddr } = cluster.store.view().get("node", identity.nodeID)?.status ?? {};
+  assert.deepEqual([addr, dataPathAddr], ["192.168.99.7", "10.1.0.7"]);
 });
 
 test("a join that is tried again with the key that was kept is the same member", async () => {

@@ -24,6 +24,8 @@ export interface JoinInit {
   readonly availability: NodeAvailability;
   /** The IP address where other nodes reach this one; empty for the one that the manager sees. */
   readonly advertiseAddr: string;
+  /** The IP address where its tunnels end; empty or absent for where it is reached. */
+  readonly dataPathAddr?: string;
   /** CIDRs that this host has routes to; none when absent. */
   readonly hostRoutes?: readonly string[];
   readonly dataDir: string;
@@ -112,13 +114,14 @@ async function joinAt(
 ): Promise<NodeCertificates> {
   const call = { addr, deadlineMs: CALL_TIMEOUT_MS, signal: init.signal, token: init.token };
   const rootCertificate = await fetchRootCertificate(call);
-  const { availability, advertiseAddr, hostRoutes = [] } = init;
+  const { availability, advertiseAddr, dataPathAddr = "", hostRoutes = [] } = init;
   const certificate = await requestMembership({
     ...call,
     rootCertificate,
     request,
     availability,
     advertiseAddr,
+    dataPathAddr,
     hostRoutes,
   });
   return await NodeCertificates.create(certificatesDirectory(init.dataDir), {

@@ -15,13 +15,14 @@ import { derivedID, type NodeID } from "../base/ids.ts";
 import { isOfIPv6 } from "../base/ip-address.ts";
 import type { Logger } from "../base/logger.ts";
 import { reachableAddress } from "../cluster/cidr6.ts";
-import { underlayFamily } from "../cluster/finders.ts";
+import { dataPathAddrOf, dataPathFamily, underlayFamily } from "../cluster/finders.ts";
 import {
   type Cluster,
   NODE_AVAILABILITIES,
   type Node,
   type NodeAvailability,
   type NodeRole,
+  type NodeStatus,
 } from "../cluster/objects.ts";
 import type { Snapshot, Store } from "../cluster/store.ts";
 import { subnetsOverlap } from "../cluster/subnet-overlap.ts";
@@ -51,6 +52,7 @@ export interface CertificateAsked {
   readonly token: string;
   readonly availability: string;
   readonly advertiseAddr: string;
+  readonly dataPathAddr: string;
   readonly hostRoutes: readonly string[];
 }
 
@@ -88,8 +90,10 @@ export class NodeCA {
     const role = roleOfToken(cluster, asked.token);
     const availability = decodeAvailability(asked.availability);
     refuseOverlap(asked.hostRoutes, this.#store.view());
-    const addr = decodeAddress(asked.advertiseAddr) ?? caller.remoteAddress;
-    refuseOtherFamily(addr, this.#store.view());
+    const addr = decodeAddress(asked.advertiseAddr, "advertised") ?? caller.remoteAddress;
+    const dataPathAddr = decodeAddress(asked.dataPathAddr, "data path");
+    const place = { addr, ...(dataPathAddr === undefined ? {} : { dataPathAddr }) };
+    refuseOtherFamily(place, this.#store.view());
     // From its key, so that a join that is tried again with it is the same member, and leaves no other behind.
     const nodeID = derivedID<NodeID>(await requestedKey(asked.csr));
     const certificate = await this.#sign(asked.csr, nodeID, role, cluster);
@@ -100,7 +104,7 @@ export class NodeCA {
       tx.put("node", {
         ...known,
         spec: { ...spec, role, availability },
-        status: { state: "unknown", addr },
+        status: { state: "unknown", ...place },
       });
     });
     this.#log.info("node joined", { nodeID, role, addr });
@@ -191,22 +195,33 @@ function decodeAvailability(text: string): NodeAvailability {
   return known;
 }
 
-function decodeAddress(text: string): string | undefined {
+function decodeAddress(text: string, what: string): string | undefined {
   if (text === "") return undefined;
   const address = reachableAddress(text);
   if (address === undefined) {
     throw new InvalidParameterError(
-      `invalid advertised address "${text.slice(0, ADDRESS_LENGTH_SHOWN)}": expected an IP address`,
+      `invalid ${what} address "${text.slice(0, ADDRESS_LENGTH_SHOWN)}": expected an IP address`,
     );
   }
   return address;
 }
 
-/** A tunnel has ends of one family, so all nodes are reached by that of their managers. */
-function refuseOtherFamily(addr: string, snapshot: Snapshot): void {
+/** Nodes reach each other by the family of their managers, and a tunnel has ends of one family. */
+function refuseOtherFamily(
+  place: Pick<NodeStatus, "addr" | "dataPathAddr">,
+  snapshot: Snapshot,
+): void {
+  const { addr } = place;
   const family = underlayFamily(snapshot);
-  if (family === undefined || isIP(addr) === family) return;
+  if (family !== undefined && isIP(addr) !== family) {
+    throw new InvalidParameterError(
+      `this cluster's nodes reach each other over IPv${family}, and ${addr} is not such an address: name one with --advertise-addr`,
+    );
+  }
+  const end = dataPathAddrOf(place);
+  const tunnels = dataPathFamily(snapshot);
+  if (tunnels === undefined || isIP(end) === tunnels) return;
   throw new InvalidParameterError(
-    `this cluster's nodes reach each other over IPv${family}, and ${addr} is not such an address: name one with --advertise-addr`,
+    `this cluster's tunnels go over IPv${tunnels}, and ${end} is not such an address: name one with --data-path-addr`,
   );
 }

@@ -11,6 +11,7 @@ import type {
   Network,
   NetworkAttachmentConfig,
   Node,
+  NodeStatus,
   Secret,
   Service,
   ServiceSpec,
@@ -115,11 +116,31 @@ function findAmong<K extends Exclude<Kind, "cluster">>(
   return match;
 }
 
+/** Where VXLAN packets to a node are sent. */
+export function dataPathAddrOf({
+  addr,
+  dataPathAddr,
+}: Pick<NodeStatus, "addr" | "dataPathAddr">): string {
+  return dataPathAddr ?? addr;
+}
+
 /** The family by which the nodes reach each other: that of their managers' addresses; undefined while none has any. */
 export function underlayFamily(snapshot: Snapshot): 4 | 6 | undefined {
+  return familyOfManagers(snapshot, ({ addr }) => addr);
+}
+
+/** The family that all tunnels' ends are of: that of their managers' ends. */
+export function dataPathFamily(snapshot: Snapshot): 4 | 6 | undefined {
+  return familyOfManagers(snapshot, dataPathAddrOf);
+}
+
+function familyOfManagers(
+  snapshot: Snapshot,
+  addressOf: (status: NodeStatus) => string,
+): 4 | 6 | undefined {
   for (const { managerStatus, status } of snapshot.list("node")) {
     if (managerStatus === undefined) continue;
-    const family = isIP(status.addr);
+    const family = isIP(addressOf(status));
     if (family === 4 || family === 6) return family;
   }
   return undefined;

@@ -134,8 +134,10 @@ export interface PortProblem {
 export interface NodeStatus {
   readonly state: NodeState;
   readonly message?: string;
-  /** Where its session came from, or its advertised address; VXLAN packets to it are sent there. */
+  /** Where its session came from, or its advertised address. */
   readonly addr: string;
+  /** Where VXLAN packets to it are sent when it has named another address for them; absent for `addr`. */
+  readonly dataPathAddr?: string;
 }
 
 export interface Node extends ObjectMeta {

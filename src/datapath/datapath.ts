@@ -47,7 +47,7 @@ import { readKernel } from "./read-back.ts";
 import type { RunTool } from "./run.ts";
 import { SettingsMemo } from "./settings-memo.ts";
 import { readSysctl, readSysctls, writeSysctl } from "./sysctl.ts";
-import type { MeshView } from "./view.ts";
+import { type MeshView, tunnelAddressOf } from "./view.ts";
 
 export interface DatapathComponents {
   readonly log: Logger;
@@ -177,8 +177,8 @@ export class Datapath {
 
   /** What of the host the mesh hangs on; undefined until a view was applied. */
   get uplink(): Uplink | undefined {
-    const address = this.#view?.self.underlayAddress;
-    if (address === undefined) return undefined;
+    if (this.#view === undefined) return undefined;
+    const address = tunnelAddressOf(this.#view.self);
     return { address, link: this.#holders.get(address)?.link, published: this.#published };
   }
 
@@ -479,9 +479,10 @@ export class Datapath {
     links: ReadonlySet<string>,
   ): Promise<HostFacts> {
     const tunnel = actual.network.links.get(LINK);
+    const address = tunnelAddressOf(view.self);
     const uplinkMTU =
-      this.#holders.get(view.self.underlayAddress)?.mtu ??
-      (tunnel === undefined ? undefined : tunnel.mtu + vxlanOverhead(view.self.underlayAddress));
+      this.#holders.get(address)?.mtu ??
+      (tunnel === undefined ? undefined : tunnel.mtu + vxlanOverhead(address));
     if (uplinkMTU === undefined) throw new SystemError(noHolder(view));
     const host = await readIPv6Host();
     return {
@@ -527,7 +528,7 @@ export class Datapath {
   /** What keeps the whole mesh from working here, said in the log when it begins. */
   #tellHindrances(view: MeshView, facts: HostFacts): readonly string[] {
     const hindrances = [
-      ...(this.#holders.has(view.self.underlayAddress) ? [] : [noHolder(view)]),
+      ...(this.#holders.has(tunnelAddressOf(view.self)) ? [] : [noHolder(view)]),
       ...(facts.forwarding ? [] : [FORWARDING_WAITS]),
       ...(facts.ipv6 || view.subnet6 === undefined ? [] : [NO_IPV6]),
       ...this.#firewalls.problems(),
@@ -556,9 +557,9 @@ const NO_IPV6 =
   "the mesh has no IPv6 on this host: it is turned off (net.ipv6.conf.all.disable_ipv6), or the tunnel's MTU is below IPv6's 1280 bytes; IPv6 clients are relayed to IPv4 and are seen as this node";
 
 function tunnelMTU(view: MeshView, uplinkMTU: number): number {
-  return uplinkMTU - vxlanOverhead(view.self.underlayAddress);
+  return uplinkMTU - vxlanOverhead(tunnelAddressOf(view.self));
 }
 
 function noHolder(view: MeshView): string {
-  return `no link of this host has ${view.self.underlayAddress}, which its peers know it by`;
+  return `no link of this host has ${tunnelAddressOf(view.self)}, which its peers know it by`;
 }

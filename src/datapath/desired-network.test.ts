@@ -20,6 +20,21 @@ describe("the network that a host should have", () => {
     });
   }
 
+  it("sends the tunnel's packets between the addresses that are for them, from this host's to each peer's", () => {
+    const [second, third] = WITH_TASK.peers;
+    assert.ok(second && third);
+    const view = {
+      ...WITH_TASK,
+      self: { ...WITH_TASK.self, tunnelAddress: "10.1.0.1" },
+      peers: [{ ...second, tunnelAddress: "10.1.0.2" }, third],
+    };
+    const { network, ruleset } = desired(view, makeFacts(view));
+    assert.equal(network.links.get("weft0")?.local, "10.1.0.1");
+    assert.deepEqual([...network.fdb.values()], ["10.1.0.2", third.underlayAddress]);
+    const peers = ruleset.get("inet weft")?.sets.get("peers")?.elements;
+    assert.deepEqual([...(peers?.keys() ?? [])], ["10.1.0.2", third.underlayAddress]);
+  });
+
   it("has a routing rule only where tasks reply", () => {
     const rulesOf = (view: typeof WITH_TASK) => desired(view, makeFacts(view)).network.rules.size;
     assert.equal(rulesOf(makeView()), 0);

@@ -19,7 +19,7 @@ import {
   REPLY_TABLE,
   vxlanOverhead,
 } from "./names.ts";
-import type { MeshView } from "./view.ts";
+import { type MeshView, tunnelAddressOf } from "./view.ts";
 
 /** The links, routes, neighbours and settings this node should have. */
 export function desiredNetwork(
@@ -41,21 +41,23 @@ export function desiredNetwork(
     routes: routes(view, ways),
     rules: new Map(rules.map((rule) => [ruleKey(rule), rule])),
     neighbours: new Map(neighbours(view)),
-    fdb: new Map(view.peers.map((peer) => [overlayMAC(peer.overlayAddress), peer.underlayAddress])),
+    fdb: new Map(
+      view.peers.map((peer) => [overlayMAC(peer.overlayAddress), tunnelAddressOf(peer)]),
+    ),
     sysctls: sysctls(view, facts),
   };
 }
 
 /** What the tunnel's packets may have inside, and the tasks'. */
 export function meshMTU({ self, mtu = Infinity }: MeshView, uplinkMTU: number): number {
-  return Math.min(mtu, uplinkMTU - vxlanOverhead(self.underlayAddress));
+  return Math.min(mtu, uplinkMTU - vxlanOverhead(tunnelAddressOf(self)));
 }
 
 function tunnel(view: MeshView, facts: HostFacts): VxlanLink {
   return {
     vni: view.vni,
     port: view.dataPathPort,
-    local: view.self.underlayAddress,
+    local: tunnelAddressOf(view.self),
     learning: false,
     mac: overlayMAC(view.self.overlayAddress),
     mtu: meshMTU(view, facts.uplinkMTU),

@@ -15,7 +15,7 @@ import { LINK, NOWHERE6, overlayMAC, TABLE, TASK_LINKS } from "./names.ts";
 import { type Balance, endpointsType, IS_REFUSAL, keptLong, oneOf } from "./nft/balance.ts";
 import type { Chain, ElementSet, Ruleset, Table } from "./nft/ruleset.ts";
 import { baseChain, chain } from "./nft/ruleset.ts";
-import type { MeshPort, MeshProtocol, MeshView } from "./view.ts";
+import { type MeshPort, type MeshProtocol, type MeshView, tunnelAddressOf } from "./view.ts";
 
 export { TABLE };
 export const EGRESS_TABLE = "netdev weft";
@@ -51,11 +51,7 @@ function sets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
   const { peers } = view;
   return [
     ["held", set("type inet_proto . inet_service", heldKeys(view))],
-    ...bothFamilies(
-      "peers",
-      ["ipv4_addr"],
-      peers.map((peer) => peer.underlayAddress),
-    ),
+    ...bothFamilies("peers", ["ipv4_addr"], peers.map(tunnelAddressOf)),
     [
       "peer_zone",
       map(
@@ -585,9 +581,10 @@ function heldKeys(view: MeshView): string[] {
 
 /** Each member's own addresses beside the next hop that leads to it, of both families. */
 function ownHosts({ peers, subnet, subnet6 }: MeshView): string[] {
-  return peers.flatMap(({ addresses, underlayAddress, overlayAddress }) => {
+  return peers.flatMap((peer) => {
+    const { addresses, underlayAddress, overlayAddress } = peer;
     const overlay6 = subnet6 === undefined ? undefined : ipv6Of(subnet6, subnet, overlayAddress);
-    const own = new Set([...addresses, underlayAddress, overlayAddress]);
+    const own = new Set([...addresses, underlayAddress, tunnelAddressOf(peer), overlayAddress]);
     if (overlay6 !== undefined) own.add(overlay6);
     return [...own].flatMap((address) => {
       const nextHop = isOfIPv6(address) ? overlay6 : overlayAddress;

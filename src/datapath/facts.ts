@@ -2,7 +2,7 @@ import type { InterfaceAddresses } from "./publish-places.ts";
 
 /** What the desired state needs to know of the host, beside the view. Read from the kernel, never decided. */
 export interface HostFacts {
-  /** MTU of the device that holds this node's underlay address, in bytes. */
+  /** MTU of the device that holds the address of this node's tunnel, in bytes. */
   readonly uplinkMTU: number;
   /** Names of the links that exist. */
   readonly links: ReadonlySet<string>;

@@ -13,7 +13,7 @@ export type Urgency = "lost" | "changed";
 
 /** What of the host a mesh hangs on, beside Weft's own things. */
 export interface Uplink {
-  /** The link that holds the underlay address; undefined when none does. */
+  /** The link that holds the tunnel's address; undefined when none does. */
   readonly link: string | undefined;
   readonly address: string;
   /** Interfaces at whose addresses ports are answered. */

@@ -12,7 +12,7 @@ import { hex } from "./mark.ts";
 import { LINK, overlayMAC, TASK_LINK_PREFIX } from "./names.ts";
 import type { Hook, Packet, Surroundings, Verdict } from "./nft/interpret.ts";
 import { isWithin, runHook } from "./nft/interpret.ts";
-import type { MeshNode, MeshProtocol } from "./view.ts";
+import { type MeshNode, type MeshProtocol, tunnelAddressOf } from "./view.ts";
 
 export interface TracedHost {
   readonly node: MeshNode;
@@ -186,7 +186,7 @@ class PacketWalk {
     this.#hook(host, "egress", packet);
     const underlay = host.state.network.fdb.get(packet.etherDestination);
     const members = [...this.#hosts.map(({ node }) => node), ...this.#others];
-    return members.find((one) => one.underlayAddress === underlay);
+    return members.find((one) => tunnelAddressOf(one) === underlay);
   }
 
   #toTask(host: TracedHost, packet: Packet): Trace {
@@ -253,7 +253,8 @@ function stopped(host: TracedHost, verdict: Verdict, hook: Hook): Outcome {
 function isLocal({ node, state }: TracedHost, address: string): boolean {
   if (address.startsWith("127.") || address === "::1") return true;
   const own = [...state.network.addresses.keys()].map((key) => key.split(/[ /]/)[1]);
-  return [node.underlayAddress, ...own, ...node.addresses].includes(address);
+  const known = [node.underlayAddress, tunnelAddressOf(node), ...node.addresses];
+  return [...known, ...own].includes(address);
 }
 
 /** Marked packets by the reply table, all others by the main one. Undefined: by whatever route the host has. */

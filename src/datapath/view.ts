@@ -9,8 +9,10 @@ export interface MeshNode {
   readonly nodeID: string;
   /** 1 to 16383: the conntrack zone, and the mark of replies that go back through it. */
   readonly index: number;
-  /** Where VXLAN packets for it go: its address on the underlay. */
+  /** Where it is reached: its address on the underlay. */
   readonly underlayAddress: string;
+  /** Where VXLAN packets for it go, when it has an address of its own for them; to the one above when absent. */
+  readonly tunnelAddress?: string;
   /** Its own address in the ingress network. */
   readonly overlayAddress: string;
   /** All addresses that it may be a client with, IPv4 and IPv6. */
@@ -101,6 +103,11 @@ export interface MeshView {
   readonly overlayLinks: readonly OverlayLink[];
   /** Keys of the published ports that the keeper has really bound. Only these are answered; any other belongs to some process. */
   readonly heldPorts: ReadonlySet<string>;
+}
+
+/** The outer address of VXLAN packets to and from a member. */
+export function tunnelAddressOf(node: MeshNode): string {
+  return node.tunnelAddress ?? node.underlayAddress;
 }
 
 /** As "tcp/8080". */

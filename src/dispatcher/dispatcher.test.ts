@@ -25,6 +25,22 @@ test("a node joins, is described and ready", async () => {
   assert.deepEqual(agent.roles, ["worker"]);
 });
 
+test("a node says where its tunnels end, and the others are told, until it says so no more", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const certificates = await cluster.join("n1");
+  const { nodeID } = certificates.identity;
+  const said = () => cluster.store.view().get("node", nodeID)?.status;
+  const agent = cluster.startAgentWith(certificates, { dataPathAddr: "10.1.0.7" });
+  await eventually("heard", () => said()?.dataPathAddr === "10.1.0.7");
+  assert.equal(said()?.addr, "127.0.0.1");
+  await agent.session.stop();
+  cluster.startAgentWith(certificates, {});
+  await eventually("heard again", () => said()?.state === "ready" && !said()?.dataPathAddr);
+  const hostile = cluster.startAgentWith(certificates, { dataPathAddr: "10.1.0.7; flush" });
+  await eventually("refused", () => hostile.logged.some((line) => line.includes("invalid")));
+  assert.equal(said()?.dataPathAddr, undefined);
+});
+
 test("assignments come whole, then as changes; statuses go back and are stored", async () => {
   await using cluster = await LoopbackCluster.start();
   const agent = await cluster.startAgent("n1");

@@ -48,7 +48,7 @@ import {
   NodeSession,
   type SessionStream,
 } from "./session.ts";
-import { decodeAdvertiseAddr, decodeDescription } from "./wire-objects.ts";
+import { decodeDescription, decodeNodeAddr } from "./wire-objects.ts";
 import { decodePeerProblems, decodePortProblems, decodeStatus } from "./wire-status.ts";
 
 /** Ours sends four; one that sends more than this has its session ended, as the store cannot be had faster. */
@@ -279,7 +279,8 @@ export class Dispatcher implements Startable {
       return;
     }
     const description = decodeDescription(hello.description);
-    const addr = decodeAdvertiseAddr(hello.advertiseAddr) ?? accepted.remoteAddress;
+    const addr = decodeNodeAddr(hello.advertiseAddr) ?? accepted.remoteAddress;
+    const dataPathAddr = decodeNodeAddr(hello.dataPathAddr, "data path");
     this.#sessions.get(session.nodeID)?.cut();
     this.#sessions.set(session.nodeID, session);
     this.#liveness.connected(session.nodeID);
@@ -290,7 +291,8 @@ export class Dispatcher implements Startable {
     this.#markSession(node.id);
     this.#log.info("session open", { nodeID: node.id, addr });
     this.#diagnosis.noteSession(node.id, accepted.remoteAddress);
-    await setNodeState(this.#store, node.id, "ready", { addr, description });
+    const place = { addr, ...(dataPathAddr === undefined ? {} : { dataPathAddr }) };
+    await setNodeState(this.#store, node.id, "ready", { place, description });
   }
 
   async #onReport(session: NodeSession, report: Report): Promise<void> {

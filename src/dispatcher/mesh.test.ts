@@ -19,6 +19,7 @@ import { Dirt } from "./dirt.ts";
 import type { EndpointEvidence } from "./endpoint-state.ts";
 import { applyDelta } from "./keyed-delta.ts";
 import { diffMesh, EMPTY_MESH, type MeshTable, meshConfigOf, updateMesh } from "./mesh.ts";
+import { decodeMeshNode, encodeMeshNode } from "./wire-mesh.ts";
 
 const INGRESS = "ingress-id" as NetworkID;
 const OVERLAY = "overlay-id" as NetworkID;
@@ -110,6 +111,21 @@ test("the mesh is the network, its members and the services that publish into it
       endpoints: [{ taskID: "t1", address: "10.255.0.9", nodeIndex: 1, state: "live" }],
     },
   ]);
+});
+
+test("a node's tunnels end where it says, and it is reached at its address all the same", async () => {
+  const store = await storeWithMesh();
+  await store.update((tx) => {
+    const node = tx.get("node", "n2") ?? assert.fail();
+    tx.put("node", { ...node, status: { ...node.status, dataPathAddr: "10.1.0.2" } });
+  });
+  const nodes = meshOf(store).nodes;
+  assert.equal(nodes.get("n2")?.underlayAddress, "192.168.99.101");
+  assert.equal(nodes.get("n2")?.tunnelAddress, "10.1.0.2");
+  assert.ok(!("tunnelAddress" in (nodes.get("n1") ?? {})));
+  for (const node of nodes.values()) {
+    assert.deepEqual(decodeMeshNode(encodeMeshNode(node)), node, "as it travels");
+  }
 });
 
 test("a tunnel's ends are of one family: that of the managers' addresses", async () => {

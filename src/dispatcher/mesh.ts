@@ -7,7 +7,7 @@ import { isIP } from "node:net";
 import { isDeepStrictEqual } from "node:util";
 import { isOfIPv6 } from "../base/ip-address.ts";
 import { reachableAddress } from "../cluster/cidr6.ts";
-import { underlayFamily } from "../cluster/finders.ts";
+import { dataPathAddrOf, dataPathFamily } from "../cluster/finders.ts";
 import type { Node, Task } from "../cluster/objects.ts";
 import { publishAccess } from "../cluster/publish-labels.ts";
 import type { Snapshot } from "../cluster/store.ts";
@@ -79,7 +79,7 @@ export function updateMesh(
           servicesOfTasks(snapshot),
         )
       : dirt.serviceIDs;
-  const family = underlayFamily(snapshot);
+  const family = dataPathFamily(snapshot);
   const nodes = replaceKeys(before.nodes, nodeIDs, (id) =>
     meshNodeOf(snapshot.get("node", id), family),
   );
@@ -151,15 +151,19 @@ function networkOf(snapshot: Snapshot): MeshConfig["network"] {
 /** A node that is down stays a member: it comes back with its address, and may be a client meanwhile. One that left is a stranger. */
 function meshNodeOf(node: Node | undefined, family: 4 | 6 | undefined): MeshNode | undefined {
   if (node?.index === undefined || node.ingressAddress === undefined) return undefined;
+  const { addr: underlayAddress } = node.status;
+  const tunnelAddress = dataPathAddrOf(node.status);
   // A tunnel's ends are of one family: another node's address would spoil everybody's.
-  const isOfFamily = isIP(node.status.addr) === (family ?? isIP(node.status.addr));
-  if (hasLeft(node) || reachableAddress(node.status.addr) === undefined || !isOfFamily) {
-    return undefined;
-  }
+  const isOfFamily = isIP(tunnelAddress) === (family ?? isIP(tunnelAddress));
+  const areAddresses = [underlayAddress, tunnelAddress].every(
+    (address) => reachableAddress(address) !== undefined,
+  );
+  if (hasLeft(node) || !areAddresses || !isOfFamily) return undefined;
   return {
     nodeID: node.id,
     index: node.index,
-    underlayAddress: node.status.addr,
+    underlayAddress,
+    ...(tunnelAddress === underlayAddress ? {} : { tunnelAddress }),
     overlayAddress: node.ingressAddress,
     addresses: node.description?.addresses ?? [],
     ...(node.status.state === "down" ? { down: true } : {}),

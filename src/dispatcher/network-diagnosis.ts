@@ -134,10 +134,13 @@ export class NetworkDiagnosis implements Startable {
   #facts(): NetworkFacts {
     const view = this.#components.store.view();
     const nodes = view.list("node").flatMap(({ id, status, description }) => {
-      if (status.addr === "") return [];
-      const isDown = status.state === "down";
-      const hostname = description?.hostname ?? id;
-      return [{ nodeID: id as string, hostname, addr: status.addr, isDown }];
+      const { state, addr, dataPathAddr } = status;
+      if (addr === "") return [];
+      const node = {
+        ...{ nodeID: id as string, hostname: description?.hostname ?? id },
+        ...{ addr, isDown: state === "down" },
+      };
+      return [dataPathAddr === undefined ? node : { ...node, dataPathAddr }];
     });
     const skews = [...this.#skews].flatMap(([nodeID, { ms, times }]) =>
       times > 1 ? [[nodeID, ms] as const] : [],

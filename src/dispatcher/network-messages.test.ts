@@ -117,6 +117,15 @@ test("a clock that is off, an address and a certificate that two have", () => {
     id1: ["its address 192.168.99.100 is n2's too"],
     id2: ["its address 192.168.99.100 is n1's too"],
   });
+  const dataPathAddr = "10.7.0.1";
+  const tunnels = [
+    { ...n1, dataPathAddr },
+    { ...n2, dataPathAddr },
+  ];
+  assert.deepEqual(messages({}, { nodes: tunnels }), {
+    id1: ["its address 10.7.0.1 is n2's too"],
+    id2: ["its address 10.7.0.1 is n1's too"],
+  });
   const rivals = new Map([["id2", ["192.168.99.101", "192.168.99.109"]]]);
   const text =
     "two hosts go by its certificate: 192.168.99.101 and 192.168.99.109; 'weft reset' one of them, and join anew";

@@ -11,6 +11,8 @@ export interface DiagnosedNode {
   readonly addr: string;
   /** Nobody believes that it is there; but some may hear it, and not understand. */
   readonly isDown?: boolean;
+  /** Where its tunnels end, when that is not `addr`. */
+  readonly dataPathAddr?: string;
 }
 
 export interface NetworkFacts {
@@ -96,11 +98,13 @@ export function networkMessages(told: NetworkFacts): ReadonlyMap<string, readonl
   }
   const owners = new Map<string, DiagnosedNode>();
   for (const node of up) {
-    const other = owners.get(node.addr);
-    owners.set(node.addr, node);
-    if (other === undefined) continue;
-    say(node.nodeID, `its address ${node.addr} is ${other.hostname}'s too`);
-    say(other.nodeID, `its address ${node.addr} is ${node.hostname}'s too`);
+    for (const addr of new Set([node.addr, node.dataPathAddr ?? node.addr])) {
+      const other = owners.get(addr);
+      owners.set(addr, node);
+      if (other === undefined) continue;
+      say(node.nodeID, `its address ${addr} is ${other.hostname}'s too`);
+      say(other.nodeID, `its address ${addr} is ${node.hostname}'s too`);
+    }
   }
   return messages;
 }

@@ -12,9 +12,12 @@ export function hasLeft({ status }: Node): boolean {
   return status.state === "down" && status.message === LEFT_MESSAGE;
 }
 
+/** Where a node is, by its own words. */
+export type NodePlace = Pick<NodeStatus, "addr" | "dataPathAddr">;
+
 export interface NodeStateMore {
   readonly message?: string;
-  readonly addr?: string;
+  readonly place?: NodePlace;
   readonly description?: NodeDescription;
 }
 
@@ -24,11 +27,11 @@ export async function setNodeState(
   state: NodeState,
   more: NodeStateMore = {},
 ): Promise<void> {
-  const { message, addr, description } = more;
+  const { message, place, description } = more;
   await store.update((tx) => {
     const node = tx.get("node", nodeID);
     if (node === undefined) return;
-    const status = statusOf(node, state, message, addr);
+    const status = statusOf(node, state, message, place);
     tx.put("node", { ...node, status, ...(description === undefined ? {} : { description }) });
   });
 }
@@ -43,10 +46,15 @@ export async function doubtAllNodes(store: Store): Promise<void> {
   });
 }
 
-function statusOf(node: Node, state: NodeState, message?: string, addr?: string): NodeStatus {
+function statusOf(
+  node: Node,
+  state: NodeState,
+  message?: string,
+  { addr, dataPathAddr }: NodePlace = node.status,
+): NodeStatus {
   return {
-    state,
-    addr: addr ?? node.status.addr,
+    ...{ state, addr },
+    ...(dataPathAddr === undefined ? {} : { dataPathAddr }),
     ...(message === undefined ? {} : { message }),
   };
 }

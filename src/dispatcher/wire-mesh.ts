@@ -28,6 +28,7 @@ export function encodeMeshNode(node: MeshNode): MeshNodeMessage {
     nodeId: node.nodeID,
     index: node.index,
     underlayAddress: node.underlayAddress,
+    tunnelAddress: node.tunnelAddress ?? "",
     overlayAddress: node.overlayAddress,
     addresses: [...node.addresses],
     down: node.down === true,
@@ -36,8 +37,12 @@ export function encodeMeshNode(node: MeshNode): MeshNodeMessage {
 
 export function decodeMeshNode(message: MeshNodeMessage): MeshNode {
   const { nodeId: nodeID, index, underlayAddress, overlayAddress, addresses } = message;
-  const node = { nodeID, index, underlayAddress, overlayAddress, addresses };
-  return message.down ? { ...node, down: true } : node;
+  const { tunnelAddress, down } = message;
+  return {
+    ...{ nodeID, index, underlayAddress, overlayAddress, addresses },
+    ...(tunnelAddress === "" ? {} : { tunnelAddress }),
+    ...(down ? { down } : {}),
+  };
 }
 
 export function encodeMeshService(service: ToldService): MeshServiceMessage {

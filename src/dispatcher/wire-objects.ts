@@ -66,15 +66,15 @@ function decodeTLSInfo(value: unknown): TLSInfo {
 }
 
 /**
- * Where a node wants to be reached; undefined when it leaves that to its manager. It becomes part of every other
- * node's rules, so nothing but an address may come through here.
+ * Where a node wants to be reached, or its tunnels to end; undefined when it leaves that to its manager. It becomes
+ * part of every other node's rules, so nothing but an address may come through here.
  */
-export function decodeAdvertiseAddr(addr: string): string | undefined {
+export function decodeNodeAddr(addr: string, what = "advertised"): string | undefined {
   if (addr === "") return undefined;
   const address = reachableAddress(addr);
   if (address === undefined)
     throw new InvalidParameterError(
-      `invalid advertised address "${addr.slice(0, ADDR_LENGTH_SHOWN)}": expected an IP address`,
+      `invalid ${what} address "${addr.slice(0, ADDR_LENGTH_SHOWN)}": expected an IP address`,
     );
   return address;
 }

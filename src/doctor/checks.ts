@@ -278,7 +278,7 @@ function drift({ tables, tunnelUp, tunnelMTU, uplinkMTU, local }: MeshFacts): Fi
       fail(
         "address",
         `no link of this host has ${local}, which its peers know it by`,
-        "give it back, or leave and join again with the new --advertise-addr",
+        "give it back, or leave and join again with the new --advertise-addr or --data-path-addr",
       ),
     );
   } else if (tunnelMTU > uplinkMTU - vxlanOverhead(local)) {

@@ -4,7 +4,7 @@
  */
 import { InvalidParameterError } from "../base/errors.ts";
 import { Namespaces } from "./namespaces.ts";
-import { runOk } from "./process.ts";
+import { run, runOk } from "./process.ts";
 
 /** What a machine is called and answers to on the LAN. */
 export interface LanAddress {
@@ -74,6 +74,19 @@ export class Lan {
     ];
     const argv = namespaces.enterNetwork(["ip", "-batch", "-"]);
     await runOk(argv, { stdin: commands.join("\n") });
+  }
+
+  /** Plugs a machine into a switch of its own kind as well: eth1 with this address, and no route but to the others there. */
+  async attachSecond(machine: string, namespaces: Namespaces, cidr: string): Promise<void> {
+    const port = `s-${machine}`;
+    const there = await run(this.enter(["ip", "link", "show", "br1"]));
+    await this.#ip([
+      ...(there.code === 0 ? [] : ["link add br1 type bridge", "link set br1 up"]),
+      `link add ${port} type veth peer name eth1 netns ${namespaces.pid}`,
+      `link set ${port} master br1 up`,
+    ]);
+    const commands = [`addr add ${cidr} dev eth1`, "link set eth1 up"];
+    await runOk(namespaces.enterNetwork(["ip", "-batch", "-"]), { stdin: commands.join("\n") });
   }
 
   /** Pulls the plug for good: the port is gone at once, and nothing says goodbye. */

@@ -112,6 +112,11 @@ export class Machine implements Place {
     return join(this.runDir, `${name}.log`);
   }
 
+  /** Gives it a second network until its next boot: eth1 with an address such as "10.7.0.100/24". */
+  async addLink(cidr: string): Promise<void> {
+    await this.init.lan.attachSecond(this.name, this.namespaces, cidr);
+  }
+
   /** Gives eth0 another address, such as "192.168.99.150/24". */
   async addAddress(cidr: string): Promise<void> {
     const nodad = isOfIPv6(cidr) ? ["nodad"] : [];

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import type { NetworkInterfaceInfo } from "node:os";
 import { test } from "node:test";
 import {
-  checkDataPathAddr,
   type Interfaces,
   listenAddrFor,
   ownManagerAddr,
   resolveAdvertiseAddr,
+  resolveDataPathAddr,
   resolveListenAddr,
   withDefaultPort,
 } from "./addresses.ts";
@@ -146,25 +146,26 @@ test("a listen address is an address, an interface's, or every one; the manager'
   });
 });
 
-test("a data path address is the advertised one, or it is refused", () => {
-  checkDataPathAddr("", "192.168.99.100", two);
-  checkDataPathAddr("192.168.99.100", "192.168.99.100", two);
-  checkDataPathAddr("eth1", "192.168.99.100", two);
-  checkDataPathAddr("eth0", "fd00::100", six);
-  for (const bad of ["0.0.0.0", "nope0", "192.168.99.100:4789"])
-    assert.throws(() => checkDataPathAddr(bad, "192.168.99.100", two), {
+test("a data path address is one of this host's, or an interface's", () => {
+  const both = { ...two, eth2: [ipv6("fe80::2"), ipv6("fd00::2")] };
+  const named: [string, string | undefined][] = [
+    ["", undefined],
+    ["192.168.99.100", "192.168.99.100"],
+    ["eth0", "10.0.2.15"],
+    ["fd00:0::2", "fd00::2"],
+    ["eth2", "fd00::2"],
+  ];
+  for (const [asked, address] of named) assert.equal(resolveDataPathAddr(asked, both), address);
+  for (const bad of ["0.0.0.0", "::", "fe80::1", "nope0", "constructor", "192.168.99.100:4789"])
+    assert.throws(() => resolveDataPathAddr(bad, both), {
       code: "invalid_parameter",
       message:
         "data path address must be a non-zero IP address or network interface (without a port number)",
     });
-  for (const [other, advertised] of [
-    ["eth0", "192.168.99.100"],
-    ["eth1", ""],
-  ] as const)
-    assert.throws(() => checkDataPathAddr(other, advertised, two), {
-      code: "not_implemented",
-      message: new RegExp(`name that with --advertise-addr ${other}$`),
-    });
+  assert.throws(() => resolveDataPathAddr("192.168.99.101", both), {
+    code: "invalid_parameter",
+    message: /192\.168\.99\.101 is none of this host's/,
+  });
 });
 
 test("a manager that is reached by IPv6 listens there, unless it was told where", () => {

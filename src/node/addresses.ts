@@ -5,7 +5,7 @@
  */
 import { isIP, isIPv6 } from "node:net";
 import type { NetworkInterfaceInfo } from "node:os";
-import { InvalidParameterError, NotImplementedError } from "../base/errors.ts";
+import { InvalidParameterError } from "../base/errors.ts";
 import { withPort } from "../base/host-port.ts";
 import { reachableAddress } from "../cluster/cidr6.ts";
 
@@ -48,7 +48,7 @@ function isAny(host: string): boolean {
 export function resolveListenAddr(listenAddr: string, interfaces: Interfaces): string {
   const { host, port } = parseHostPort(listenAddr, DEFAULT_MANAGER_PORT);
   if (host === "" || isAny(host)) return withPort(host || ANY_ADDRESS, port);
-  if (isIP(host) === 0 && interfaces[host] === undefined)
+  if (isIP(host) === 0 && infosOf(host, interfaces) === undefined)
     throw new InvalidParameterError(
       "listen address must be an IP address or network interface (with optional port number)",
     );
@@ -93,7 +93,7 @@ export function resolveAddress(host: string, interfaces: Interfaces): string {
       "advertise address must be a non-zero IP address or network interface (with optional port number)",
     );
   if (address !== undefined) return address;
-  const infos = interfaces[host];
+  const infos = infosOf(host, interfaces);
   if (infos === undefined)
     throw new InvalidParameterError(
       "advertise address must be a non-zero IP address or network interface (with optional port number)",
@@ -120,24 +120,36 @@ function onlyOf(
 }
 
 /**
- * Refuses a DataPathAddr that would be dropped in silence: the mesh's tunnel ends where a node is reached by the
- * others. `advertised` is empty where the node leaves that to its manager.
+ * Where this node's tunnels end for a request's DataPathAddr, an address of this host or an interface's; undefined
+ * when it names none: then it is where the node is reached.
  */
-export function checkDataPathAddr(
+export function resolveDataPathAddr(
   dataPathAddr: string,
-  advertised: string,
   interfaces: Interfaces,
-): void {
-  if (dataPathAddr === "") return;
-  if (isAny(dataPathAddr) || !(isIP(dataPathAddr) !== 0 || dataPathAddr in interfaces))
+): string | undefined {
+  if (dataPathAddr === "") return undefined;
+  const isAddress = isIP(dataPathAddr) !== 0;
+  const isUsable = isAddress
+    ? !isAny(dataPathAddr) && reachableAddress(dataPathAddr) !== undefined
+    : infosOf(dataPathAddr, interfaces) !== undefined;
+  if (!isUsable)
     throw new InvalidParameterError(
       "data path address must be a non-zero IP address or network interface (without a port number)",
     );
   const address = resolveAddress(dataPathAddr, interfaces);
-  if (address === advertised) return;
-  throw new NotImplementedError(
-    `a data path of its own (${address}) is not supported by Weft: its tunnel goes from where the others reach this node; name that with --advertise-addr ${dataPathAddr}`,
+  const own = Object.values(interfaces).flatMap((infos) => infos ?? []);
+  if (own.some((info) => reachableAddress(info.address) === address)) return address;
+  throw new InvalidParameterError(
+    `data path address ${address} is none of this host's: its tunnels cannot end there`,
   );
+}
+
+/** Of an interface by name; what every object has besides is none. */
+function infosOf(
+  name: string,
+  interfaces: Interfaces,
+): readonly NetworkInterfaceInfo[] | undefined {
+  return Object.hasOwn(interfaces, name) ? interfaces[name] : undefined;
 }
 
 function onlyAddress(interfaces: Interfaces): string {

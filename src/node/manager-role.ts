@@ -127,15 +127,17 @@ export class ManagerRole implements ManagerBackend, Startable {
     ]);
   }
 
-  /** Where nodes and managers reach this manager from now on, as "192.168.99.100:2377". */
-  async setAddress(addr: string): Promise<void> {
+  /** Where nodes and managers reach this manager from now on, as "192.168.99.100:2377", and where its tunnels end. */
+  async setAddress(addr: string, dataPathAddr: string | undefined): Promise<void> {
     const { nodeID } = this.#certificates.identity;
     const { host } = parseHostPort(addr, DEFAULT_MANAGER_PORT);
     await this.store.update((tx) => {
       const node = tx.get("node", nodeID);
       if (node?.managerStatus === undefined) return;
       const managerStatus = { ...node.managerStatus, addr };
-      tx.put("node", { ...node, managerStatus, status: { ...node.status, addr: host } });
+      const { dataPathAddr: _, ...status } = node.status;
+      const place = { addr: host, ...(dataPathAddr === undefined ? {} : { dataPathAddr }) };
+      tx.put("node", { ...node, managerStatus, status: { ...status, ...place } });
     });
   }
 
@@ -198,7 +200,7 @@ export async function createCluster(
   request: NewClusterRequest,
 ): Promise<{ readonly store: Store; readonly certificates: NodeCertificates }> {
   const { clock, log } = components;
-  const { dataDir } = request;
+  const { dataDir, dataPathAddr } = request;
   removeCluster(dataDir);
   const store = await openStore({ dataDir, clock, log });
   try {
@@ -220,7 +222,7 @@ export async function createCluster(
       tx.put("node", {
         id: nodeID,
         spec: { labels: {}, role: "manager", availability: request.availability },
-        status: { state: "unknown", addr },
+        status: { state: "unknown", addr, ...(dataPathAddr === "" ? {} : { dataPathAddr }) },
         managerStatus: { leader: true, reachability: "reachable", addr: request.advertiseAddr },
       });
     });

@@ -45,6 +45,8 @@ export interface MemberInit {
   readonly managers: readonly string[];
   /** Where other nodes reach this one, without port; empty for the address that its manager sees. */
   readonly advertiseAddr: string;
+  /** Where this node's tunnels end; absent for where it is reached. */
+  readonly dataPathAddr?: string;
   readonly onManagers: (managers: readonly { nodeID: string; addr: string }[]) => void;
   /** Where this node answers to balancers outside of containers, and as what. */
   readonly zone?: ZoneInit;
@@ -121,6 +123,7 @@ export class MemberRole implements Startable {
     this.#gossip.setKeys(await this.#gossipKeys.read());
     this.#renewer.start();
     this.#diagnosis.start();
+    const { dataPathAddr } = this.#init;
     void this.#agent.description().then((description) => {
       if (this.#stopped) return;
       this.#session = new AgentSession(
@@ -136,6 +139,7 @@ export class MemberRole implements Startable {
           managers: this.#managers,
           description,
           advertiseAddr: this.#init.advertiseAddr,
+          ...(dataPathAddr === undefined ? {} : { dataPathAddr }),
           onManagers: (managers) => {
             const advertised = managers.map(({ addr }) => addr);
             this.#managers = rememberedManagers(advertised, this.#managers);

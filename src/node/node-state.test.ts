@@ -1,6 +1,28 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
-import { rememberedManagers } from "./node-state.ts";
+import { type NodeState, NodeStateFile, rememberedManagers } from "./node-state.ts";
+
+test("what a node remembers comes back, from files of before its tunnels had an address as well", () => {
+  const directory = mkdtempSync(join(tmpdir(), "weft-node-state-"));
+  try {
+    const file = new NodeStateFile(directory);
+    const state: NodeState = {
+      ...{ nodeID: "n", role: "worker", managers: ["10.0.0.1:2377"] },
+      ...{ listenAddr: "0.0.0.0:2377", advertiseAddr: "" },
+    };
+    for (const each of [state, { ...state, dataPathAddr: "10.1.0.7" }]) {
+      file.write(each);
+      assert.deepEqual(file.read(), each);
+    }
+    writeFileSync(join(directory, "node.json"), JSON.stringify({ ...state, dataPathAddr: 7 }));
+    assert.throws(() => file.read(), /node\.json is damaged/);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
 
 test("the address that a node joined by is kept behind those that managers advertise, within a bound", () => {
   const joined = ["203.0.113.5:2377"];

@@ -17,6 +17,8 @@ export interface NodeState {
   readonly listenAddr: string;
   /** `address:port` that the others reach this node at. Empty on a worker that gave none: its managers see it. */
   readonly advertiseAddr: string;
+  /** Where its tunnels end, when that is named; else they do where the others reach it. */
+  readonly dataPathAddr?: string;
 }
 
 /** Addresses of managers beyond these are forgotten, the oldest first; a cluster has three or five. */
@@ -76,6 +78,7 @@ function isNodeState(value: unknown): value is NodeState {
   const fields = value as Record<string, unknown>;
   return (
     ["nodeID", "listenAddr", "advertiseAddr"].every((key) => typeof fields[key] === "string") &&
+    ["undefined", "string"].includes(typeof fields["dataPathAddr"]) &&
     (fields["role"] === "worker" || fields["role"] === "manager") &&
     Array.isArray(fields["managers"]) &&
     fields["managers"].every((item) => typeof item === "string")

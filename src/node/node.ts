@@ -25,13 +25,13 @@ import { openStore, storeDirectory } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
 import type { AttachmentPlace, AttachmentRequest } from "../dispatcher/assignment.ts";
 import {
-  checkDataPathAddr,
   DEFAULT_MANAGER_PORT,
   listenAddrFor,
   ownManagerAddr,
   parseHostPort,
   resolveAddress,
   resolveAdvertiseAddr,
+  resolveDataPathAddr,
   resolveListenAddr,
   withDefaultPort,
 } from "./addresses.ts";
@@ -178,11 +178,12 @@ export class WeftNode implements NodeBackend, Startable {
       const wanted = resolveListenAddr(request.listenAddr, interfaces);
       const advertiseAddr = resolveAdvertiseAddr(request.advertiseAddr, wanted, interfaces);
       const listenAddr = listenAddrFor(advertiseAddr, wanted);
-      checkDataPathAddr(request.dataPathAddr, parseHostPort(advertiseAddr, 0).host, interfaces);
+      const dataPathAddr = resolveDataPathAddr(request.dataPathAddr, interfaces);
       const { createCluster } = await managerModule();
       const { store, certificates } = await createCluster(this.#components, {
         ...request,
         advertiseAddr,
+        dataPathAddr: dataPathAddr ?? "",
         dataDir: this.#dataDir,
         hostRoutes: readHostRoutes(),
       });
@@ -192,6 +193,7 @@ export class WeftNode implements NodeBackend, Startable {
         managers: [ownManagerAddr(listenAddr)],
         listenAddr,
         advertiseAddr,
+        ...(dataPathAddr === undefined ? {} : { dataPathAddr }),
       };
       await this.#become(state, certificates, store);
       return state.nodeID;
@@ -204,8 +206,7 @@ export class WeftNode implements NodeBackend, Startable {
       this.#pending = true;
       try {
         const advertiseAddr = joinAddress(request.advertiseAddr);
-        const { host } = parseHostPort(advertiseAddr, DEFAULT_MANAGER_PORT);
-        checkDataPathAddr(request.dataPathAddr, host, networkInterfaces());
+        const dataPathAddr = resolveDataPathAddr(request.dataPathAddr, networkInterfaces());
         const listenAddr = resolveListenAddr(request.listenAddr, networkInterfaces());
         const managers = request.remoteAddrs.map(withDefaultPort);
         const certificates = await joinCluster({
@@ -213,6 +214,7 @@ export class WeftNode implements NodeBackend, Startable {
           token: request.joinToken,
           availability: request.availability,
           advertiseAddr: advertiseAddr && parseHostPort(advertiseAddr, DEFAULT_MANAGER_PORT).host,
+          dataPathAddr: dataPathAddr ?? "",
           hostRoutes: readHostRoutes(),
           dataDir: this.#dataDir,
           clock: this.#components.clock,
@@ -224,6 +226,7 @@ export class WeftNode implements NodeBackend, Startable {
           managers,
           listenAddr,
           advertiseAddr,
+          ...(dataPathAddr === undefined ? {} : { dataPathAddr }),
         };
         await this.#becomeWorker(state, certificates);
       } finally {
@@ -234,7 +237,7 @@ export class WeftNode implements NodeBackend, Startable {
 
   /**
    * `swarm init --force-new-cluster`: this manager alone, with all that the cluster has. It is alone anyway; what is
-   * new is where it listens and what it advertises, where the request says so.
+   * new is where it listens, what it advertises and where its tunnels end, where the request says so.
    */
   async #beginAnew(request: InitRequest, before: NodeState): Promise<string> {
     const interfaces = networkInterfaces();
@@ -248,11 +251,14 @@ export class WeftNode implements NodeBackend, Startable {
         : resolveAdvertiseAddr(request.advertiseAddr, wanted, interfaces);
     const listenAddr = listenAddrFor(advertiseAddr, wanted);
     const managers = [ownManagerAddr(listenAddr)];
-    this.#file.write({ ...before, managers, listenAddr, advertiseAddr });
+    const dataPathAddr =
+      resolveDataPathAddr(request.dataPathAddr, interfaces) ?? before.dataPathAddr;
+    const place = { advertiseAddr, ...(dataPathAddr === undefined ? {} : { dataPathAddr }) };
+    this.#file.write({ ...before, managers, listenAddr, ...place });
     await this.#halt();
     try {
       await this.#goOn();
-      await this.#manager?.setAddress(advertiseAddr);
+      await this.#manager?.setAddress(advertiseAddr, dataPathAddr);
     } catch (error) {
       this.#error = messageOf(error);
       throw error;
@@ -328,6 +334,7 @@ export class WeftNode implements NodeBackend, Startable {
       certificates,
       managers: state.managers,
       advertiseAddr: parseHostPort(state.advertiseAddr, DEFAULT_MANAGER_PORT).host,
+      ...(state.dataPathAddr === undefined ? {} : { dataPathAddr: state.dataPathAddr }),
       ...(this.#zone === undefined ? {} : { zone: this.#zone }),
       publishDefault: this.#publishDefault,
       onManagers: (managers) => this.#onManagers(managers),

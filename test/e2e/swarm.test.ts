@@ -36,7 +36,74 @@ describe("a cluster's life", { skip }, () => {
   for (const cli of DOCKER_CLIS) {
     describe(`with ${basename(dirname(dirname(cli)))}'s ${cli}`, () => clusterLife(() => lab, cli));
   }
+
+  test("a data path of its own carries the tunnels, and ports answer everywhere", async () => {
+    await dataPath(lab.hosts);
+  });
 });
+
+/** A cluster of these hosts, which have a second network between them. */
+async function dataPath(hosts: readonly Host[]): Promise<void> {
+  const [manager, ...workers] = hosts;
+  assert.ok(manager);
+  const addressOf = (host: Host) => host.ip.replace(/.*\./, "10.7.0.");
+  // Where the hosts reach each other the tunnel is closed, and on the second network its packets are counted.
+  const rules = "iifname eth0 udp dport 4789 drop; iifname eth1 udp dport 4789 counter";
+  const table = `table inet paths { chain c { type filter hook prerouting priority -400; ${rules}; }; }`;
+  for (const host of hosts) {
+    await host.addLink(`${addressOf(host)}/24`);
+    await host.execOk(["nft", "-f", "-"], { stdin: table });
+  }
+  const advertise = ["--advertise-addr", manager.ip];
+  await manager.dockerOk(["swarm", "init", ...advertise, "--data-path-addr", "eth1"]);
+  const token = (await manager.dockerOk(["swarm", "join-token", "-q", "worker"])).trim();
+  for (const host of workers) {
+    const path = ["--data-path-addr", addressOf(host)];
+    await host.dockerOk(["swarm", "join", "--token", token, ...path, manager.ip]);
+  }
+  const ready = () => manager.dockerOk(["node", "ls", "--format", "{{.Status}}"]);
+  await until(
+    async () =>
+      (await ready())
+        .trim()
+        .split("\n")
+        .every((one) => one === "Ready"),
+    {
+      what: "the nodes to be ready",
+    },
+  );
+  const format = ["--format", "{{.Status.Addr}}"];
+  const nodes = (await manager.dockerOk(["node", "ls", "-q"])).trim().split("\n");
+  const seen = await manager.dockerOk(["node", "inspect", ...format, ...nodes]);
+  assert.deepEqual(seen.trim().split("\n").toSorted(), hosts.map(({ ip }) => ip).toSorted());
+
+  await manager.dockerOk(["network", "create", "--driver", "overlay", "lan"]);
+  const create = ["service", "create", "--detach", "--name", "web", "--network", "lan"];
+  const onWorkers = ["--constraint", "node.role==worker", "--mode", "global"];
+  await manager.dockerOk([...create, ...onWorkers, "-p", "8080:80", "nginx"]);
+  for (const from of hosts) {
+    for (const to of hosts) {
+      const asked = ["curl", "-sf", "-m", "5", "-o", "/dev/null", `http://${to.ip}:8080/`];
+      await until(async () => (await from.exec(asked)).code === 0, {
+        what: `port 8080 of ${to.name} to answer ${from.name}`,
+        timeoutMs: 60_000,
+      });
+    }
+  }
+  for (const host of hosts) {
+    const links = await host.execOk(["ip", "-d", "-o", "link", "show", "type", "vxlan"]);
+    const ends = [...links.matchAll(/ local (\S+) /g)].map(([, end]) => end);
+    assert.deepEqual(new Set(ends), new Set([addressOf(host)]), links);
+    assert.equal(
+      ends.length,
+      host === manager ? 1 : 2,
+      "the mesh's, and where tasks are their network's",
+    );
+    const counted = await host.execOk(["nft", "list", "table", "inet", "paths"]);
+    assert.doesNotMatch(counted, /counter packets 0 /, `the tunnel's packets at ${host.name}`);
+  }
+  for (const host of [...workers, manager]) await host.dockerOk(["swarm", "leave", "--force"]);
+}
 
 function clusterLife(lab: () => Lab, cli: string): void {
   const ok = async (host: Host, ...args: string[]) => (await host.dockerOk(args, { cli })).trim();

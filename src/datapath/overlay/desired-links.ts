@@ -14,15 +14,15 @@ import { type OverlayLink, type OverlayNetwork, overlayEndpoints } from "./view.
 /** What all networks of a node have in common. */
 export interface OverlayPlace {
   readonly selfIndex: number;
-  /** Of this node, on the underlay. */
-  readonly underlayAddress: string;
+  /** Of this node, on the underlay: where its tunnels end. */
+  readonly tunnelAddress: string;
   /** UDP port of all tunnels. */
   readonly dataPathPort: number;
   /** Whether the kernel has IPv6. */
   readonly ipv6: boolean;
   /** Of networks that name none. */
   readonly mtu: number;
-  /** The other members' addresses on the underlay, by index. */
+  /** Where the other members' tunnels end, by index. */
   readonly peers: ReadonlyMap<number, string>;
 }
 
@@ -98,12 +98,12 @@ class Draft {
   }
 
   #addTunnel(bridge: string, network: OverlayNetwork): void {
-    const { underlayAddress, dataPathPort, selfIndex, peers } = this.#place;
+    const { tunnelAddress, dataPathPort, selfIndex, peers } = this.#place;
     const tunnel = tunnelName(network.vni);
     this.state.tunnels.set(tunnel, {
       vni: network.vni,
       port: dataPathPort,
-      local: underlayAddress,
+      local: tunnelAddress,
       learning: false,
       proxy: true,
       mtu: this.#mtuOf(network),

@@ -15,7 +15,7 @@ import type { Ruleset } from "../nft/ruleset.ts";
 import type { NftTransaction } from "../nft/transaction.ts";
 import { renderTransaction } from "../nft/transaction.ts";
 import type { RunTool } from "../run.ts";
-import type { MeshView } from "../view.ts";
+import { type MeshView, tunnelAddressOf } from "../view.ts";
 import { linkDrifts } from "./describe.ts";
 import {
   desiredLinks,
@@ -227,11 +227,11 @@ async function networksOf(
   const links = view.overlayLinks.filter(({ link }) => there.has(link));
   const place: OverlayPlace = {
     selfIndex: view.self.index,
-    underlayAddress: view.self.underlayAddress,
+    tunnelAddress: tunnelAddressOf(view.self),
     dataPathPort: view.dataPathPort,
     ipv6: existsSync("/proc/sys/net/ipv6"),
     mtu,
-    peers: new Map(view.peers.map(({ index, underlayAddress }) => [index, underlayAddress])),
+    peers: new Map(view.peers.map((peer) => [peer.index, tunnelAddressOf(peer)])),
   };
   const known = new Map(before?.local.map((network) => [network.vni, network]));
   const local = localNetworks(view.networks, links).map((network) => {

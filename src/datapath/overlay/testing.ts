@@ -13,7 +13,7 @@ import type { OverlayEndpoint, OverlayNetwork, OverlayService } from "./view.ts"
 export function makePlace(overrides: Partial<OverlayPlace> = {}): OverlayPlace {
   return {
     selfIndex: 1,
-    underlayAddress: "192.168.99.100",
+    tunnelAddress: "192.168.99.100",
     dataPathPort: 4789,
     ipv6: true,
     mtu: 1450,
