@@ -10,6 +10,7 @@ import { systemRandom } from "../base/random.ts";
 import type { AttachmentPlace } from "../dispatcher/assignment.ts";
 import { type Answer, type ApiCall, bodyOf, param } from "./call.ts";
 import { inventName } from "./names.ts";
+import { WEFT_DRIVER } from "./stand-ins.ts";
 import { parseJson } from "./wire/json.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -18,7 +19,6 @@ type Json = Readonly<Record<string, unknown>>;
 const OWN_MODES = /^(default|bridge|host|none|container:.*)?$/;
 /** Invented names that the Engine has already; a further one is left to it. */
 const NAMES_TRIED_MAX = 8;
-const WEFT_DRIVER = "weft";
 
 /** Each of the cluster's networks that the container is to be in is replaced by the Engine's one, with an address. */
 export async function postContainer(call: ApiCall): Promise<Answer> {

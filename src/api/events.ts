@@ -3,18 +3,27 @@ import { Transform, type TransformCallback } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Answer, ApiCall } from "./call.ts";
 import type { ClusterEvent } from "./cluster-events.ts";
+import { withLocalNetworks } from "./containers.ts";
 import { Filters, readFilters } from "./filters.ts";
+import { StandIns, WEFT_DRIVER } from "./stand-ins.ts";
 
 /** A reader that is this far behind is cut off, as one who no longer reads. */
 const MAX_BACKLOG_BYTES = 1024 * 1024;
+
+/** What is read of an event of the Engine's. */
+interface EngineEvent {
+  readonly id?: string;
+  readonly Actor: { readonly ID: string; readonly Attributes: Readonly<Record<string, string>> };
+}
 
 /** Filters by which only the Engine's own happenings are found. */
 const ENGINE_FILTERS = ["container", "image", "label", "daemon", "plugin", "volume"];
 
 export async function streamEvents(call: ApiCall): Promise<Answer> {
   const { engine, events } = call.context;
+  const standIns = await StandIns.read(call);
   // Whatever is wrong with the question, the Engine says.
-  const local = await engine.open(call.url, call.signal);
+  const local = await engine.open(withLocalNetworks(call), call.signal);
   if (local.statusCode !== 200) {
     call.response.writeHead(local.statusCode ?? 502, local.rawHeaders);
     await pipeline(local, call.response);
@@ -23,7 +32,7 @@ export async function streamEvents(call: ApiCall): Promise<Answer> {
   call.response.writeHead(200, { "Content-Type": "application/json" });
   call.response.flushHeaders();
   const matches = matcherOf(call.query);
-  const lines = new WholeLines();
+  const lines = new WholeLines(rewriterOf(call, standIns));
   const tell = (event: ClusterEvent) => {
     if (!matches(event)) return;
     if (lines.readableLength > MAX_BACKLOG_BYTES) lines.destroy();
@@ -41,19 +50,57 @@ export async function streamEvents(call: ApiCall): Promise<Answer> {
 
 /** Holds back the beginning of a line until its end has come, so that others may stand between lines. */
 class WholeLines extends Transform {
+  readonly #rewrite: (line: string) => string;
   #partial = "";
+
+  /** `rewrite`: each line with its end, and what is to stand for it; nothing for none. */
+  constructor(rewrite: (line: string) => string) {
+    super();
+    this.#rewrite = rewrite;
+  }
 
   override _transform(chunk: Buffer, _encoding: string, callback: TransformCallback): void {
     // The Engine's JSON is ASCII or UTF-8 in whole lines; latin1 keeps the bytes of a cut character as they are.
     const text = this.#partial + chunk.toString("latin1");
     const end = text.lastIndexOf("\n") + 1;
     this.#partial = text.slice(end);
-    callback(null, Buffer.from(text.slice(0, end), "latin1"));
+    const whole = text.slice(0, end);
+    const told = OF_NETWORK.test(whole) ? whole.replaceAll(/.*\n/g, this.#rewrite) : whole;
+    callback(null, Buffer.from(told, "latin1"));
   }
 
   override _flush(callback: TransformCallback): void {
     callback(null, Buffer.from(this.#partial, "latin1"));
   }
+}
+
+/** As the Engine writes its own; another program's names cannot hold an unescaped quote. */
+const OF_NETWORK = /"Type":"network"/;
+
+/** The Engine's happenings of networks that stand in for the cluster's, as those of the cluster's. */
+function rewriterOf({ context, query }: ApiCall, standIns: StandIns): (line: string) => string {
+  const filters = new Filters(readFilters(query));
+  return (line) => {
+    if (!OF_NETWORK.test(line)) return line;
+    const event = JSON.parse(Buffer.from(line, "latin1").toString("utf8")) as EngineEvent;
+    const { ID, Attributes } = event.Actor;
+    const { name = "", type } = Attributes;
+    const isStandIn = type === WEFT_DRIVER;
+    const id = isStandIn ? standIns.idOf(ID, name, context.backend.networks()) : undefined;
+    const told = {
+      ...event,
+      // Older clients read the copies beside.
+      ...(event.id === undefined || id === undefined ? {} : { id }),
+      Actor: {
+        ID: id ?? ID,
+        Attributes: isStandIn ? { ...Attributes, type: "overlay" } : Attributes,
+      },
+    };
+    // What was asked for by an id was asked of the Engine by name, and that by the beginning of one.
+    if (!filters.prefix("network", [told.Actor.ID, name])) return "";
+    if (!isStandIn) return line;
+    return Buffer.from(`${JSON.stringify(told)}\n`).toString("latin1");
+  };
 }
 
 function matcherOf(query: URLSearchParams): (event: ClusterEvent) => boolean {

@@ -19,6 +19,7 @@ import {
   userOf,
   validateNetwork,
 } from "./network-writes.ts";
+import { WEFT_DRIVER } from "./stand-ins.ts";
 import { parseJson } from "./wire/json.ts";
 import { encodeNetwork } from "./wire/network.ts";
 import { networkCreateRequest } from "./wire/network-create.ts";
@@ -27,9 +28,6 @@ import { decodeValue } from "./wire/schema.ts";
 /** A network that still has containers of users' own after this time is in use. */
 const DETACH_MS_MAX = 2_000;
 const DETACH_LOOK_MS = 100;
-
-/** The Engine's name for the network driver that Weft's keeper is. */
-const WEFT_DRIVER = "weft";
 
 export async function listNetworks(call: ApiCall): Promise<Answer> {
   const answer = await call.context.engine.get(call.url, call.signal);

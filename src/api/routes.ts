@@ -6,6 +6,7 @@
 
 import { connectNetwork, disconnectNetwork, postContainer } from "./attach.ts";
 import type { Handler } from "./call.ts";
+import { inspectContainer, listContainers } from "./containers.ts";
 import { streamEvents } from "./events.ts";
 import { inspectGossip, postGossipKeyRotate } from "./gossip.ts";
 import { getInfo } from "./info.ts";
@@ -114,6 +115,18 @@ export const API_ROUTES: readonly ApiRoute[] = [
     "/containers/create",
     postContainer,
     "the Engine's; in a network of the cluster with an address that the managers give",
+  ),
+  merged(
+    "GET",
+    "/containers/json",
+    listContainers,
+    "the Engine's; networks of the cluster have their own ids, in filters too",
+  ),
+  merged(
+    "GET",
+    "/containers/:id/json",
+    inspectContainer,
+    "the Engine's; networks of the cluster have their own ids",
   ),
   weft("GET", "/swarm", inspectSwarm, "the cluster, with its join tokens"),
   weft("POST", "/swarm/init", postSwarmInit, "makes a cluster with this node as its manager"),

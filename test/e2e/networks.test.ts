@@ -86,6 +86,33 @@ describe("users' networks", { skip }, () => {
     await manager.dockerOk(["network", "rm", "elsewhere"]);
   });
 
+  test("a container's network is the cluster's, by its own id, wherever it is named", async () => {
+    const id = (await manager.dockerOk(["network", "inspect", "-f", "{{.Id}}", "open"])).trim();
+    for (const [host, names] of [
+      [worker, ["there"]],
+      [manager, ["here", "late"]],
+    ] as const) {
+      const { NetworkID, IPPrefixLen } = (await host.dockerJson([
+        ...["inspect", "--format", '{{json (index .NetworkSettings.Networks "open")}}'],
+        ...names.slice(0, 1),
+      ])) as Readonly<Record<string, unknown>>;
+      assert.deepEqual([NetworkID, IPPrefixLen], [id, 24]);
+      for (const reference of [id, id.slice(0, 12), "open"]) {
+        const ps = ["ps", "--format", "{{.Names}}", "--filter", `network=${reference}`];
+        const found = (await host.dockerOk(ps)).trim().split("\n");
+        assert.deepEqual(found.toSorted(), names, `${reference} on ${host.name}`);
+      }
+      const told = await host.dockerOk([
+        ...["events", "--since", "1h", "--until", "0s", "--filter", `network=${id}`],
+        ...["--filter", "event=connect", "--format", "{{.Actor.ID}} {{.Actor.Attributes.type}}"],
+      ]);
+      assert.deepEqual(
+        told.trim().split("\n"),
+        names.map(() => `${id} overlay`),
+      );
+    }
+  });
+
   test("an address has one container in the whole cluster, until that is removed", async () => {
     const again = ["run", "--detach", "--network", "open", "--ip", "10.99.0.77", ...SLEEP];
     const refused = await manager.docker(again);
