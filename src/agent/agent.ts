@@ -323,6 +323,7 @@ export class Agent implements Startable, SessionHandler {
     return meshFamilies({
       tasks: await Promise.all(tasks),
       counters: new Map(counters),
+      traffic: await this.#datapath.traffic(),
       services: mesh === undefined ? [] : correctedMesh(mesh, overrides).services,
       portProblems: this.#ports.problems().length,
       revision: this.appliedRevision,

@@ -34,11 +34,29 @@ function metered(id: string, address: string, connections: number): MeteredTask 
   return { task, sockets };
 }
 
+function at(publishedPort: number) {
+  return { protocol: "tcp", publishedPort } as const;
+}
+
+function carried(connections: number, packets: number) {
+  const received = { receivedPackets: packets, receivedBytes: packets * 100 };
+  return { connections, ...received, sentPackets: packets, sentBytes: packets * 1_000 };
+}
+
 const FACTS: MeshMetricsFacts = {
   tasks: [metered("t1", "10.255.0.9", 3), metered("t2", "10.255.0.10", 0)],
   counters: new Map([
     ["10.255.0.9", decodeLinkCounters(DEV).get("wv0aff0009") ?? assert.fail("no such link")],
   ]),
+  traffic: {
+    ports: [
+      { ...{ serviceName: "web", taskID: "t1" }, ...at(8080), totals: carried(4, 10) },
+      { ...{ serviceName: "web", taskID: "t3" }, ...at(8080), totals: carried(2, 5) },
+      // In host mode: whose it is, the task says.
+      { taskID: "t2", ...at(9000), totals: carried(1, 3) },
+    ],
+    losses: 0,
+  },
   services: [
     makeService(8080, {
       serviceName: "web",
@@ -55,11 +73,23 @@ function samples(facts: Partial<MeshMetricsFacts> = {}): Record<string, number> 
 }
 
 describe("metrics of the mesh", () => {
-  it("are of each task's links and sockets, and of each port's endpoints", () => {
+  it("are of each port's endpoints, and of each task's links and sockets", () => {
     const t1 = 'service="web",slot="1",task_id="t1"';
     const t2 = 'service="web",slot="1",task_id="t2"';
     const port = 'service="web",protocol="tcp",port="8080"';
+    const host = 'service="web",protocol="tcp",port="9000"';
+    const ofPort = (task: string, connections: number, packets: number) => ({
+      [`weft_port_connections_total{${task}}`]: connections,
+      [`weft_port_receive_bytes_total{${task}}`]: packets * 100,
+      [`weft_port_receive_packets_total{${task}}`]: packets,
+      [`weft_port_transmit_bytes_total{${task}}`]: packets * 1_000,
+      [`weft_port_transmit_packets_total{${task}}`]: packets,
+    });
     assert.deepEqual(samples(), {
+      ...ofPort(`${port},task_id="t1"`, 4, 10),
+      ...ofPort(`${port},task_id="t3"`, 2, 5),
+      ...ofPort(`${host},task_id="t2"`, 1, 3),
+      weft_port_losses_total: 0,
       // What the host's end sends, the task receives.
       [`weft_endpoint_receive_bytes_total{${t1}}`]: 7000,
       [`weft_endpoint_receive_packets_total{${t1}}`]: 70,
@@ -75,7 +105,7 @@ describe("metrics of the mesh", () => {
   });
 
   it("vanish with the tasks, and with what cannot be read", () => {
-    const gone = samples({ tasks: [], services: [], revision: undefined });
+    const gone = samples({ tasks: [], traffic: undefined, services: [], revision: undefined });
     assert.deepEqual(gone, { weft_port_problems: 1 });
     const [task] = FACTS.tasks;
     assert(task !== undefined);

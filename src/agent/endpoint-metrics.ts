@@ -1,10 +1,13 @@
 /**
- * What the metrics page says of the mesh on this node. Nothing of it costs a packet anything: traffic is what the links of
- * the tasks count anyway, connections are the tasks' own sockets, and no rule counts. So traffic is by task and not by
- * port, and holds what the task itself opens. Series are of tasks that run here, and go with them.
+ * What the metrics page says of the mesh on this node, from two sides. Of published ports: what clients of this node have
+ * sent and received, whichever node's endpoint served them, by conntrack's counters. Of this node's own tasks: what their
+ * links count, with what the tasks themselves open in it, and their own sockets. No rule counts. Series go with the
+ * endpoints and tasks.
  */
 import { counter, gauge, type MetricFamily, type MetricSample } from "../base/metrics.ts";
 import type { Task } from "../cluster/objects.ts";
+import type { FlowTotals } from "../datapath/conntrack/flow-ledger.ts";
+import type { EndpointTraffic, PortTraffic } from "../datapath/port-traffic.ts";
 import type { MeshService } from "../datapath/view.ts";
 import { taskAddress } from "./container-config.ts";
 import type { TaskSockets } from "./task-sockets.ts";
@@ -28,6 +31,8 @@ export interface MeshMetricsFacts {
   readonly tasks: readonly MeteredTask[];
   /** By the task's address. */
   readonly counters: ReadonlyMap<string, LinkCounters>;
+  /** Undefined where nobody counts. */
+  readonly traffic: PortTraffic | undefined;
   readonly services: readonly MeshService[];
   readonly portProblems: number;
   readonly revision: number | undefined;
@@ -40,6 +45,7 @@ export function meshFamilies(facts: MeshMetricsFacts): readonly MetricFamily[] {
       return counters === undefined ? [] : [{ labels: labelsOf(task), value: value(counters) }];
     });
   return [
+    ...portFamilies(facts),
     gauge(
       "weft_endpoint_connections",
       "Open TCP connections from outside to a task of this node, by the port that it listens on.",
@@ -81,6 +87,54 @@ export function meshFamilies(facts: MeshMetricsFacts): readonly MetricFamily[] {
       facts.revision === undefined ? [] : facts.revision,
     ),
   ];
+}
+
+function portFamilies({ traffic, tasks }: MeshMetricsFacts): readonly MetricFamily[] {
+  const { ports = [], losses } = traffic ?? {};
+  const names = new Map(tasks.map(({ task }) => [task.id, task.serviceAnnotations.name]));
+  const samples = (value: (totals: FlowTotals) => number) =>
+    ports.map((port) => ({ labels: portLabels(port, names), value: value(port.totals) }));
+  return [
+    counter(
+      "weft_port_connections_total",
+      "Connections, or flows of datagrams, that clients of this node have opened to a published port and that an endpoint answered.",
+      samples(({ connections }) => connections),
+    ),
+    counter(
+      "weft_port_receive_bytes_total",
+      "Bytes that clients of this node have sent to an endpoint of a published port, with IP and TCP headers.",
+      samples(({ receivedBytes }) => receivedBytes),
+    ),
+    counter(
+      "weft_port_receive_packets_total",
+      "Packets that clients of this node have sent to an endpoint of a published port.",
+      samples(({ receivedPackets }) => receivedPackets),
+    ),
+    counter(
+      "weft_port_transmit_bytes_total",
+      "Bytes that an endpoint of a published port has sent to clients of this node, with IP and TCP headers.",
+      samples(({ sentBytes }) => sentBytes),
+    ),
+    counter(
+      "weft_port_transmit_packets_total",
+      "Packets that an endpoint of a published port has sent to clients of this node.",
+      samples(({ sentPackets }) => sentPackets),
+    ),
+    counter(
+      "weft_port_losses_total",
+      "Times that more connections ended than could be read, so that some are missing in what ports have carried.",
+      losses === undefined ? [] : losses,
+    ),
+  ];
+}
+
+/** Those of host mode are this node's own tasks'. */
+function portLabels(
+  { serviceName, protocol, publishedPort, taskID }: EndpointTraffic,
+  names: ReadonlyMap<string, string>,
+): Readonly<Record<string, string>> {
+  const service = serviceName ?? names.get(taskID) ?? "";
+  return { service, protocol, port: String(publishedPort), task_id: taskID };
 }
 
 function connectionSamples({ task, sockets }: MeteredTask): readonly MetricSample[] {

@@ -148,6 +148,8 @@ export class FakeDatapath implements MeshDatapath {
     return { revision, port, endpoints: 1, ways: [], unknown: [] };
   }
 
+  async traffic(): Promise<undefined> {}
+
   async apply(view: MeshView): Promise<MeshApplied> {
     await this.gate;
     if (this.broken) throw new UnavailableError("nft is busy");

@@ -7,6 +7,7 @@ import type { Logger } from "../base/logger.ts";
 import type { PortProblem } from "../cluster/objects.ts";
 import type { HostTrace, TraceQuestion } from "../datapath/host-trace.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
+import type { PortTraffic } from "../datapath/port-traffic.ts";
 import type { InterfaceAddresses } from "../datapath/publish-places.ts";
 import type { MeshView } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
@@ -33,6 +34,8 @@ export interface MeshDatapath {
   apply(view: MeshView): Promise<MeshApplied>;
   inspect(): Promise<KernelMesh>;
   trace(packet: TraceQuestion): Promise<HostTrace>;
+  /** What published ports have carried by this node; undefined where nobody counts. */
+  traffic(): Promise<PortTraffic | undefined>;
   /** Looks whether the kernel still has the view applied last, and mends what differs. */
   audit(): Promise<unknown>;
   /** Addresses of the view's local tasks whose link is not there. */

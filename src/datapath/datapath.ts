@@ -9,6 +9,7 @@ import { SystemError, UnavailableError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { Meters } from "../base/meters.ts";
 import type { Conntrack } from "./conntrack/conntrack.ts";
+import type { FlowMeter } from "./conntrack/flow-meter.ts";
 import type { Drift } from "./describe.ts";
 import { driftsOf } from "./describe.ts";
 import type { KernelState } from "./desired.ts";
@@ -16,7 +17,13 @@ import { desired, EMPTY_STATE } from "./desired.ts";
 import { meshMTU } from "./desired-network.ts";
 import { DriftLog } from "./drift-log.ts";
 import type { HostFacts } from "./facts.ts";
-import { acceptRA, SYSCTL_FILTER_ALL, SYSCTL_IP_FORWARD, SYSCTL_IP6_FORWARD } from "./facts.ts";
+import {
+  acceptRA,
+  SYSCTL_COUNT_FLOWS,
+  SYSCTL_FILTER_ALL,
+  SYSCTL_IP_FORWARD,
+  SYSCTL_IP6_FORWARD,
+} from "./facts.ts";
 import { HostFirewalls } from "./host-firewalls.ts";
 import { type HostTrace, hostTrace, type TraceQuestion } from "./host-trace.ts";
 import { type KernelMesh, kernelMesh } from "./inspect.ts";
@@ -41,6 +48,7 @@ import { Sandboxes } from "./overlay/sandboxes.ts";
 import { placeInOverlay } from "./overlay/view.ts";
 import type { Plan } from "./plan.ts";
 import { isEmpty, plan, sizeOf } from "./plan.ts";
+import { type PortTraffic, portTraffic } from "./port-traffic.ts";
 import { type InterfaceAddresses, publishedInterfaces } from "./publish-places.ts";
 import type { KernelReading } from "./read-back.ts";
 import { readKernel } from "./read-back.ts";
@@ -54,6 +62,8 @@ export interface DatapathComponents {
   readonly nft: Nft;
   readonly run: RunTool;
   readonly conntrack: Conntrack;
+  /** Counts what ports carry; nobody does when absent. */
+  readonly flows?: FlowMeter;
   /** The system's own when absent. */
   readonly clock?: Clock;
   readonly meters?: Meters;
@@ -96,13 +106,16 @@ interface Belief {
 }
 
 const DEFAULT_MEMO_PATH = "/run/weft/datapath.json";
-const IS_THE_HOSTS = new RegExp(`^(${SYSCTL_IP_FORWARD}|${SYSCTL_IP6_FORWARD}|.*/accept_ra)$`);
+const IS_THE_HOSTS = new RegExp(
+  `^(${SYSCTL_IP_FORWARD}|${SYSCTL_IP6_FORWARD}|${SYSCTL_COUNT_FLOWS}|.*/accept_ra)$`,
+);
 
 export class Datapath {
   readonly #log: Logger;
   readonly #nft: Nft;
   readonly #run: RunTool;
   readonly #conntrack: Conntrack;
+  readonly #flows: FlowMeter | undefined;
   readonly #mark: MarkLayout;
   readonly #memo: SettingsMemo;
   readonly #clock: Clock;
@@ -127,7 +140,7 @@ export class Datapath {
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(
-    { log, nft, run, conntrack, clock, meters }: DatapathComponents,
+    { log, nft, run, conntrack, flows, clock, meters }: DatapathComponents,
     init: DatapathInit = {},
   ) {
     this.#log = log.child("datapath");
@@ -137,6 +150,7 @@ export class Datapath {
     this.#nft = nft;
     this.#run = run;
     this.#conntrack = conntrack;
+    this.#flows = flows;
     this.#firewalls = new HostFirewalls({ nft, run });
     this.#mayForward = init.mayForward ?? (() => true);
     this.#sandboxes = new Sandboxes({
@@ -293,6 +307,17 @@ export class Datapath {
     return kernelMesh(this.#view?.revision ?? 0, reading.state, flows.stdout);
   }
 
+  /** What each published port has carried by this node, to each of its endpoints; undefined where nobody counts. */
+  async traffic(): Promise<PortTraffic | undefined> {
+    if (this.#flows === undefined) return undefined;
+    const totals = await this.#flows.totals();
+    const view = this.#view;
+    return {
+      ports: view === undefined ? [] : portTraffic(view, totals),
+      losses: this.#flows.losses,
+    };
+  }
+
   /** What the kernel, as it is now, does with such a packet, and what it should do. */
   async trace(question: TraceQuestion): Promise<HostTrace> {
     const view = this.#view;
@@ -433,6 +458,7 @@ export class Datapath {
   async #wake({ forget }: Plan): Promise<void> {
     const gone = forget.flatMap((one) => (one.kind === "half-open-to" ? [one.address] : []));
     if (gone.length === 0) return;
+    this.#flows?.forget(gone);
     try {
       const clients = await this.#conntrack.wake(gone);
       if (clients > 0) this.#log.info("clients of tasks that are gone are told", { clients });
@@ -490,6 +516,7 @@ export class Datapath {
       links,
       filtersPaths: readSysctl(SYSCTL_FILTER_ALL) !== "0",
       forwarding: this.#mayForward(),
+      canCount: readSysctl(SYSCTL_COUNT_FLOWS) !== undefined,
       ipv6: host.isEnabled && meshMTU(view, uplinkMTU) >= IPV6_MTU_MIN,
       ...this.#routing6(host, links, await this.#memo.found()),
       interfaces: this.#publishedAddresses(view),

@@ -1,6 +1,12 @@
 /** The links, routes, neighbours and settings this node should have. */
 import type { HostFacts } from "./facts.ts";
-import { acceptRA, disableIPv6, SYSCTL_IP_FORWARD, SYSCTL_IP6_FORWARD } from "./facts.ts";
+import {
+  acceptRA,
+  disableIPv6,
+  SYSCTL_COUNT_FLOWS,
+  SYSCTL_IP_FORWARD,
+  SYSCTL_IP6_FORWARD,
+} from "./facts.ts";
 import type { NetworkState, Route, RoutingRule, TaskLink, VxlanLink } from "./ip/state.ts";
 import { routeKey, ruleKey } from "./ip/state.ts";
 import { ipv6Of } from "./ipv6.ts";
@@ -169,6 +175,7 @@ const LOOSE = "2";
  */
 function sysctls(view: MeshView, facts: HostFacts): Map<string, string> {
   const settings: [string, string][] = [
+    ...(facts.canCount ? [[SYSCTL_COUNT_FLOWS, "1"] satisfies [string, string]] : []),
     [`net/ipv4/conf/${LINK}/rp_filter`, facts.filtersPaths ? LOOSE : "0"],
     [`net/ipv4/conf/${LINK}/accept_local`, "1"],
     [`net/ipv4/conf/${LINK}/route_localnet`, "1"],

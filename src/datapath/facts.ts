@@ -18,11 +18,15 @@ export interface HostFacts {
   readonly isOurForwarding6: boolean;
   /** Of the interfaces that the view's ports are answered at. */
   readonly interfaces: InterfaceAddresses;
+  /** Whether the kernel can be told to count what flows carry: it can once it has conntrack. */
+  readonly canCount: boolean;
 }
 
 export const SYSCTL_FILTER_ALL = "net/ipv4/conf/all/rp_filter";
 export const SYSCTL_IP_FORWARD = "net/ipv4/ip_forward";
 export const SYSCTL_IP6_FORWARD = "net/ipv6/conf/all/forwarding";
+/** Packets and bytes of each flow, for the metrics. */
+export const SYSCTL_COUNT_FLOWS = "net/netfilter/nf_conntrack_acct";
 
 export function disableIPv6(link: string): string {
   return `net/ipv6/conf/${link}/disable_ipv6`;

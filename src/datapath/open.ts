@@ -3,7 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Meters } from "../base/meters.ts";
 import { Auditor, type AuditorInit } from "./auditor.ts";
-import { openConntrack } from "./conntrack/open.ts";
+import { openConntrack, openFlowMeter } from "./conntrack/open.ts";
 import { Datapath, type DatapathInit } from "./datapath.ts";
 import type { Drift } from "./describe.ts";
 import { openNft } from "./nft/open.ts";
@@ -31,7 +31,12 @@ export async function openDatapath(
   const measuring = meters === undefined ? {} : { meters };
   const nft = await openNft(log, runTool);
   const conntrack = await openConntrack(log, runTool);
-  const datapath = new Datapath({ log, nft, run: runTool, conntrack, clock, ...measuring }, init);
+  const flows = await openFlowMeter(log, clock);
+  const counting = flows === undefined ? {} : { flows };
+  const datapath = new Datapath(
+    { log, nft, run: runTool, conntrack, clock, ...measuring, ...counting },
+    init,
+  );
   const watching = onDrift === undefined ? {} : { onDrift };
   const auditor = new Auditor({ datapath, clock, log, ...watching }, init);
   return {
@@ -40,6 +45,7 @@ export async function openDatapath(
     async close() {
       await auditor.stop();
       await datapath.stop();
+      await flows?.stop();
       await nft.close();
       await conntrack.close();
     },

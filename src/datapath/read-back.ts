@@ -1,7 +1,13 @@
 /** Reads everything of Weft's back from the kernel, in the shape that plans compare. */
 import type { KernelState } from "./desired.ts";
 import { EGRESS_TABLE, TABLE } from "./desired-ruleset.ts";
-import { acceptRA, disableIPv6, SYSCTL_IP_FORWARD, SYSCTL_IP6_FORWARD } from "./facts.ts";
+import {
+  acceptRA,
+  disableIPv6,
+  SYSCTL_COUNT_FLOWS,
+  SYSCTL_IP_FORWARD,
+  SYSCTL_IP6_FORWARD,
+} from "./facts.ts";
 import type { NetworkReading } from "./ip/read.ts";
 import { readNetwork } from "./ip/read.ts";
 import type { NetworkState } from "./ip/state.ts";
@@ -22,6 +28,7 @@ export async function readKernel(nft: Nft, run: RunTool): Promise<KernelReading>
   const sysctls = readSysctls([
     SYSCTL_IP_FORWARD,
     SYSCTL_IP6_FORWARD,
+    SYSCTL_COUNT_FLOWS,
     ...[...host.links].filter(isOurs).flatMap(settingsOf),
     ...[...host.links].filter(isUplinkName).map(acceptRA),
   ]);

@@ -71,6 +71,7 @@ export function makeFacts(view: MeshView): HostFacts {
       ["eth1", ["10.7.0.1", "fd07::1"]],
       ["eth2", []],
     ]),
+    canCount: true,
   };
 }
 

@@ -20,7 +20,8 @@ test("docs/METRICS.md names every family with its kind, and no other", () => {
   const page = readFileSync(new URL("../../docs/METRICS.md", import.meta.url), "utf8");
   const rows = page.matchAll(/^\| `(\w+)` +\| (\w+) /gm);
   const documented = new Map([...rows].map(([, name = "", kind = ""]) => [name, kind]));
-  const facts = { tasks: [], counters: new Map(), services: [], portProblems: 0, revision: 1 };
+  const nothing = { tasks: [], counters: new Map(), traffic: undefined, services: [] };
+  const facts = { ...nothing, portProblems: 0, revision: 1 };
   const gossip = gossipFamilies(gossipReport(undefined, "", () => undefined, 0, 0));
   const mesh = meshFamilies(facts);
   const families = [...processFamilies(), ...new Meters().families(), ...mesh, ...gossip];

@@ -6,6 +6,7 @@ import { type ParsedFamily, parseMetrics } from "../../src/base/parse-metrics.ts
 import type { Host } from "../../src/lab/host.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import { startLoad } from "../../src/lab/load.ts";
+import type { Machine } from "../../src/lab/machine.ts";
 import { REPOSITORY } from "../../src/lab/places.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { unixHttp } from "../../src/lab/unix-http.ts";
@@ -57,7 +58,7 @@ describe("health and draining", { skip }, () => {
     await manager.dockerOk(["service", "rm", "web"]);
   });
 
-  test("a packet is traced through the kernels of the hosts", async () => {
+  test("a packet is traced through the kernels of the hosts, and each counts what it is asked", async () => {
     await create("traced", TRACED, 80, SERVE, ["--replicas", "2"]);
     await running("traced", 2);
     const client = lab.client().ip;
@@ -76,6 +77,7 @@ describe("health and draining", { skip }, () => {
     const traced = own.filter(([series]) => series.includes('service="traced"'));
     assert.equal(traced.length, 1, "each node tells of its own task");
     assert.equal(task?.get("weft_manager_sessions")?.samples.get("weft_manager_sessions"), 2);
+    await countsWhatIsAsked();
     await manager.dockerOk(["service", "rm", "traced"]);
     await until(
       async () => (await metricsOf(manager)).get("weft_endpoint_connections") === undefined,
@@ -112,6 +114,45 @@ describe("health and draining", { skip }, () => {
       },
     );
   });
+
+  /** Each host counts what its clients ask, and its own processes, whoever of both tasks answers. */
+  async function countsWhatIsAsked(): Promise<void> {
+    const [n1, n2] = [lab.host(1), lab.host(2)];
+    const ask = (from: Machine, address: string, times: number) => {
+      const each = `for n in $(seq ${times}); do curl -sf http://${address}:${TRACED}/; done`;
+      return from.execOk(["sh", "-c", each]);
+    };
+    const carried = async () => {
+      const sums = await Promise.all([n1, n2].map((host) => portSums(host, "traced", TRACED)));
+      return sums.map(({ connections }) => connections);
+    };
+    assert.deepEqual(await carried(), [0, 0]);
+    await ask(lab.client(), n1.ip, 6);
+    await ask(lab.client(), n2.ip, 4);
+    assert.deepEqual(await carried(), [6, 4]);
+    const before = await portSums(n1, "traced", TRACED);
+    // A request has some 80 bytes and an answer of this server's more than 200, beside the headers of TCP and IP.
+    assert.ok(before.receivedBytes > 6 * 80 && before.sentBytes > 6 * 200, JSON.stringify(before));
+    assert.ok(before.receivedPackets >= 6 * 4 && before.sentPackets >= 6 * 3);
+    await ask(n1, "127.0.0.1", 2);
+    assert.deepEqual(await carried(), [8, 4]);
+    const after = await portSums(n1, "traced", TRACED);
+    assert.ok(after.receivedBytes > before.receivedBytes && after.sentBytes > before.sentBytes);
+  }
+
+  /** What a node says of all endpoints of a port. */
+  async function portSums(host: Host, service: string, port: number) {
+    const families = await metricsOf(host);
+    const sum = (name: string) =>
+      [...(families.get(`weft_port_${name}_total`)?.samples ?? [])]
+        .filter(([series]) => series.includes(`service="${service}",protocol="tcp",port="${port}"`))
+        .reduce((all, [, value]) => all + value, 0);
+    return {
+      connections: sum("connections"),
+      ...{ receivedBytes: sum("receive_bytes"), receivedPackets: sum("receive_packets") },
+      ...{ sentBytes: sum("transmit_bytes"), sentPackets: sum("transmit_packets") },
+    };
+  }
 
   /** As Prometheus reads it, and holding to its conventions. */
   async function metricsOf(host: Host): Promise<ReadonlyMap<string, ParsedFamily>> {

@@ -6,6 +6,7 @@ import type { Forget } from "../../src/datapath/conntrack/forget.ts";
 import { whyNot } from "./datapath/lab.ts";
 
 const OPEN = new URL("../../src/datapath/conntrack/open.ts", import.meta.url).pathname;
+const SOURCE = new URL("../../src/datapath/conntrack/flow-source.ts", import.meta.url).pathname;
 const RUN = new URL("../../src/datapath/run.ts", import.meta.url).pathname;
 
 /** In a namespace of its own: makes flows, forgets one list after the other, and prints what is left after each. */
@@ -77,5 +78,39 @@ describe("conntrack in process", { skip: whyNot() }, () => {
     const addresses = ["10.255.0.9", ...nobody, "10.255.0.8"];
     const left = leftAfter([addresses.map((address) => ({ kind: "all-to", address }))]);
     assert.deepEqual(left, ["123456789ab", "6789ab"]);
+  });
+});
+
+/** Makes flows, lists them, has them end, and prints what was told of them. */
+const COUNTING = `
+import { execFileSync } from "node:child_process";
+import { openFlowSource } from ${JSON.stringify(SOURCE)};
+const run = (...args) => execFileSync("conntrack", args, { encoding: "utf8", stdio: "pipe" });
+const add = (protocol, from, to, asked, port, led, more = []) =>
+  run("-I", "-p", protocol, "-s", from, "-d", to, "-q", from, ...led, "--sport", "1000", "--dport", String(asked),
+    "--reply-port-src", String(port), "--reply-port-dst", "1000", "-t", "100", "-u", "SEEN_REPLY", ...more);
+const source = openFlowSource();
+const tcp = ["--state", "ESTABLISHED"];
+add("tcp", "198.51.100.1", "192.0.2.1", 8080, 80, ["-g", "10.255.0.9"], tcp);
+add("tcp", "198.51.100.2", "192.0.2.1", 8080, 80, ["-r", "192.0.2.1"], tcp);
+add("udp", "2001:db8:51::8", "2001:db8::1", 53, 53, ["-g", "fd12::aff:9"]);
+const keys = (counts) => counts.filter(({ isAnswered }) => isAnswered).map(({ key }) => key).sort();
+const told = { listed: keys(await source.list()), before: keys(source.ended(9).counts) };
+run("-D", "-p", "tcp");
+run("-D", "-f", "ipv6", "-p", "udp");
+const { counts, isMore, isLossy } = source.ended(9);
+console.log(JSON.stringify({ ...told, ended: keys(counts), isMore, isLossy, after: keys(await source.list()) }));
+source.close();
+`;
+
+describe("what conntrack tells of flows", { skip: whyNot() }, () => {
+  it("is which there are, and which have ended, of those that were led to somebody", () => {
+    const argv = ["-n", process.execPath, "--input-type=module", "-e", COUNTING];
+    const told: unknown = JSON.parse(execFileSync("unshare", argv, { encoding: "utf8" }));
+    const flows = ["tcp 8080 10.255.0.9", "udp 53 fd12::aff:9"];
+    assert.deepEqual(told, {
+      ...{ listed: flows, before: [], ended: flows },
+      ...{ isMore: false, isLossy: false, after: [] },
+    });
   });
 });

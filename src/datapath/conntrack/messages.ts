@@ -8,6 +8,7 @@ import { addressOfBytes, isOfIPv6 } from "../../base/ip-address.ts";
 import { AF_INET, AF_INET6 } from "../socket-address.ts";
 import type { Forget } from "./forget.ts";
 
+const AF_UNSPEC = 0;
 const NFNL_SUBSYS_CTNETLINK = 1;
 const IPCTNL_MSG_CT_GET = 1;
 const IPCTNL_MSG_CT_DELETE = 2;
@@ -85,6 +86,12 @@ export function listMessage(protocol: "tcp" | "udp", address: string, sequence: 
   ];
   const family = isIPv6 ? AF_INET6 : AF_INET;
   return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, sequence, attributes, family);
+}
+
+/** A netlink message that lists all flows that this node has led elsewhere than they were sent. */
+export function listLedMessage(sequence: number): Buffer {
+  const led = status(IPS_DST_NAT, IPS_DST_NAT);
+  return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, sequence, led, AF_UNSPEC);
 }
 
 function message(

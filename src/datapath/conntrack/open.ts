@@ -1,8 +1,11 @@
 /** Opens conntrack: in process where library and kernel can, else by the `conntrack` tool. */
+import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import { inNetworkNamespace } from "../netns.ts";
 import type { RunTool } from "../run.ts";
 import { type Conntrack, forgetConnections } from "./conntrack.ts";
+import { FlowMeter } from "./flow-meter.ts";
+import { openFlowSource } from "./flow-source.ts";
 import { canFilter } from "./messages.ts";
 import { openConntrackSocket } from "./netlink.ts";
 
@@ -23,6 +26,18 @@ export async function openConntrackIn(path: string, run: RunTool): Promise<Connt
   } catch {
     // Said once, when the host's own was opened.
     return conntrackTool(run);
+  }
+}
+
+/** Counting from now on; undefined where library or kernel cannot. */
+export async function openFlowMeter(log: Logger, clock: Clock): Promise<FlowMeter | undefined> {
+  try {
+    const meter = new FlowMeter(openFlowSource(), clock);
+    await meter.start();
+    return meter;
+  } catch (error) {
+    log.warn("what published ports carry is not counted", { error });
+    return undefined;
   }
 }
 
