@@ -1,24 +1,21 @@
 /**
  * The rules this node should have. README.md walks a packet through them; the order of the chains here is
- * the order in which a packet meets them.
+ * the order in which a packet meets them. What they look up is in desired-sets.ts, where ports lead in served-ports.ts.
  */
 
-import { byFamily, isOfIPv6 } from "../base/ip-address.ts";
 import { BRIDGE_PREFIX } from "../base/overlay-links.ts";
+import { desiredSets } from "./desired-sets.ts";
 import { ipv6Of } from "./ipv6.ts";
-import { LATE_ANSWER, lateAnswerTypes, PASS_BY, TO_LATE_ANSWER } from "./late-answers.ts";
+import { LATE_ANSWER, PASS_BY, TO_LATE_ANSWER } from "./late-answers.ts";
 import type { MarkLayout } from "./mark.ts";
-import { hex, INDEX_BITS, replyMark } from "./mark.ts";
+import { hex, INDEX_BITS } from "./mark.ts";
 import type { Ways } from "./mesh.ts";
-import { answeredPorts, endpointsByAddress } from "./mesh.ts";
-import { LINK, NOWHERE6, overlayMAC, TABLE, TASK_LINKS } from "./names.ts";
-import { type Balance, endpointsType, IS_REFUSAL, keptLong, oneOf } from "./nft/balance.ts";
-import type { Chain, ElementSet, Ruleset, Table } from "./nft/ruleset.ts";
-import { baseChain, chain } from "./nft/ruleset.ts";
-import { type MeshPort, type MeshProtocol, type MeshView, tunnelAddressOf } from "./view.ts";
-
-export { TABLE };
-export const EGRESS_TABLE = "netdev weft";
+import { EGRESS_TABLE, LINK, NOWHERE6, overlayMAC, TABLE, TASK_LINKS } from "./names.ts";
+import { IS_REFUSAL } from "./nft/balance.ts";
+import type { Chain, Ruleset, Table } from "./nft/ruleset.ts";
+import { baseChain, chain, mapOf } from "./nft/ruleset.ts";
+import { KEPT_LONG, servedPorts } from "./served-ports.ts";
+import type { MeshView } from "./view.ts";
 
 /** A little before Docker's and the user's own NAT chains: a published port of the mesh is the mesh's. */
 const PRIORITY_DSTNAT = -110;
@@ -36,47 +33,15 @@ export interface RulesetInit {
 /** The rules this node should have. Same view, same ruleset, in the same order. */
 export function desiredRuleset(view: MeshView, ways: Ways, init: RulesetInit): Ruleset {
   const { mark } = init;
-  const ports = servicePorts(view, ways);
+  const ports = servedPorts(view, ways);
   const main: Table = {
-    sets: new Map([...sets(view, mark), ...ports.sets]),
+    sets: new Map([...desiredSets(view, mark), ...ports.sets]),
     chains: new Map([...chains(view, init), ...ports.chains]),
   };
   return new Map([
     [TABLE, main],
     [EGRESS_TABLE, egressTable(view, mark)],
   ]);
-}
-
-function sets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
-  const { peers } = view;
-  return [
-    ["held", set("type inet_proto . inet_service", heldKeys(view))],
-    ...bothFamilies("peers", ["ipv4_addr"], peers.map(tunnelAddressOf)),
-    [
-      "peer_zone",
-      map(
-        "typeof ether saddr : ct zone",
-        peers.map((peer) => [overlayMAC(peer.overlayAddress), `${peer.index}`]),
-      ),
-    ],
-    [
-      "zone_mark",
-      map(
-        "typeof ct zone : meta mark",
-        peers.map((peer) => [`${peer.index}`, `${replyMark(mark, peer.index)}`]),
-      ),
-    ],
-    ...accessSets(view),
-    ...bothFamilies("own_hosts", ["ipv4_addr", "ipv4_addr"], ownHosts(view)),
-    ...bothFamilies("hairpin", ["ipv4_addr", "ipv4_addr"], hairpins(view)),
-    ["mesh_tcp", { type: keptLong("ip"), kind: "ct timeout", elements: new Map() }],
-    ["mesh_tcp6", { type: keptLong("ip6"), kind: "ct timeout", elements: new Map() }],
-    ["refusals", set(refusals("ipv4_addr"), [])],
-    ["refusals6", set(refusals("ipv6_addr"), [])],
-    ...[...lateAnswerTypes("ip"), ...lateAnswerTypes("ip6")].map(
-      ([name, type]): [string, ElementSet] => [name, map(type, [])],
-    ),
-  ];
 }
 
 function chains(view: MeshView, { mark, isRouter6 }: RulesetInit): [string, Chain][] {
@@ -172,11 +137,6 @@ const NOT_FROM_HERE = `iifname "${LINK}" fib saddr type local drop`;
 
 /** Managers ask port 1 for it on purpose. */
 const REFUSAL = `${IS_REFUSAL} tcp sport != 1`;
-/** Full, it takes no more, and refusals pass at once. */
-function refusals(address: string): string {
-  return `type ${address} . inet_service . ${address} . inet_service; flags dynamic,timeout; timeout 10s; size 65535`;
-}
-
 /**
  * A task's processes end before its link does, and meanwhile its kernel refuses what comes. The first refusal is
  * kept back: the client asks again within a second, and by then is led to another task if this one is gone. If
@@ -191,7 +151,6 @@ function keptBack(family: "ip" | "ip6", seen: string): string[] {
   return [`${flow} @${seen} accept`, `add @${seen} { ${flow} } drop`];
 }
 
-const KEPT_LONG = { ip: 'ct timeout set "mesh_tcp"', ip6: 'ct timeout set "mesh_tcp6"' };
 /** What another node has led here; its own connections get theirs with their destination. */
 const FROM_ENTRY = [
   `iifname "${LINK}" meta nfproto ipv4 meta l4proto tcp ${KEPT_LONG.ip}`,
@@ -405,109 +364,6 @@ function leavesMesh(): string {
   return `oifname != "${LINK}" oifname != "${TASK_LINKS}"`;
 }
 
-/**
- * A verdict for each port that is answered, and an element for each of its endpoints; a chain for each
- * number of endpoints that some port has. So a change of one service is a few elements, and no rule grows
- * with services. (A rule with a map of its own for each service would be simpler; but making the n-th
- * anonymous map costs the kernel n: 10,000 services took 14 s, with these elements 0.5 s.)
- */
-function servicePorts(view: MeshView, ways: Ways): Pick<Table, "sets" | "chains"> {
-  const chains = new Map(CHAINS_KEPT);
-  const answered: string[] = [];
-  const led = { ip: new LedPorts("ip", chains), ip6: new LedPorts("ip6", chains) };
-  for (const { port, targets, targets6 } of answeredPorts(view, ways)) {
-    answered.push(`${port.protocol} . ${port.publishedPort}`);
-    led.ip.add(port, targets);
-    if (targets6.length > 0) led.ip6.add(port, targets6);
-  }
-  const sets = new Map([
-    ["answered", set("type inet_proto . inet_service", answered)],
-    ...led.ip.sets(),
-    ...led.ip6.sets(),
-  ]);
-  return { chains, sets };
-}
-
-type Family = "ip" | "ip6";
-
-/** Of one family: where each port leads. */
-class LedPorts {
-  readonly #family: Family;
-  readonly #chains: Map<string, Chain>;
-  readonly #verdicts: [string, string][] = [];
-  readonly #endpoints: Record<MeshProtocol, [string, string][]> = { tcp: [], udp: [] };
-
-  constructor(family: Family, chains: Map<string, Chain>) {
-    this.#family = family;
-    this.#chains = chains;
-  }
-
-  add({ protocol, publishedPort }: MeshPort, targets: readonly string[]): void {
-    const name = chainOf(protocol, targets.length, this.#family);
-    this.#verdicts.push([`${protocol} . ${publishedPort}`, `goto ${name}`]);
-    targets.forEach((target, index) =>
-      this.#endpoints[protocol].push([`${publishedPort} . ${index}`, target]),
-    );
-    if (!this.#chains.has(name)) {
-      this.#chains.set(name, chain(oneOf(balanceOf(protocol, this.#family), targets.length)));
-    }
-  }
-
-  sets(): [string, ElementSet][] {
-    const { tcp, udp } = this.#endpoints;
-    const suffix = suffixOf(this.#family);
-    return [
-      [`services${suffix}`, map("type inet_proto . inet_service : verdict", this.#verdicts)],
-      [`tcp_endpoints${suffix}`, map(endpointsOf("tcp", this.#family), tcp)],
-      [`udp_endpoints${suffix}`, map(endpointsOf("udp", this.#family), udp)],
-    ];
-  }
-}
-
-/** Of the names of what IPv6 has beside IPv4. */
-function suffixOf(family: Family): string {
-  return family === "ip" ? "" : "6";
-}
-
-/** The chain that leads to one of so many endpoints. */
-export function chainOf(protocol: MeshProtocol, endpoints: number, family: Family = "ip"): string {
-  return `${protocol}${suffixOf(family)}_one_of_${endpoints}`;
-}
-
-/**
- * Always there: a packet that is under way while a transaction is committed may see the new verdict and the old
- * rules, and a chain that is new has no old rules. It would be refused as if nobody served its port.
- */
-function keptChains(): readonly (readonly [string, Chain])[] {
-  const counts = Array.from({ length: KEPT_CHAINS }, (_, index) => index + 1);
-  return (["ip", "ip6"] as const).flatMap((family) =>
-    (["tcp", "udp"] as const).flatMap((protocol) =>
-      counts.map(
-        (count) =>
-          [
-            chainOf(protocol, count, family),
-            chain(oneOf(balanceOf(protocol, family), count)),
-          ] as const,
-      ),
-    ),
-  );
-}
-
-/** Services of more endpoints than this have a chain made when it is needed. */
-const KEPT_CHAINS = 32;
-const CHAINS_KEPT = keptChains();
-
-/** By a map for each protocol, as nft 1.0.6 does not understand its own `typeof th dport` when it reads it back. */
-function balanceOf(protocol: MeshProtocol, family: Family): Balance {
-  const first = protocol === "tcp" ? `${KEPT_LONG[family]} ` : "";
-  const map = `${protocol}_endpoints${suffixOf(family)}`;
-  return { family, key: `${protocol} dport`, map, first };
-}
-
-function endpointsOf(protocol: MeshProtocol, family: Family): string {
-  return endpointsType(`${protocol} dport`, `${family} daddr . ${protocol} dport`);
-}
-
 /** Last before the tunnel: the reply gets the MAC address of the node that its mark names, and the mark is taken off. */
 function egressTable(view: MeshView, mark: MarkLayout): Table {
   const macs = view.peers.map((peer): [string, string] => [
@@ -521,7 +377,7 @@ function egressTable(view: MeshView, mark: MarkLayout): Table {
   ];
   const toReplies = `meta mark & ${hex(mark.flag)} == ${hex(mark.flag)} jump send_back`;
   return {
-    sets: new Map([["peer_mac", map("typeof meta mark : ether daddr", macs)]]),
+    sets: new Map([["peer_mac", mapOf("typeof meta mark : ether daddr", macs)]]),
     chains: new Map([
       [
         "egress",
@@ -535,94 +391,4 @@ function egressTable(view: MeshView, mark: MarkLayout): Table {
       ["send_back", chain(sendBack)],
     ]),
   };
-}
-
-/** Ports with limits, and the networks of each: two sets for each kind of limit, however many services. */
-function accessSets(view: MeshView): [string, ElementSet][] {
-  const ports = [...view.hostPorts, ...view.services.flatMap((service) => service.ports)];
-  const pair = (
-    limited: string,
-    allowed: string,
-    networksOf: (port: MeshPort) => readonly string[] | undefined,
-  ): [string, ElementSet][] => {
-    const limits = ports
-      .filter((port) => networksOf(port) !== undefined)
-      .map((port) => ({
-        key: `${port.protocol} . ${port.publishedPort}`,
-        networks: networksOf(port) ?? [],
-      }));
-    const elements = (family: "ipv4" | "ipv6") =>
-      limits.flatMap(({ key, networks }) =>
-        byFamily(networks)[family].map((one) => `${key} . ${one}`),
-      );
-    const type = (address: string) => `type inet_proto . inet_service . ${address}; flags interval`;
-    return [
-      [
-        limited,
-        set(
-          "type inet_proto . inet_service",
-          limits.map(({ key }) => key),
-        ),
-      ],
-      [allowed, set(type("ipv4_addr"), elements("ipv4"))],
-      [`${allowed}6`, set(type("ipv6_addr"), elements("ipv6"))],
-    ];
-  };
-  return [
-    ...pair("restricted", "allowed", (port) => port.allowedSources),
-    ...pair("bound", "bound_to", (port) => port.boundTo),
-  ];
-}
-
-/** `heldPorts` keys are as "tcp/8080". */
-function heldKeys(view: MeshView): string[] {
-  return [...view.heldPorts].map((key) => key.replace("/", " . "));
-}
-
-/** Each member's own addresses beside the next hop that leads to it, of both families. */
-function ownHosts({ peers, subnet, subnet6 }: MeshView): string[] {
-  return peers.flatMap((peer) => {
-    const { addresses, underlayAddress, overlayAddress } = peer;
-    const overlay6 = subnet6 === undefined ? undefined : ipv6Of(subnet6, subnet, overlayAddress);
-    const own = new Set([...addresses, underlayAddress, tunnelAddressOf(peer), overlayAddress]);
-    if (overlay6 !== undefined) own.add(overlay6);
-    return [...own].flatMap((address) => {
-      const nextHop = isOfIPv6(address) ? overlay6 : overlayAddress;
-      return nextHop === undefined ? [] : [`${address} . ${nextHop}`];
-    });
-  });
-}
-
-function hairpins(view: MeshView): string[] {
-  const { subnet, subnet6 } = view;
-  const own = [...endpointsByAddress(view).values()].flatMap(({ address, ipv6Ports }) =>
-    subnet6 === undefined || ipv6Ports === undefined
-      ? [address]
-      : [address, ipv6Of(subnet6, subnet, address)],
-  );
-  return own.map((address) => `${address} . ${address}`);
-}
-
-/** A set of IPv4 addresses, and the like of IPv6 ones. */
-function bothFamilies(
-  name: string,
-  types: readonly string[],
-  keys: readonly string[],
-): [string, ElementSet][] {
-  const type = `type ${types.join(" . ")}`;
-  const { ipv4, ipv6 } = byFamily(keys);
-  return [
-    [name, set(type, ipv4)],
-    [`${name}6`, set(type.replaceAll("ipv4", "ipv6"), ipv6)],
-  ];
-}
-
-function set(type: string, keys: readonly string[]): ElementSet {
-  const elements = new Map<string, string>();
-  for (const key of keys) elements.set(key, "");
-  return { type, kind: "set", elements };
-}
-
-function map(type: string, entries: readonly [string, string][]): ElementSet {
-  return { type, kind: "map", elements: new Map(entries) };
 }

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { desired, type KernelState } from "./desired.ts";
-import { TABLE } from "./desired-ruleset.ts";
 import { hostTrace, type TraceQuestion, WAYS_MAX } from "./host-trace.ts";
+import { TABLE } from "./names.ts";
 import type { Chain, Table } from "./nft/ruleset.ts";
 import { makeEndpoint, makeFacts, makeService, makeView } from "./testing.ts";
 import type { MeshView } from "./view.ts";

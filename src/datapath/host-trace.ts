@@ -5,9 +5,8 @@
 import { isOfIPv6 } from "../base/ip-address.ts";
 import { isLinkName } from "../base/link-name.ts";
 import type { KernelState } from "./desired.ts";
-import { TABLE } from "./desired-ruleset.ts";
 import type { KnownConnection } from "./known-connection.ts";
-import { LINK } from "./names.ts";
+import { LINK, TABLE } from "./names.ts";
 import type { Ruleset, Table } from "./nft/ruleset.ts";
 import { addressesAt, type InterfaceAddresses } from "./publish-places.ts";
 import { type Outcome, type Probe, type TracedHost, trace } from "./trace.ts";

@@ -1,6 +1,6 @@
 /** What one node's kernel holds of the mesh, as read back: not what it was told. Pure. */
 import type { KernelState } from "./desired.ts";
-import { TABLE } from "./desired-ruleset.ts";
+import { TABLE } from "./names.ts";
 import type { MeshProtocol } from "./view.ts";
 
 /** A published port with the endpoints that new connections are led to. */

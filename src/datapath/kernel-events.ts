@@ -4,8 +4,15 @@
  * the next regular one.
  */
 import { BRIDGE_PREFIX, PORT_PREFIX, TUNNEL_PREFIX } from "../base/overlay-links.ts";
-import { EGRESS_TABLE, TABLE } from "./desired-ruleset.ts";
-import { LINK, REPLY_TABLE, ROUTE_PROTOCOL, TASK_GATEWAY6, TASK_LINK_PREFIX } from "./names.ts";
+import {
+  EGRESS_TABLE,
+  LINK,
+  REPLY_TABLE,
+  ROUTE_PROTOCOL,
+  TABLE,
+  TASK_GATEWAY6,
+  TASK_LINK_PREFIX,
+} from "./names.ts";
 import { OVERLAY_TABLE } from "./overlay/host-rules.ts";
 
 /** `lost`: the rules as a whole are gone, every packet counts. `changed`: something of Weft's is not as it was told. */

@@ -3,6 +3,8 @@ import { isOfIPv6 } from "../base/ip-address.ts";
 
 /** The nftables table that packets meet. */
 export const TABLE = "inet weft";
+/** The one that packets meet when they leave by the VXLAN device. */
+export const EGRESS_TABLE = "netdev weft";
 /** The VXLAN device of the ingress network. */
 export const LINK = "weft0";
 /** The host's ends of tasks' veth pairs begin so; the keeper makes them. */

@@ -4,9 +4,9 @@
  * the same plan; and computing it costs the services that changed, not all there are.
  */
 import { isDeepStrictEqual } from "node:util";
-import { chainOf } from "./desired-ruleset.ts";
 import type { HostFacts } from "./facts.ts";
 import { type AnsweredPort, answeredPorts, Ways } from "./mesh.ts";
+import { chainOf } from "./served-ports.ts";
 import type { MeshEndpoint, MeshPort, MeshService, MeshView } from "./view.ts";
 import { portKey } from "./view.ts";
 

@@ -5,11 +5,10 @@
 import type { Forget } from "./conntrack/forget.ts";
 import { planForget } from "./conntrack/forget.ts";
 import type { KernelState } from "./desired.ts";
-import { EGRESS_TABLE } from "./desired-ruleset.ts";
 import type { NetworkCommand } from "./ip/command.ts";
 import { planNetwork } from "./ip/plan.ts";
 import { planLateAnswers } from "./late-answers.ts";
-import { LINK } from "./names.ts";
+import { EGRESS_TABLE, LINK } from "./names.ts";
 import { planTransaction } from "./nft/plan.ts";
 import type { Ruleset } from "./nft/ruleset.ts";
 import type { NftCommand, NftTransaction } from "./nft/transaction.ts";

@@ -1,6 +1,5 @@
 /** Reads everything of Weft's back from the kernel, in the shape that plans compare. */
 import type { KernelState } from "./desired.ts";
-import { EGRESS_TABLE, TABLE } from "./desired-ruleset.ts";
 import {
   acceptRA,
   disableIPv6,
@@ -12,7 +11,7 @@ import type { NetworkReading } from "./ip/read.ts";
 import { readNetwork } from "./ip/read.ts";
 import type { NetworkState } from "./ip/state.ts";
 import { isUplinkName } from "./ipv6-host.ts";
-import { LINK, NOWHERE6, TASK_LINK_PREFIX } from "./names.ts";
+import { EGRESS_TABLE, LINK, NOWHERE6, TABLE, TASK_LINK_PREFIX } from "./names.ts";
 import { decodeTable } from "./nft/decode.ts";
 import type { Nft } from "./nft/nft.ts";
 import type { Ruleset, Table } from "./nft/ruleset.ts";

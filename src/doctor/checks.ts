@@ -1,7 +1,6 @@
 /** What the facts mean: pure, so that every ailment can be tried. In the order in which a user would cure them. */
 import { subnetsOverlap } from "../cluster/subnet-overlap.ts";
-import { EGRESS_TABLE, TABLE } from "../datapath/desired-ruleset.ts";
-import { LINK, vxlanOverhead } from "../datapath/names.ts";
+import { EGRESS_TABLE, LINK, TABLE, vxlanOverhead } from "../datapath/names.ts";
 import type {
   GossipFacts,
   HostFacts,

@@ -7,7 +7,7 @@
 import { unreachable } from "../../base/assert.ts";
 import { isOfIPv6 } from "../../base/ip-address.ts";
 import type { KernelState } from "../desired.ts";
-import { TABLE } from "../desired-ruleset.ts";
+import { TABLE } from "../names.ts";
 
 export type Forget =
   | { readonly kind: "udp-to"; readonly address: string }

@@ -65,6 +65,16 @@ export function baseChain(
   return chain(rules, { type, hook, priority });
 }
 
+/** A set of these elements. */
+export function setOf(type: string, keys: readonly string[]): ElementSet {
+  return { type, kind: "set", elements: new Map(keys.map((key) => [key, ""])) };
+}
+
+/** A map with these elements. */
+export function mapOf(type: string, entries: readonly [string, string][]): ElementSet {
+  return { type, kind: "map", elements: new Map(entries) };
+}
+
 /** The device counts only where both know it: nft's JSON listing (1.0.6) leaves it out. */
 export function sameBase(a: BaseChain | undefined, b: BaseChain | undefined): boolean {
   if (a?.device !== undefined && b?.device !== undefined && a.device !== b.device) return false;

@@ -5,7 +5,7 @@
 import { byFamily } from "../../base/ip-address.ts";
 import { BRIDGE_PREFIX } from "../../base/overlay-links.ts";
 import type { Chain, ElementSet, Ruleset } from "../nft/ruleset.ts";
-import { chain } from "../nft/ruleset.ts";
+import { chain, setOf } from "../nft/ruleset.ts";
 import type { LocalNetwork, OverlayPlace } from "./desired-links.ts";
 
 export const OVERLAY_TABLE = "inet weft_overlay";
@@ -22,13 +22,13 @@ export function hostRules(place: OverlayPlace, networks: readonly LocalNetwork[]
   const sets: [string, ElementSet][] = [
     [
       "vnis",
-      set(
+      setOf(
         "typeof @th,96,24",
         networks.map(({ vni }) => `${vni}`),
       ),
     ],
-    ["members", set("type ipv4_addr", members.ipv4)],
-    ["members6", set("type ipv6_addr", members.ipv6)],
+    ["members", setOf("type ipv4_addr", members.ipv4)],
+    ["members6", setOf("type ipv6_addr", members.ipv6)],
   ];
   const filter = (hook: "prerouting" | "input" | "forward", priority: number, rules: string[]) =>
     chain(rules, { type: "filter", hook, priority });
@@ -70,8 +70,4 @@ function guardForward(): string[] {
     `iifname ${BRIDGES} oifname != ${BRIDGES} drop`,
     `iifname != ${BRIDGES} oifname ${BRIDGES} drop`,
   ];
-}
-
-function set(type: string, keys: readonly string[]): ElementSet {
-  return { type, kind: "set", elements: new Map(keys.map((key) => [key, ""])) };
 }
