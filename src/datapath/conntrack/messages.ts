@@ -3,7 +3,6 @@
  * is copied out, or lists what matches and nothing else. Constants are of linux/netfilter/nfnetlink_conntrack.h and nf_conntrack_common.h.
  */
 import { endianness } from "node:os";
-import { unreachable } from "../../base/assert.ts";
 import { addressOfBytes, isOfIPv6 } from "../../base/ip-address.ts";
 import { AF_INET, AF_INET6 } from "../socket-address.ts";
 import type { Forget } from "./forget.ts";
@@ -57,18 +56,34 @@ const FAMILY_BYTES = 4;
 const ALIGNMENT = 4;
 const LITTLE_ENDIAN = endianness() === "LE";
 
+/** What is forgotten by the address that answers come from. */
+export type ForgetTo = Exclude<Forget, { readonly kind: "unled-udp" }>;
+
 /**
  * The kernel's filter by an IPv6 address (Linux 5.8 to 6.18 at least) is the wrong way round: it takes every address but
- * that one. Such deletions are not for it.
+ * that one. What goes by such an address is listed, and each flow of it deleted.
  */
-export function canFilter(forget: Forget): boolean {
-  return forget.kind === "unled-udp" || !isOfIPv6(forget.address);
+export function isByAddress6(forget: Forget): forget is ForgetTo {
+  return forget.kind !== "unled-udp" && isOfIPv6(forget.address);
 }
 
 /** A netlink message that deletes it all; acknowledged with the sequence number. */
 export function deletionMessage(forget: Forget, sequence: number): Buffer {
   const attributes = attributesOf(forget);
   return message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, sequence, attributes, familyOf(forget));
+}
+
+/** A netlink message that lists all IPv6 flows of that kind, whatever their address. */
+export function listMessage6(kind: ForgetTo["kind"], sequence: number): Buffer {
+  const { protocol, state } = TRAITS[kind];
+  const attributes = [...(protocol.length > 0 ? repliesOf(protocol) : []), ...state];
+  return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, sequence, attributes, AF_INET6);
+}
+
+/** A netlink message that deletes one IPv6 flow, given by the tuple that was listed; acknowledged with the sequence number. */
+export function flowDeletionMessage6(tuple: Buffer, sequence: number): Buffer {
+  const attributes = [attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, tuple)];
+  return message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, sequence, attributes, AF_INET6);
 }
 
 /**
@@ -125,14 +140,18 @@ export interface Endpoint {
 }
 
 /** What one answer to a list says, of the list with this sequence number. */
-export interface ListPart {
-  readonly flows: readonly Flow[];
+export interface ListPart<T> {
+  readonly flows: readonly T[];
   readonly isLast: boolean;
 }
 
-/** A list that the kernel refuses is an empty one. */
-export function listPartOf(answer: Buffer, sequence: number): ListPart {
-  const flows: Flow[] = [];
+/** A list that the kernel refuses is an empty one. `decode` takes a flow's attributes. */
+export function listPartOf<T>(
+  answer: Buffer,
+  sequence: number,
+  decode: (attributes: Buffer) => readonly T[],
+): ListPart<T> {
+  const flows: T[] = [];
   let isLast = false;
   for (let at = 0; at + HEADER_BYTES <= answer.length; ) {
     const length = readU32(answer, at);
@@ -142,13 +161,28 @@ export function listPartOf(answer: Buffer, sequence: number): ListPart {
     if (readU32(one, 8) !== sequence) continue;
     const type = readU16(one, 4);
     if (type === NLMSG_DONE || type === NLMSG_ERROR) isLast = true;
-    else flows.push(...openFlow(one.subarray(HEADER_BYTES + FAMILY_BYTES)));
+    else flows.push(...decode(one.subarray(HEADER_BYTES + FAMILY_BYTES)));
   }
   return { flows, isLast };
 }
 
+/** A flow of whatever protocol, by which it can be deleted. */
+export interface ListedFlow {
+  readonly answersFrom: string;
+  /** The request's tuple, as the kernel has it. */
+  readonly tuple: Buffer;
+}
+
+export function listedFlow(attributes: Buffer): ListedFlow[] {
+  const flow = decodeAttributes(attributes);
+  const tuple = flow.get(CTA_TUPLE_ORIG);
+  const reply = decodeAttributes(decodeAttributes(flow.get(CTA_TUPLE_REPLY)).get(CTA_TUPLE_IP));
+  const answersFrom = addressIn(reply, CTA_IP_V4_SRC, CTA_IP_V6_SRC);
+  return tuple && answersFrom ? [{ answersFrom, tuple }] : [];
+}
+
 /** None when it is closed and only remembered. */
-function openFlow(attributes: Buffer): Flow[] {
+export function openFlow(attributes: Buffer): Flow[] {
   const flow = decodeAttributes(attributes);
   const tcp = decodeAttributes(decodeAttributes(flow.get(CTA_PROTOINFO)).get(CTA_PROTOINFO_TCP));
   const state = tcp.get(CTA_PROTOINFO_TCP_STATE)?.[0];
@@ -197,27 +231,29 @@ export function errnoOf(answer: Buffer, sequence: number): number | undefined {
 }
 
 function attributesOf(forget: Forget): readonly Buffer[] {
-  switch (forget.kind) {
-    case "all-to":
-      return repliesFrom(forget.address, []);
-    case "udp-to":
-      return [
-        ...repliesFrom(forget.address, [u8(CTA_PROTO_NUM, IPPROTO_UDP)]),
-        ...status(IPS_DST_NAT, IPS_DST_NAT),
-      ];
-    case "half-open-to":
-      return [
-        ...repliesFrom(forget.address, [u8(CTA_PROTO_NUM, IPPROTO_TCP)]),
-        ...status(IPS_DST_NAT, IPS_DST_NAT | IPS_SEEN_REPLY),
-      ];
-    case "unled-to":
-      return [...repliesFrom(forget.address, []), ...status(0, IPS_DST_NAT)];
-    case "unled-udp":
-      return [...sentTo(forget.port), ...status(0, IPS_DST_NAT)];
-    default:
-      return unreachable(forget);
-  }
+  if (forget.kind === "unled-udp") return [...sentTo(forget.port), ...status(0, IPS_DST_NAT)];
+  const { protocol, state } = TRAITS[forget.kind];
+  return [...repliesFrom(forget.address, protocol), ...state];
 }
+
+interface Traits {
+  readonly protocol: readonly Buffer[];
+  readonly state: readonly Buffer[];
+}
+
+/** What the flows of each kind have in common besides their address. */
+const TRAITS: Readonly<Record<ForgetTo["kind"], Traits>> = {
+  "all-to": { protocol: [], state: [] },
+  "udp-to": {
+    protocol: [u8(CTA_PROTO_NUM, IPPROTO_UDP)],
+    state: status(IPS_DST_NAT, IPS_DST_NAT),
+  },
+  "half-open-to": {
+    protocol: [u8(CTA_PROTO_NUM, IPPROTO_TCP)],
+    state: status(IPS_DST_NAT, IPS_DST_NAT | IPS_SEEN_REPLY),
+  },
+  "unled-to": { protocol: [], state: status(0, IPS_DST_NAT) },
+};
 
 function familyOf(forget: Forget): number {
   return forget.kind === "unled-udp" && forget.family === 6 ? AF_INET6 : AF_INET;

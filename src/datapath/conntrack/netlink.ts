@@ -9,7 +9,20 @@ import { callError, type Libc, libc, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW } from
 import { AF_INET, AF_INET6 } from "../socket-address.ts";
 import type { Conntrack } from "./conntrack.ts";
 import type { Forget } from "./forget.ts";
-import { deletionMessage, errnoOf, type Flow, listMessage, listPartOf } from "./messages.ts";
+import {
+  deletionMessage,
+  errnoOf,
+  type Flow,
+  type ForgetTo,
+  flowDeletionMessage6,
+  isByAddress6,
+  type ListedFlow,
+  listedFlow,
+  listMessage,
+  listMessage6,
+  listPartOf,
+  openFlow,
+} from "./messages.ts";
 import { questionOf } from "./question.ts";
 
 const AF_NETLINK = 16;
@@ -27,6 +40,7 @@ const STRANGE_ANSWERS_MAX = 8;
  * processor away, and on a busy host gets it back only after everybody else's turn.
  */
 const DELETIONS_MAX = 32;
+const ENOENT = 2;
 
 /** Runs `work` in the network namespace that is meant; a socket that is made there belongs to it. */
 type Within = <T>(work: () => T) => T;
@@ -95,7 +109,8 @@ class ConntrackSocket implements Conntrack {
     const flows: Flow[] = [];
     await this.#exclusively(async () => {
       for (const [asked, wanted] of listsOf(addresses)) {
-        for await (const part of this.#parts(protocol, asked)) {
+        const list = listMessage(protocol, asked, this.#nextSequence());
+        for await (const part of this.#parts(list, openFlow)) {
           // What is beyond the bound is read too, or the next answer would be of this list.
           if (flows.length < max)
             flows.push(...part.filter(({ task }) => wanted.has(task.address)));
@@ -105,18 +120,26 @@ class ConntrackSocket implements Conntrack {
     return flows.slice(0, max);
   }
 
-  async *#parts(protocol: "tcp" | "udp", address: string): AsyncGenerator<readonly Flow[]> {
-    this.#sequence += 1;
-    await this.#send(listMessage(protocol, address, this.#sequence));
+  /** Answers to a list, which has the last sequence number. */
+  async *#parts<T>(
+    list: Buffer,
+    decode: (attributes: Buffer) => readonly T[],
+  ): AsyncGenerator<readonly T[]> {
+    await this.#send(list);
     for (;;) {
       const answer = Buffer.alloc(LIST_BYTES);
       // With each call the kernel walks on through its table: off the event loop.
       const length = await this.#libc.recvAside(this.#fd, answer, MSG_DONTWAIT);
       if (length < 0) throw new SystemError("conntrack does not list its flows to the end");
-      const { flows, isLast } = listPartOf(answer.subarray(0, length), this.#sequence);
-      yield flows;
-      if (isLast) return;
+      const part = listPartOf(answer.subarray(0, length), this.#sequence, decode);
+      yield part.flows;
+      if (part.isLast) return;
     }
+  }
+
+  #nextSequence(): number {
+    this.#sequence += 1;
+    return this.#sequence;
   }
 
   #ask(flows: readonly Flow[]): void {
@@ -148,19 +171,40 @@ class ConntrackSocket implements Conntrack {
   }
 
   async #forgetAll(forget: readonly Forget[]): Promise<void> {
-    for (let done = 0; done < forget.length; done += DELETIONS_MAX) {
-      await this.#forgetTogether(forget.slice(done, done + DELETIONS_MAX));
+    const filtered = forget.filter((one) => !isByAddress6(one));
+    await this.#delete(filtered, deletionMessage, []);
+    for (const [kind, addresses] of addressesByKind(forget.filter(isByAddress6))) {
+      // A flow may end between being listed and being deleted.
+      await this.#delete(await this.#flowsTo(kind, addresses), flowDeletion, [ENOENT]);
     }
   }
 
-  /** The kernel takes one message after the other out of one buffer, and answers each. */
-  async #forgetTogether(forget: readonly Forget[]): Promise<void> {
-    const first = this.#sequence + 1;
-    this.#sequence += forget.length;
-    const messages = Buffer.concat(forget.map((one, n) => deletionMessage(one, first + n)));
-    await this.#send(messages);
-    const errno = this.#answers(first).find((each) => each !== 0);
-    if (errno !== undefined) throw new SystemError(`conntrack refuses to forget: errno ${errno}`);
+  async #flowsTo(
+    kind: ForgetTo["kind"],
+    addresses: ReadonlySet<string>,
+  ): Promise<readonly ListedFlow[]> {
+    const flows: ListedFlow[] = [];
+    for await (const part of this.#parts(listMessage6(kind, this.#nextSequence()), listedFlow)) {
+      flows.push(...part.filter(({ answersFrom }) => addresses.has(answersFrom)));
+    }
+    return flows;
+  }
+
+  /** Many to a call: the kernel takes one message after the other out of one buffer, and answers each. */
+  async #delete<T>(
+    all: readonly T[],
+    messageOf: (one: T, sequence: number) => Buffer,
+    expected: readonly number[],
+  ): Promise<void> {
+    for (let done = 0; done < all.length; done += DELETIONS_MAX) {
+      const first = this.#sequence + 1;
+      const messages = all
+        .slice(done, done + DELETIONS_MAX)
+        .map((one) => messageOf(one, this.#nextSequence()));
+      await this.#send(Buffer.concat(messages));
+      const errno = this.#answers(first).find((each) => each !== 0 && !expected.includes(each));
+      if (errno !== undefined) throw new SystemError(`conntrack refuses to forget: errno ${errno}`);
+    }
   }
 
   /** What the kernel said to each message from the first on; 0 for done. */
@@ -182,6 +226,18 @@ class ConntrackSocket implements Conntrack {
     }
     throw new SystemError("conntrack answers others only");
   }
+}
+
+function flowDeletion({ tuple }: ListedFlow, sequence: number): Buffer {
+  return flowDeletionMessage6(tuple, sequence);
+}
+
+function addressesByKind(forget: readonly ForgetTo[]): Map<ForgetTo["kind"], Set<string>> {
+  const found = new Map<ForgetTo["kind"], Set<string>>();
+  for (const { kind, address } of forget) {
+    found.set(kind, (found.get(kind) ?? new Set()).add(address));
+  }
+  return found;
 }
 
 /** What is asked for, and whose flows are taken: one by one, but of IPv6 once for all, as the kernel cannot tell those apart. */

@@ -6,13 +6,12 @@ import type { RunTool } from "../run.ts";
 import { type Conntrack, forgetConnections } from "./conntrack.ts";
 import { FlowMeter } from "./flow-meter.ts";
 import { openFlowSource } from "./flow-source.ts";
-import { canFilter } from "./messages.ts";
 import { openConntrackSocket } from "./netlink.ts";
 
 /** The kernel's own interface where it will do, else the tool, once and for the life of the process. */
 export async function openConntrack(log: Logger, run: RunTool): Promise<Conntrack> {
   try {
-    return withTool(await openConntrackSocket(), run);
+    return await openConntrackSocket();
   } catch (error) {
     log.info("connections are forgotten by the conntrack tool", { error });
     return conntrackTool(run);
@@ -22,7 +21,7 @@ export async function openConntrack(log: Logger, run: RunTool): Promise<Conntrac
 /** That of another network namespace, given by its file; `run` runs a tool there. */
 export async function openConntrackIn(path: string, run: RunTool): Promise<Conntrack> {
   try {
-    return withTool(await openConntrackSocket((work) => inNetworkNamespace(path, work)), run);
+    return await openConntrackSocket((work) => inNetworkNamespace(path, work));
   } catch {
     // Said once, when the host's own was opened.
     return conntrackTool(run);
@@ -39,20 +38,6 @@ export async function openFlowMeter(log: Logger, clock: Clock): Promise<FlowMete
     log.warn("what published ports carry is not counted", { error });
     return undefined;
   }
-}
-
-/** The tool does what the kernel cannot do right. */
-function withTool(socket: Conntrack, run: RunTool): Conntrack {
-  return {
-    async forget(forget) {
-      await socket.forget(forget.filter(canFilter));
-      const others = forget.filter((one) => !canFilter(one));
-      if (others.length > 0) await forgetConnections(run, others);
-    },
-    wake: (addresses) => socket.wake(addresses),
-    flows: (addresses, max) => socket.flows(addresses, max),
-    close: () => socket.close(),
-  };
 }
 
 export function conntrackTool(run: RunTool): Conntrack {
