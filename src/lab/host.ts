@@ -25,6 +25,8 @@ const DAEMON_START_MS = 30_000;
 const IMAGE_LOAD_MS = 60_000;
 
 export interface DaemonOptions {
+  /** What runs `weft`; this repository's own by default. */
+  readonly program?: string;
   /** Behind `weft daemon`; none by default, as its defaults are right for a plain machine. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -176,7 +178,8 @@ export class Host extends Machine {
     if (this.daemonRunning) throw new ConflictError(`the daemon of ${this.name} already runs`);
     this.#daemonOptions = options;
     await traced(`${this.name}: daemon up`, async () => {
-      const argv = [join(REPOSITORY, "bin/weft"), "daemon", ...(options.flags ?? [])];
+      const { program = join(REPOSITORY, "bin/weft"), flags = [] } = options;
+      const argv = [program, "daemon", ...flags];
       const daemon = await this.spawn(argv, { name: "daemon", env: options.env ?? {} });
       this.#daemon = daemon;
       await answering(daemon, this.weftSocket, DAEMON_START_MS);
@@ -201,6 +204,12 @@ export class Host extends Machine {
   async restartDaemon(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     await this.killDaemon(signal);
     await this.startDaemon(this.#daemonOptions);
+  }
+
+  /** Stops the daemon and starts another program's in its place, as an upgrade does. */
+  async replaceDaemon(program: string): Promise<void> {
+    await this.stopDaemon();
+    await this.startDaemon({ ...this.#daemonOptions, program });
   }
 
   /** The daemon's process id as seen from outside the host. */

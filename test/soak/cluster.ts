@@ -4,6 +4,7 @@ import type { Host } from "../../src/lab/host.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import { unixHttp } from "../../src/lab/unix-http.ts";
 import { until } from "../../src/lab/until.ts";
+import { NewerVersions, type Release } from "./newer-version.ts";
 
 export const WEB_PORT = 8080;
 export const ECHO_PORT = 9000;
@@ -59,6 +60,7 @@ const UNDER_WAY = new Set(["updating", "rollback_started"]);
 
 export class SoakCluster implements AsyncDisposable {
   readonly lab: Lab;
+  #newer: Promise<NewerVersions> | undefined;
 
   private constructor(lab: Lab) {
     this.lab = lab;
@@ -80,6 +82,12 @@ export class SoakCluster implements AsyncDisposable {
 
   get manager(): Host {
     return this.lab.host(1);
+  }
+
+  /** A Weft that is newer than whichever runs. */
+  async newerVersion(): Promise<Release> {
+    this.#newer ??= NewerVersions.create();
+    return await (await this.#newer).next();
   }
 
   docker(...args: readonly string[]): Promise<string> {
@@ -146,6 +154,7 @@ export class SoakCluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.lab[Symbol.asyncDispose]();
+    await (await this.#newer)?.[Symbol.asyncDispose]();
   }
 
   async #ask<Answer>(path: string): Promise<Answer> {

@@ -1,6 +1,10 @@
 /** What is done to the cluster while it is under load. Each resolves once everything has settled again. */
 import type { Random } from "../../src/base/random.ts";
 import { randomBelow } from "../../src/base/random.ts";
+import { HTTPKeeperClient } from "../../src/keeper/client.ts";
+import { KEEPER_SOCKET } from "../../src/keeper/protocol.ts";
+import { LabError } from "../../src/lab/errors.ts";
+import { unixHttp } from "../../src/lab/unix-http.ts";
 import { until } from "../../src/lab/until.ts";
 import { NEXT_IMAGE, SERVICES, type ServiceName, type SoakCluster } from "./cluster.ts";
 
@@ -96,7 +100,23 @@ export function drainOnlyTask(service: ServiceName): Operation {
   });
 }
 
-/** Restarted by its init system, as an upgrade does: told to end, and started again. */
+/** Told to end, and a newer version's started: its keeper too then hands over to one of the newer version. */
+export function upgradeDaemon(number: number): Operation {
+  return planned(`upgrade the daemon of n${number} to a newer version`, async (cluster) => {
+    const host = cluster.lab.host(number);
+    const { version, program } = await cluster.newerVersion();
+    await host.replaceDaemon(program);
+    const keeper = new HTTPKeeperClient({ socketPath: host.path(KEEPER_SOCKET) });
+    const isNewer = async () => (await keeper.status()).version === version;
+    await until(isNewer, { what: `n${number}'s keeper to be of the newer version` });
+    const metrics = await unixHttp(host.weftSocket, { path: "/metrics" });
+    if (!metrics.body.includes(`weft_build_info{version="${version}"`)) {
+      throw new LabError(`the daemon of n${number} is not of version ${version}: ${metrics.body}`);
+    }
+  });
+}
+
+/** Restarted by its init system: told to end, and started again. */
 export function restartDaemon(number: number): Operation {
   return planned(`restart the daemon of n${number}`, (cluster) =>
     cluster.lab.host(number).restartDaemon("SIGTERM"),
@@ -186,6 +206,7 @@ export function* drawnOperations(random: Random): Generator<Operation> {
     () => drainNode(1 + randomBelow(random, 3)),
     () => drainOnlyTask(service()),
     () => restartDaemon(1 + randomBelow(random, 3)),
+    () => upgradeDaemon(1 + randomBelow(random, 3)),
     () => killDaemon(1 + randomBelow(random, 3)),
     () => killTask(service()),
     () => crashHost(2 + randomBelow(random, 2)),
