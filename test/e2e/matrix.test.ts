@@ -196,6 +196,37 @@ for (const underlay of ["IPv4", "IPv6"] as const)
       assert.equal((await container.exec(eth0)).stdout.trim(), `${mtu}`);
     });
 
+    if (underlay === "IPv6")
+      test("tasks of a user's network reach each other by name, from every host, and with full-size packets", async () => {
+        await swarm.docker("network", "create", "--driver", "overlay", "--ipv6", "app");
+        const inApp = (name: string, ...rest: readonly string[]) =>
+          swarm.create(name, "--network", "app", "--mode", "global", ...rest);
+        const [back, askers] = await Promise.all([
+          inApp("back", "nginx"),
+          inApp("asker", "busybox", "sleep", "100000"),
+        ]);
+        const addresses = (await Promise.all(back.map(({ id }) => addressesOf(id)))).flat();
+        assert.equal(addresses.length, 6, "one of each family on each host");
+        for (const { host, containerID } of askers) {
+          for (const name of ["back", "tasks.back"]) {
+            const ask = ["exec", containerID, "wget", "-q", "-O", "-", `http://${name}/`];
+            const isServed = async () => /^task /m.test((await host.engine(ask)).stdout);
+            await until(isServed, { what: `${name} to answer a task on ${host.name}` });
+          }
+          const asker = await host.container(containerID);
+          const mtu = Number(
+            (await asker.exec(["cat", "/proc/sys/net/ipv6/conf/eth0/mtu"])).stdout,
+          );
+          assert.equal(mtu, 1500 - 70);
+          for (const address of addresses) {
+            const room = mtu - (address.includes(":") ? 48 : 28);
+            const full = ["ping", "-c", "1", "-W", "5", "-M", "do", "-s", `${room}`, address];
+            const pinged = await asker.exec(full);
+            assert.equal(pinged.code, 0, `${host.name} to ${address}: ${pinged.stdout}`);
+          }
+        }
+      });
+
     // What follows has nothing to do with how the hosts reach each other.
     if (underlay === "IPv6") return;
 
@@ -266,6 +297,16 @@ for (const underlay of ["IPv4", "IPv6"] as const)
       }
       await swarm.remove("spread");
     });
+
+    /** A task's addresses in its only network of a user's, without prefix lengths. */
+    async function addressesOf(taskID: string): Promise<readonly string[]> {
+      const { NetworksAttachments } = (await swarm.api(`/tasks/${taskID}`)) as {
+        NetworksAttachments: readonly { readonly Addresses: readonly string[] }[];
+      };
+      return NetworksAttachments.flatMap(({ Addresses }) =>
+        Addresses.map((address) => address.split("/")[0] ?? ""),
+      );
+    }
 
     /** What the DNS servers have logged, which is whom they saw ask: once they have logged all that was answered. */
     async function dnsLogs(questions: readonly string[]): Promise<Record<string, string>> {
