@@ -1,7 +1,7 @@
 /** The few things that every answer shares: bodies in, JSON out, errors as Docker words them. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { InvalidParameterError, messageOf } from "../base/errors.ts";
-import { statusOf } from "./errors.ts";
+import { statusOf } from "../base/http-status.ts";
 
 /** Request headers beyond this are refused with 431. Go's bound; registry credentials travel in headers. */
 export const MAX_HEADER_BYTES = 1024 * 1024;

@@ -63,6 +63,23 @@ export class SystemError extends WeftError {
   }
 }
 
+const CLASSES = {
+  not_found: NotFoundError,
+  invalid_parameter: InvalidParameterError,
+  conflict: ConflictError,
+  unauthorized: UnauthorizedError,
+  forbidden: ForbiddenError,
+  unavailable: UnavailableError,
+  not_implemented: NotImplementedError,
+  system: SystemError,
+} as const satisfies Record<ErrorCode, new (message: string) => WeftError>;
+
+/** An error that another process has told by its code; one of a code that is none of ours is a fault of its own. */
+export function errorOfCode(code: string, message: string): WeftError {
+  const isKnown = (text: string): text is ErrorCode => Object.hasOwn(CLASSES, text);
+  return new CLASSES[isKnown(code) ? code : "system"](message);
+}
+
 /** Whether trying the same thing again later can succeed. The only question retries ask. */
 export function isTemporary(error: unknown): boolean {
   return error instanceof UnavailableError;

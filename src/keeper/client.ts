@@ -2,14 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
-import {
-  ConflictError,
-  InvalidParameterError,
-  NotFoundError,
-  SystemError,
-  UnavailableError,
-  type WeftError,
-} from "../base/errors.ts";
+import { errorOfCode, SystemError, UnavailableError, type WeftError } from "../base/errors.ts";
 import { request as httpRequest } from "../base/node-http.ts";
 import {
   BODY_BYTES_MAX,
@@ -150,18 +143,9 @@ async function textOf(response: IncomingMessage): Promise<string> {
   return text;
 }
 
-/** The classes of errors that the keeper answers with; any other is a fault of its own. */
-const REFUSALS: Readonly<Record<string, new (message: string) => WeftError>> = {
-  not_found: NotFoundError,
-  invalid_parameter: InvalidParameterError,
-  conflict: ConflictError,
-  unavailable: UnavailableError,
-};
-
 function refusal(text: string): WeftError {
   const body = parseObject(text, "the keeper's answer");
-  const Refusal = REFUSALS[optionalString(body, "code") ?? ""] ?? SystemError;
-  return new Refusal(stringField(body, "message"));
+  return errorOfCode(optionalString(body, "code") ?? "", stringField(body, "message"));
 }
 
 function decodeStatus(object: JSONObject): KeeperStatus {

@@ -1,11 +1,12 @@
 /** The daemon's side of the keeper: HTTP with JSON on the keeper's own unix socket, as protocol.ts has it. */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { InvalidParameterError, NotFoundError } from "../base/errors.ts";
+import { statusOf } from "../base/http-status.ts";
 import type { Logger } from "../base/logger.ts";
 import { createServer } from "../base/node-http.ts";
 import { type JSONObject, listOf, parseObject, textsOf } from "./decode.ts";
 import { decodeNameSetChange, type NameSetChange, nameSetID } from "./dns/names.ts";
-import { errorBody, readBody, sendJSON, statusOf } from "./http-body.ts";
+import { errorBody, readBody, sendJSON } from "./http-body.ts";
 import type { KeeperEvent, KeeperStatus, PortHold, PortRequest } from "./protocol.ts";
 import { decodePorts } from "./state.ts";
 

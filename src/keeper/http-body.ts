@@ -3,17 +3,6 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { type ErrorCode, InvalidParameterError, messageOf, WeftError } from "../base/errors.ts";
 import { BODY_BYTES_MAX } from "./decode.ts";
 
-const STATUS: Readonly<Record<ErrorCode, number>> = {
-  not_found: 404,
-  invalid_parameter: 400,
-  conflict: 409,
-  unauthorized: 401,
-  forbidden: 403,
-  unavailable: 503,
-  not_implemented: 501,
-  system: 500,
-};
-
 /** The whole body as text; a longer one than the keeper's bound is refused. */
 export async function readBody(stream: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
@@ -37,10 +26,6 @@ export function sendJSON(
   const body = JSON.stringify(value);
   response.writeHead(status, { "Content-Type": type, "Content-Length": Buffer.byteLength(body) });
   response.end(body);
-}
-
-export function statusOf(error: unknown): number {
-  return error instanceof WeftError ? STATUS[error.code] : 500;
 }
 
 /** An error as it crosses a socket of the keeper's. */

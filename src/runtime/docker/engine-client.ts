@@ -4,18 +4,8 @@
  * error class of its status.
  */
 import type { Agent as HTTPAgent, IncomingMessage } from "node:http";
-import {
-  ConflictError,
-  ForbiddenError,
-  InvalidParameterError,
-  messageOf,
-  NotFoundError,
-  NotImplementedError,
-  SystemError,
-  UnauthorizedError,
-  UnavailableError,
-  type WeftError,
-} from "../../base/errors.ts";
+import { messageOf, SystemError, UnavailableError, type WeftError } from "../../base/errors.ts";
+import { errorOfStatus } from "../../base/http-status.ts";
 import { Agent, request as httpRequest } from "../../base/node-http.ts";
 import { recordOf, stringOf } from "./decode.ts";
 
@@ -230,24 +220,7 @@ export function olderVersion(left: string, right: string): string {
 /** The Engine's refusal as the class of its status, with the Engine's own text. */
 function errorOf(status: number, body: string): WeftError {
   const message = refusalText(body) ?? `the Docker Engine answered with status ${status}`;
-  switch (status) {
-    case 400:
-      return new InvalidParameterError(message);
-    case 401:
-      return new UnauthorizedError(message);
-    case 403:
-      return new ForbiddenError(message);
-    case 404:
-      return new NotFoundError(message);
-    case 409:
-      return new ConflictError(message);
-    case 501:
-      return new NotImplementedError(message);
-    case 503:
-      return new UnavailableError(message);
-    default:
-      return new SystemError(message);
-  }
+  return errorOfStatus(status, message);
 }
 
 function refusalText(body: string): string | undefined {
