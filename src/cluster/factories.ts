@@ -8,6 +8,7 @@ import {
   type ServiceID,
   type TaskID,
 } from "../base/ids.ts";
+import { DEFAULT_CLUSTER_SPEC } from "./initial-objects.ts";
 import type {
   Attachment,
   Cluster,
@@ -187,23 +188,7 @@ export function makeAttachment(
 }
 
 export function makeClusterSpec(init: Partial<ClusterSpec> = {}): ClusterSpec {
-  return {
-    name: "default",
-    labels: {},
-    orchestration: { taskHistoryRetentionLimit: 5 },
-    raft: {
-      snapshotInterval: 10_000,
-      keepOldSnapshots: 0,
-      logEntriesForSlowFollowers: 500,
-      electionTick: 10,
-      heartbeatTick: 1,
-    },
-    dispatcher: { heartbeatPeriod: 5_000_000_000 },
-    caConfig: { nodeCertExpiry: 7_776_000_000_000_000 },
-    taskDefaults: {},
-    encryptionConfig: { autoLockManagers: false },
-    ...init,
-  };
+  return { ...DEFAULT_CLUSTER_SPEC, ...init };
 }
 
 export function makeCluster(
