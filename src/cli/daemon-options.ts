@@ -1,6 +1,6 @@
 /** What `weft daemon` can be told, by flag, variable or key of the config file. */
-import { LOG_LEVEL_OPTION } from "./common-options.ts";
-import type { OptionTable } from "./options.ts";
+import { DEFAULT_CONFIG_FILE, LOG_LEVEL_OPTION } from "./common-options.ts";
+import { type OptionTable, type OptionValues, readOptions } from "./options.ts";
 
 export const DAEMON_OPTIONS = {
   config: {
@@ -65,3 +65,16 @@ export const DAEMON_OPTIONS = {
   tlscert: { kind: "string", value: "FILE", help: "this server's certificate (tcp://)" },
   tlskey: { kind: "string", value: "FILE", help: "this server's private key (tcp://)" },
 } as const satisfies OptionTable;
+
+/** The options of a command that works on its own host: what the daemon is told in its config file counts for it too. */
+export function readHostOptions<const T extends OptionTable>(
+  table: T,
+  words: readonly string[],
+): OptionValues<T> {
+  return readOptions(table, {
+    words,
+    env: process.env,
+    configFile: DEFAULT_CONFIG_FILE,
+    configTable: DAEMON_OPTIONS,
+  });
+}

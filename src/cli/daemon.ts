@@ -6,8 +6,8 @@ import { isDomainName, parseListener } from "../keeper/dns/names.ts";
 import type { Command } from "./command.ts";
 import { UsageError } from "./command.ts";
 import { DEFAULT_CONFIG_FILE, EXECUTABLE, logLevelOf } from "./common-options.ts";
-import { DAEMON_OPTIONS } from "./daemon-options.ts";
-import { describeOptions, readOptions } from "./options.ts";
+import { DAEMON_OPTIONS, readHostOptions } from "./daemon-options.ts";
+import { describeOptions } from "./options.ts";
 
 /** Node.js 24.20 and 24.21 lose HTTP/2 streams; older than 24 cannot run the sources. */
 const NODE_MAJOR_MIN = 24;
@@ -32,11 +32,7 @@ Examples:
   weft daemon --publish-default-address eth1 --publish-default-address lo
 `,
   async run(words) {
-    const options = readOptions(DAEMON_OPTIONS, {
-      words,
-      env: process.env,
-      configFile: DEFAULT_CONFIG_FILE,
-    });
+    const options = readHostOptions(DAEMON_OPTIONS, words);
     refuseUnfitHost();
     const logLevel = logLevelOf(options["log-level"]);
     // Whoever read the log may go away; that ends a pipe, not the mesh.

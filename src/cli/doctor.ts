@@ -2,9 +2,8 @@
 import { createLogger } from "../base/logger.ts";
 import type { Command } from "./command.ts";
 import { UsageError } from "./command.ts";
-import { DEFAULT_CONFIG_FILE } from "./common-options.ts";
-import { DAEMON_OPTIONS } from "./daemon-options.ts";
-import { describeOptions, type OptionTable, readOptions } from "./options.ts";
+import { DAEMON_OPTIONS, readHostOptions } from "./daemon-options.ts";
+import { describeOptions, type OptionTable } from "./options.ts";
 
 const FORMATS = ["table", "json"];
 
@@ -33,12 +32,7 @@ Examples:
   weft doctor --format json
 `,
   async run(words) {
-    const options = readOptions(OPTIONS, {
-      words,
-      env: process.env,
-      configFile: DEFAULT_CONFIG_FILE,
-      configTable: DAEMON_OPTIONS,
-    });
+    const options = readHostOptions(OPTIONS, words);
     if (!FORMATS.includes(options.format)) {
       throw new UsageError(`format must be ${FORMATS.join(" or ")}, not "${options.format}"`);
     }

@@ -2,9 +2,9 @@
 import { createLogger } from "../base/logger.ts";
 import { VERSION } from "../base/version.ts";
 import type { Command } from "./command.ts";
-import { DEFAULT_CONFIG_FILE, EXECUTABLE, logLevelOf } from "./common-options.ts";
-import { DAEMON_OPTIONS } from "./daemon-options.ts";
-import { describeOptions, type OptionTable, readOptions } from "./options.ts";
+import { EXECUTABLE, logLevelOf } from "./common-options.ts";
+import { DAEMON_OPTIONS, readHostOptions } from "./daemon-options.ts";
+import { describeOptions, type OptionTable } from "./options.ts";
 
 const OPTIONS = {
   config: DAEMON_OPTIONS.config,
@@ -27,12 +27,7 @@ Options:
 ${describeOptions(OPTIONS)}
 `,
   async run(words) {
-    const options = readOptions(OPTIONS, {
-      words,
-      env: process.env,
-      configFile: DEFAULT_CONFIG_FILE,
-      configTable: DAEMON_OPTIONS,
-    });
+    const options = readHostOptions(OPTIONS, words);
     const dataDir = options["data-dir"];
     const logLevel = logLevelOf(options["log-level"]);
     if (options.detach) {

@@ -2,9 +2,9 @@
 import { createLogger } from "../base/logger.ts";
 import type { Command } from "./command.ts";
 import { UsageError } from "./command.ts";
-import { DEFAULT_CONFIG_FILE, EXECUTABLE } from "./common-options.ts";
-import { DAEMON_OPTIONS } from "./daemon-options.ts";
-import { describeOptions, type OptionTable, readOptions } from "./options.ts";
+import { EXECUTABLE } from "./common-options.ts";
+import { DAEMON_OPTIONS, readHostOptions } from "./daemon-options.ts";
+import { describeOptions, type OptionTable } from "./options.ts";
 
 const OPTIONS = {
   config: DAEMON_OPTIONS.config,
@@ -26,12 +26,7 @@ Options:
 ${describeOptions(OPTIONS)}
 `,
   async run(words) {
-    const options = readOptions(OPTIONS, {
-      words,
-      env: process.env,
-      configFile: DEFAULT_CONFIG_FILE,
-      configTable: DAEMON_OPTIONS,
-    });
+    const options = readHostOptions(OPTIONS, words);
     if (!options.force)
       throw new UsageError(
         "this removes the tasks, the mesh and, on a manager, the cluster from this host; add --force to do it",
