@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { SystemError } from "../base/errors.ts";
 import {
   ACCEPT_RULES,
   acceptLinks,
@@ -8,63 +7,93 @@ import {
   readEngineFirewall,
   removeAccepts,
 } from "./engine-firewall.ts";
+import type { Nft } from "./nft/nft.ts";
+import { spawnedNft } from "./nft/open.ts";
 import type { RunTool } from "./run.ts";
 
-/** A host with these chains in iptables, as `iptables -S` prints them; records what is restored. */
-function hostWith(chains: Readonly<Record<string, string>>) {
+/** A host with these chains, in nft's listing; records what is restored. */
+function hostWith(chains: Readonly<Record<string, unknown>>) {
   const restored: string[] = [];
-  const run: RunTool = async (tool, args, stdin = "") => {
-    if (tool.endsWith("-restore")) restored.push(`${tool}: ${stdin}`);
-    const stdout = chains[args.at(-1) ?? ""];
-    return {
-      status: stdout === undefined && args.includes("-S") ? 1 : 0,
-      stdout: stdout ?? "",
-      stderr: "",
-    };
+  const run: RunTool = async (tool, _args, stdin = "") => {
+    restored.push(`${tool}: ${stdin}`);
+    return { status: 0, stdout: "", stderr: "" };
   };
-  return { run, restored };
+  const nft: Nft = { ...spawnedNft(run), list: async (what) => chains[what] };
+  return { host: { nft, run }, restored };
 }
 
-const OURS = ACCEPT_RULES.map((rule) => `-A DOCKER-USER ${rule}\n`).join("");
+const match = (key: string, right: string) => ({
+  match: { op: "==", left: { meta: { key } }, right },
+});
+const from = (address: string) => ({
+  match: { op: "==", left: { payload: { protocol: "ip", field: "saddr" } }, right: address },
+});
+const COUNTER = { counter: { packets: 7, bytes: 420 } };
+const ACCEPT = { accept: null };
+/** As nft 1.0.6 lists what `iptables-nft -I DOCKER-USER …` made. */
+const OURS = [
+  [match("oifname", "wv*"), COUNTER, ACCEPT],
+  [match("iifname", "wv*"), COUNTER, ACCEPT],
+  [match("oifname", "weft0"), COUNTER, ACCEPT],
+  [match("iifname", "weft0"), COUNTER, ACCEPT],
+  [match("iifname", "wb*"), match("oifname", "wb*"), COUNTER, ACCEPT],
+];
+const RETURN = [COUNTER, { return: null }];
+
+function chain(rules: readonly unknown[], policy = "accept") {
+  const listed = rules.map((expr) => ({ rule: { chain: "DOCKER-USER", expr } }));
+  return { nftables: [{ metainfo: {} }, { chain: { name: "DOCKER-USER", policy } }, ...listed] };
+}
+
+const USER = "chain ip filter DOCKER-USER";
+const FORWARD = "chain ip filter FORWARD";
 
 describe("the Engine's firewall", () => {
   it("is given the rules that it lacks, before its own RETURN", async () => {
-    const { run, restored } = hostWith({
-      "DOCKER-USER": "-N DOCKER-USER\n-A DOCKER-USER -j RETURN\n",
-    });
-    const firewall = await readEngineFirewall(run);
-    await acceptLinks(run, firewall, missingRules(firewall));
+    const { host, restored } = hostWith({ [USER]: chain([RETURN]) });
+    const firewall = await readEngineFirewall(host);
+    await acceptLinks(host.run, firewall, missingRules(firewall));
     const inserts = ACCEPT_RULES.map((rule) => `-I DOCKER-USER ${rule}\n`).join("");
     assert.deepEqual(restored, [`iptables-nft-restore: *filter\n${inserts}COMMIT\n`]);
   });
 
   it("is left alone when it has them", async () => {
-    const { run, restored } = hostWith({ "DOCKER-USER": `-N DOCKER-USER\n${OURS}` });
-    const firewall = await readEngineFirewall(run);
-    await acceptLinks(run, firewall, missingRules(firewall));
+    const { host, restored } = hostWith({ [USER]: chain([...OURS, RETURN]) });
+    const firewall = await readEngineFirewall(host);
+    await acceptLinks(host.run, firewall, missingRules(firewall));
     assert.deepEqual(restored, []);
   });
 
+  it("lacks what accepts less than all of a link's packets, or drops them", async () => {
+    const narrow = [match("iifname", "weft0"), from("10.1.1.1"), COUNTER, ACCEPT];
+    const extension = [
+      match("iifname", "weft0"),
+      { xt: { type: "match", name: "conntrack" } },
+      ACCEPT,
+    ];
+    const drop = [match("iifname", "weft0"), COUNTER, { drop: null }];
+    const others = OURS.filter(([first]) => first !== OURS[3]?.[0]);
+    const { host } = hostWith({ [USER]: chain([narrow, extension, drop, ...others]) });
+    assert.deepEqual(missingRules(await readEngineFirewall(host)), ["-i weft0 -j ACCEPT"]);
+  });
+
   it("gets rid of ours at a reset, and keeps the user's", async () => {
-    const listing = `-N DOCKER-USER\n-A DOCKER-USER -s 10.1.1.1/32 -j DROP\n${OURS}`;
-    const { run, restored } = hostWith({ "DOCKER-USER": listing });
-    await removeAccepts(run, await readEngineFirewall(run));
+    const user = [from("10.1.1.1"), COUNTER, { drop: null }];
+    const { host, restored } = hostWith({ [USER]: chain([user, ...OURS]) });
+    await removeAccepts(host.run, await readEngineFirewall(host));
     assert.equal(restored.length, 1);
     assert.doesNotMatch(restored[0] ?? "", /10\.1\.1\.1/);
     assert.equal(restored[0]?.match(/-D DOCKER-USER/g)?.length, ACCEPT_RULES.length);
   });
 
   it("is told apart from a host that drops without one", async () => {
-    const drops = hostWith({ FORWARD: "-P FORWARD DROP\n" });
-    const accepts = hostWith({ FORWARD: "-P FORWARD ACCEPT\n" });
-    assert.deepEqual(await readEngineFirewall(drops.run), { kind: "drops" });
-    assert.deepEqual(await readEngineFirewall(accepts.run), { kind: "none" });
+    const drops = hostWith({ [FORWARD]: chain([], "drop") });
+    const accepts = hostWith({ [FORWARD]: chain([], "accept") });
+    assert.deepEqual(await readEngineFirewall(drops.host), { kind: "drops" });
+    assert.deepEqual(await readEngineFirewall(accepts.host), { kind: "none" });
   });
 
-  it("is none where there is no iptables", async () => {
-    const run: RunTool = async () => {
-      throw new SystemError("cannot run iptables-nft");
-    };
-    assert.deepEqual(await readEngineFirewall(run), { kind: "none" });
+  it("is none where no such chain is", async () => {
+    assert.deepEqual(await readEngineFirewall(hostWith({}).host), { kind: "none" });
   });
 });

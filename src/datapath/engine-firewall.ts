@@ -1,13 +1,15 @@
 /**
  * The one exception to "own tables only": an Engine's FORWARD chain drops what it does not know, and an
  * accept in another table does not save a packet from it. So Weft's links are accepted in DOCKER-USER, the
- * chain that Docker leaves to its users. Through `iptables` and not nft, because the Engine may use either
- * backend and reads its chains with that tool.
+ * chain that Docker leaves to its users. Written by `iptables` and not by nft, because the Engine may use either
+ * backend and reads its chains with that tool; read through nft where they are nftables', which takes no process.
  */
 import { readFile } from "node:fs/promises";
 import { SystemError } from "../base/errors.ts";
 import { BRIDGE_PREFIX } from "../base/overlay-links.ts";
+import { decodeForwarding } from "./engine-chain.ts";
 import { LINK, TASK_LINK_PREFIX } from "./names.ts";
+import type { Nft } from "./nft/nft.ts";
 import type { RunTool, ToolResult } from "./run.ts";
 
 const CHAIN = "DOCKER-USER";
@@ -41,21 +43,35 @@ export type EngineFirewall =
   | { readonly kind: "drops" }
   | { readonly kind: "none" };
 
+/** nftables' name of the family. */
+const FAMILIES: Readonly<Record<FirewallTool, string>> = { iptables: "ip", ip6tables: "ip6" };
+
 /** What stands between the mesh and its packets on this host. */
 export async function readEngineFirewall(
-  run: RunTool,
-  family: FirewallTool = "iptables",
+  { nft, run }: { readonly nft: Nft; readonly run: RunTool },
+  tool: FirewallTool = "iptables",
 ): Promise<EngineFirewall> {
-  let drops = false;
-  for (const tool of await backends(family)) {
-    const listed = await tryRun(run, tool, ["-w", "-S", CHAIN]);
-    if (listed?.status === 0) return { kind: "chain", tool, rules: rulesOf(listed.stdout) };
-    // What IPv6's policy drops is told nowhere.
-    if (listed === undefined || family === "ip6tables") continue;
-    const forward = await tryRun(run, tool, ["-w", "-S", "FORWARD"]);
-    drops ||= forward?.stdout.startsWith("-P FORWARD DROP") === true;
+  const table = `${FAMILIES[tool]} filter`;
+  const chain = await nft.list(`chain ${table} ${CHAIN}`);
+  if (chain !== undefined) {
+    return { kind: "chain", tool: `${tool}-nft`, rules: decodeForwarding(chain).accepts };
   }
-  return { kind: drops ? "drops" : "none" };
+  const legacy = (await isLegacyUsed(tool)) ? await readLegacy(run, tool) : NOTHING;
+  if (legacy.kind !== "none" || tool === "ip6tables") return legacy;
+  const forward = await nft.list(`chain ${table} FORWARD`);
+  return decodeForwarding(forward).policy === "drop" ? { kind: "drops" } : NOTHING;
+}
+
+const NOTHING: EngineFirewall = { kind: "none" };
+
+async function readLegacy(run: RunTool, family: FirewallTool): Promise<EngineFirewall> {
+  const tool = `${family}-legacy`;
+  const listed = await tryRun(run, tool, ["-w", "-S", CHAIN]);
+  if (listed?.status === 0) return { kind: "chain", tool, rules: rulesOf(listed.stdout) };
+  // What IPv6's policy drops is told nowhere.
+  if (listed === undefined || family === "ip6tables") return NOTHING;
+  const forward = await tryRun(run, tool, ["-w", "-S", "FORWARD"]);
+  return forward?.stdout.startsWith("-P FORWARD DROP") === true ? { kind: "drops" } : NOTHING;
 }
 
 /** Which of the accepting rules are not there. */
@@ -102,10 +118,9 @@ function rulesOf(listing: string): string[] {
 }
 
 /** The legacy tool makes the table it lists: it is asked only where somebody has made one already. */
-async function backends(family: FirewallTool): Promise<string[]> {
-  const legacy = await readFile(LEGACY_TABLES[family], "utf8").catch(() => "");
-  const isLegacyUsed = legacy.split("\n").includes("filter");
-  return [`${family}-nft`, ...(isLegacyUsed ? [`${family}-legacy`] : [])];
+async function isLegacyUsed(family: FirewallTool): Promise<boolean> {
+  const tables = await readFile(LEGACY_TABLES[family], "utf8").catch(() => "");
+  return tables.split("\n").includes("filter");
 }
 
 async function tryRun(

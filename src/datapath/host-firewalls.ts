@@ -54,7 +54,8 @@ export class HostFirewalls {
     const [engine, firewalld] = await Promise.all([
       Promise.all(
         FIREWALL_TOOLS.map(
-          async (tool) => [tool, await readEngineFirewall(this.#run, tool)] as const,
+          async (tool) =>
+            [tool, await readEngineFirewall({ nft: this.#nft, run: this.#run }, tool)] as const,
         ),
       ),
       readFirewalld(this.#nft),

@@ -80,7 +80,7 @@ async function readKernel(
 ): Promise<Pick<HostFacts, "mesh" | "firewallLacks" | "firewallProblems">> {
   const nft = await openNft(log, runTool);
   try {
-    const engine = await readEngineFirewall(runTool);
+    const engine = await readEngineFirewall({ nft, run: runTool });
     const firewalld = await readFirewalld(nft);
     const untrusted = firewalld?.untrusted ?? [];
     return {
