@@ -1,11 +1,21 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "fast-check";
+import { runTransaction } from "../nft/fake.ts";
+import { planTransaction } from "../nft/plan.ts";
+import { type Meddling, meddledRuleset } from "../nft/testing.ts";
 import { overlayBatches } from "./command.ts";
 import { desiredLinks, type LocalNetwork, type OverlayPlace } from "./desired-links.ts";
+import { hostRules } from "./host-rules.ts";
 import { narrow } from "./narrow.ts";
 import { planLinks } from "./plan.ts";
-import { EMPTY_OVERLAYS, type OverlayState } from "./state.ts";
+import {
+  type BridgePort,
+  EMPTY_OVERLAYS,
+  type OverlayState,
+  type TunnelLink,
+  wordsOf,
+} from "./state.ts";
 import {
   anyNetworks,
   local,
@@ -31,7 +41,118 @@ function withContainersOf(before: OverlayState, after: OverlayState): OverlaySta
   return { ...before, ports, entries };
 }
 
+/** What a kernel can hold: ports of bridges that are there, and entries that hang on links that are there. */
+function consistent(state: OverlayState): OverlayState {
+  const only = <T>(map: ReadonlyMap<string, T>, isThere: (key: string, value: T) => boolean) =>
+    new Map([...map].filter(([key, value]) => isThere(key, value)));
+  const { bridges, tunnels } = state;
+  const isTunnel = (name: string) => name.startsWith("wx");
+  const ports = only(
+    state.ports,
+    (name, { bridge }) => bridges.has(bridge) && (!isTunnel(name) || tunnels.has(name)),
+  );
+  const ofTunnel = (key: string) => tunnels.has(wordsOf(key)[0]);
+  return {
+    ...{ bridges, tunnels, ports },
+    entries: only(state.entries, (key, port) => ports.get(port)?.bridge === wordsOf(key)[0]),
+    remotes: only(state.remotes, ofTunnel),
+    neighbours: only(state.neighbours, ofTunnel),
+    sysctls: only(state.sysctls, (path) => bridges.has(path.split("/")[3] ?? "")),
+  };
+}
+
+/** The state after somebody took things away, changed values, and put things there that nobody asked for. */
+function meddledWith(state: OverlayState, chance: () => Meddling): OverlayState {
+  const bridges = [...state.bridges.keys()];
+  const meddle = <T>(map: ReadonlyMap<string, T>, change: (value: T) => T) =>
+    new Map(
+      [...map].flatMap(([key, value]): [string, T][] => {
+        const what = chance();
+        if (what === "lost") return [];
+        return [[key, what === "changed" ? change(value) : value]];
+      }),
+    );
+  const strange = <T>(map: ReadonlyMap<string, T>, entries: readonly [string, T][]) =>
+    new Map([...map, ...entries.filter(() => chance() === "changed")]);
+  const [tunnel = "wx001001"] = state.tunnels.keys();
+  const [strangeMAC, strangePlace] = ["02:42:0a:00:01:63", "192.0.2.1"];
+  const oneOf = (tunnelLink: TunnelLink): TunnelLink => ({
+    ...tunnelLink,
+    mtu: tunnelLink.mtu - (chance() === "changed" ? 100 : 0),
+    local: chance() === "changed" ? strangePlace : tunnelLink.local,
+    learning: chance() === "changed",
+    proxy: chance() !== "changed",
+    port: tunnelLink.port + (chance() === "changed" ? 1 : 0),
+  });
+  const otherPort = (port: BridgePort): BridgePort => ({
+    bridge: chance() === "kept" ? port.bridge : (bridges.at(-1) ?? port.bridge),
+    learning: chance() === "changed",
+    flood: chance() === "changed" ? !port.flood : port.flood,
+    up: chance() === "kept",
+  });
+  const ports = meddle(state.ports, otherPort);
+  const strangeEntries = [...ports].map(([name, { bridge }], at): [string, string] => [
+    `${bridge} ${strangeMAC}:${at}`,
+    name,
+  ]);
+  const lastPort = [...ports.keys()].at(-1);
+  return consistent({
+    bridges: strange(
+      meddle(state.bridges, () => false),
+      [["wb00ffff", true]],
+    ),
+    tunnels: strange(meddle(state.tunnels, oneOf), [
+      [
+        "wx00ffff",
+        { vni: 65_535, port: 4789, local: strangePlace, learning: true, proxy: false, mtu: 1450 },
+      ],
+    ]),
+    ports,
+    entries: strange(
+      meddle(state.entries, (port) => lastPort ?? port),
+      strangeEntries,
+    ),
+    remotes: strange(
+      meddle(state.remotes, () => strangePlace),
+      [[`${tunnel} ${strangeMAC}`, strangePlace]],
+    ),
+    neighbours: strange(
+      meddle(state.neighbours, () => strangeMAC),
+      [[`${tunnel} 10.0.1.99`, strangeMAC]],
+    ),
+    sysctls: meddle(state.sysctls, (value) => `${value}9`),
+  });
+}
+
 describe("links of overlay networks", () => {
+  it("whatever was taken away, changed or put there, a plan mends it, and a second one does nothing", () => {
+    const luck = fc.infiniteStream(fc.constantFrom<Meddling>("lost", "changed", "kept", "kept"));
+    fc.assert(
+      fc.property(anyNetworks, luck, (networks, chances) => {
+        const wanted = linksOf(networks);
+        const found = meddledWith(wanted, () => chances.next().value);
+        const mended = runLinkPlan(found, planLinks(found, wanted));
+        assert.deepEqual(sorted(mended), sorted(wanted));
+        const again = planLinks(mended, wanted);
+        assert.deepEqual([...again.additions, ...again.removals], []);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("the host's rules for them are mended likewise", () => {
+    const luck = fc.infiniteStream(fc.constantFrom<Meddling>("lost", "changed", "kept", "kept"));
+    fc.assert(
+      fc.property(anyNetworks, luck, ({ place, local: networks }, chances) => {
+        const wanted = hostRules(place, networks);
+        const found = meddledRuleset(wanted, () => chances.next().value);
+        const mended = runTransaction(found, planTransaction(found, wanted));
+        assert.deepEqual(planTransaction(mended, wanted), []);
+        assert.deepEqual(new Set(mended.keys()), new Set(wanted.keys()));
+      }),
+    );
+  });
+
   it("from any networks to any others, and then nothing more is to do", () => {
     fc.assert(
       fc.property(anyNetworks, anyNetworks, (one, other) => {

@@ -16,7 +16,8 @@ export function planLinks(actual: OverlayState, desired: OverlayState): OverlayP
   const remade = [...desired.tunnels].flatMap(([name, tunnel]) =>
     mustRemake(actual.tunnels.get(name), tunnel) ? [name] : [],
   );
-  const rest = remade.length === 0 ? actual : without(actual, new Set(remade));
+  const left = remade.length === 0 ? actual : without(actual, new Set(remade));
+  const rest = withoutMoved(left, desired);
   return {
     additions: [
       ...remade.map((name): OverlayCommand => ({ kind: "link.delete", name })),
@@ -56,6 +57,17 @@ function without(state: OverlayState, gone: ReadonlySet<string>): OverlayState {
     remotes: kept(state.remotes, device),
     neighbours: kept(state.neighbours, device),
   };
+}
+
+/** A port that comes back to its bridge loses the entries that it has on another one. */
+function withoutMoved(state: OverlayState, desired: OverlayState): OverlayState {
+  const isMoved = (name: string) => {
+    const wanted = desired.ports.get(name)?.bridge;
+    return wanted !== undefined && (state.ports.get(name)?.bridge ?? wanted) !== wanted;
+  };
+  const moved = new Set([...state.ports.keys()].filter(isMoved));
+  if (moved.size === 0) return state;
+  return { ...state, entries: new Map([...state.entries].filter(([, port]) => !moved.has(port))) };
 }
 
 function bridges(actual: OverlayState, desired: OverlayState): OverlayCommand[] {

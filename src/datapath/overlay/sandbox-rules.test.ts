@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { runTransaction } from "../nft/fake.ts";
 import { planTransaction } from "../nft/plan.ts";
 import type { Ruleset } from "../nft/ruleset.ts";
+import { type Meddling, meddledRuleset } from "../nft/testing.ts";
 import { knownOf, reachedOf, SANDBOX_TABLE, sandboxRules, withNewChains } from "./sandbox-rules.ts";
 import { local, makeEndpoint, makeNetwork, makePlace, makeService } from "./testing.ts";
 import { virtualIPsOf } from "./virtual-ips.ts";
@@ -90,11 +91,38 @@ describe("virtual IPs", () => {
   });
 });
 
+describe("virtual IPs that somebody meddled with", () => {
+  it("are put right by the two steps, and then nothing more is to do", () => {
+    const anyLive = fc.uniqueArray(fc.integer({ min: 11, max: 16 }), { maxLength: 4 });
+    const anyBytes = fc.dictionary(fc.constantFrom("2", "3", "4"), anyLive);
+    const luck = fc.infiniteStream(fc.constantFrom<Meddling>("lost", "changed", "kept", "kept"));
+    fc.assert(
+      fc.property(anyBytes, luck, (services, chances) => {
+        const virtualIPs = Object.entries(services).flatMap(([byte, live]) =>
+          ["10.0.1.", "fd00:1::"].map((prefix) => ({
+            address: `${prefix}${byte}`,
+            live: live.map((one) => `${prefix}${one}`),
+            draining: [],
+          })),
+        );
+        const found = meddledRuleset(
+          sandboxRules(virtualIPs, new Map()),
+          () => chances.next().value,
+        );
+        const wanted = sandboxRules(virtualIPs, found);
+        const mended = taken(taken(found, withNewChains(found, wanted)), wanted);
+        assert.deepEqual(planTransaction(mended, sandboxRules(virtualIPs, mended)), []);
+        assert.deepEqual(mapsOf(mended).length, mapsOf(wanted).length);
+      }),
+    );
+  });
+});
+
 function taken(before: Ruleset, after: Ruleset): Ruleset {
   return runTransaction(before, planTransaction(before, after));
 }
 
-function mapsOf(rules: Ruleset): unknown {
+function mapsOf(rules: Ruleset): readonly unknown[] {
   const sets = rules.get(SANDBOX_TABLE)?.sets ?? new Map();
   return [...sets].map(([name, { elements }]) => [name, [...elements]]);
 }

@@ -145,6 +145,10 @@ function runCommand(links: Mutable, command: OverlayCommand): void {
       return;
     case "port.set":
       must(links.bridges.has(command.port.bridge), command.port.bridge);
+      for (const [key, port] of links.entries) {
+        const isElsewhere = wordsOf(key)[0] !== command.port.bridge;
+        if (port === command.name && isElsewhere) links.entries.delete(key);
+      }
       links.ports.set(command.name, command.port);
       return;
     case "link.delete":
