@@ -5,18 +5,18 @@
  * makes, and without any, which UDP allows. Both are refused where all is well. If only the second is, the first was dropped for
  * its checksum. If neither is, a firewall is silent, and nothing can be told.
  */
+import { constants } from "node:os";
 import { type Clock, delay } from "../base/clock.ts";
+import { CallError, libc } from "../base/libc.ts";
 import {
-  callError,
-  EAGAIN,
-  libc,
+  AF_INET,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
-} from "../datapath/libc.ts";
-import { AF_INET, socketAddress } from "../datapath/socket-address.ts";
+  SOL_SOCKET,
+  socketAddress,
+} from "../base/sockets.ts";
 
-const SOL_SOCKET = 1;
 const SO_NO_CHECK = 11;
 /** Of TCP port service multiplexing, which no host has in UDP, and nobody publishes. */
 const UNUSED_PORT = 1;
@@ -46,14 +46,14 @@ function refusal(clock: Clock): AskRefusal {
   return async (address, checksum) => {
     const { socket, setsockopt, connect, send, recv, close } = libc();
     const fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) throw callError("no socket", fd);
+    if (fd < 0) throw new CallError("no socket", fd);
     try {
       if (!checksum) setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, 1);
       if (connect(fd, socketAddress(address, UNUSED_PORT)) < 0) return false;
       if (send(fd, Buffer.alloc(1), 0) < 0) return false;
       for (let look = 0; look < LOOKS; look += 1) {
         await delay(clock, "checksum probe", LOOK_MS);
-        if (recv(fd, Buffer.alloc(1), 0) !== -EAGAIN) return true;
+        if (recv(fd, Buffer.alloc(1), 0) !== -constants.errno.EAGAIN) return true;
       }
       return false;
     } finally {

@@ -5,9 +5,9 @@
  * rule that is put in another's place and is as long is left to the regular audit.
  */
 import { readFileSync } from "node:fs";
+import { libc } from "../base/libc.ts";
+import { AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_DGRAM } from "../base/sockets.ts";
 import { FIREWALL_TOOLS, type FirewallTool, LEGACY_TABLES } from "./engine-firewall.ts";
-import { libc, SOCK_CLOEXEC, SOCK_DGRAM } from "./libc.ts";
-import { AF_INET, AF_INET6 } from "./socket-address.ts";
 
 /** IPT_SO_GET_INFO, and IP6T_SO_GET_INFO: struct ipt_getinfo, of which only what comes in is set. */
 const GET_INFO = 64;

@@ -1,5 +1,7 @@
 /** Flows as the kernel's conntrack tells of them: a list of those that are there, and the end of each. */
-import { callError, type Libc, libc, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW } from "../libc.ts";
+import { constants } from "node:os";
+import { CallError, type Libc, libc } from "../../base/libc.ts";
+import { MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW, SOL_SOCKET } from "../../base/sockets.ts";
 import { type FlowCount, flowCountsOf } from "./flow-counts.ts";
 import { listLedMessage } from "./messages.ts";
 
@@ -24,9 +26,8 @@ const NETLINK_NETFILTER = 12;
 const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
 const NFNLGRP_CONNTRACK_DESTROY = 3;
-const SOL_SOCKET = 1;
 const SO_RCVBUFFORCE = 33;
-const ENOBUFS = 105;
+const { ENOBUFS } = constants.errno;
 /** Some 6,000 ends that wait to be read; the kernel lets go of what does not fit, and says that it has. */
 const ENDED_BYTES = 8 * 1_024 * 1_024;
 /** A message is some 300 bytes. */
@@ -47,14 +48,14 @@ export function openFlowSource(): FlowSource {
   );
   if (joined < 0) {
     library.close(events);
-    throw callError("conntrack does not tell when flows end", joined);
+    throw new CallError("conntrack does not tell when flows end", joined);
   }
   return new FlowSocket(library, events, netlinkSocket(library));
 }
 
 function netlinkSocket(library: Libc): number {
   const fd = library.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-  if (fd < 0) throw callError("no netlink socket", fd);
+  if (fd < 0) throw new CallError("no netlink socket", fd);
   // To the kernel. By it the socket has a number of its own: one without is passed over when the kernel tells of something.
   library.connect(fd, THE_KERNEL);
   return fd;
@@ -96,12 +97,12 @@ class FlowSocket implements FlowSource {
     const listed: FlowCount[] = [];
     this.#sequence += 1;
     const sent = this.#libc.send(this.#lists, listLedMessage(this.#sequence), 0);
-    if (sent < 0) throw callError("conntrack lists no flows", sent);
+    if (sent < 0) throw new CallError("conntrack lists no flows", sent);
     const part = Buffer.alloc(LIST_BYTES);
     for (;;) {
       // With each call the kernel walks on through its table: off the event loop.
       const length = await this.#libc.recvAside(this.#lists, part, MSG_DONTWAIT);
-      if (length < 0) throw callError("conntrack does not list its flows to the end", length);
+      if (length < 0) throw new CallError("conntrack does not list its flows to the end", length);
       const { counts, isLast } = flowCountsOf(part.subarray(0, length));
       for (const count of counts) listed.push(count);
       if (isLast) return listed;

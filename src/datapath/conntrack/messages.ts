@@ -4,7 +4,7 @@
  */
 import { endianness } from "node:os";
 import { addressOfBytes, isOfIPv6 } from "../../base/ip-address.ts";
-import { AF_INET, AF_INET6 } from "../socket-address.ts";
+import { AF_INET, AF_INET6 } from "../../base/sockets.ts";
 import type { Forget } from "./forget.ts";
 
 const AF_UNSPEC = 0;

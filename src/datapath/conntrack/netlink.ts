@@ -5,8 +5,8 @@
 
 import { SystemError } from "../../base/errors.ts";
 import { byFamily } from "../../base/ip-address.ts";
-import { callError, type Libc, libc, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW } from "../libc.ts";
-import { AF_INET, AF_INET6 } from "../socket-address.ts";
+import { CallError, type Libc, libc } from "../../base/libc.ts";
+import { AF_INET, AF_INET6, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW } from "../../base/sockets.ts";
 import type { Conntrack } from "./conntrack.ts";
 import type { Forget } from "./forget.ts";
 import {
@@ -50,7 +50,7 @@ export async function openConntrackSocket(within: Within = (work) => work()): Pr
   const library = libc();
   const type = SOCK_RAW | SOCK_CLOEXEC;
   const fd = within(() => library.socket(AF_NETLINK, type, NETLINK_NETFILTER));
-  if (fd < 0) throw callError("no netlink socket", fd);
+  if (fd < 0) throw new CallError("no netlink socket", fd);
   const conntrack = new ConntrackSocket(library, fd, within);
   try {
     // No flow's replies come from here.
@@ -153,7 +153,7 @@ class ConntrackSocket implements Conntrack {
     if (flows.length === 0) return;
     const { socket, sendto, close } = this.#libc;
     const fd = this.#within(() => socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));
-    if (fd < 0) throw callError("no raw socket", fd);
+    if (fd < 0) throw new CallError("no raw socket", fd);
     try {
       for (const flow of flows) {
         const { packet, to } = questionOf(flow);
@@ -220,7 +220,7 @@ class ConntrackSocket implements Conntrack {
     for (let read = 0; read < STRANGE_ANSWERS_MAX; read++) {
       const answer = Buffer.alloc(ANSWER_BYTES_MAX);
       const length = this.#libc.recv(this.#fd, answer, MSG_DONTWAIT);
-      if (length < 0) throw callError("no answer from conntrack", length);
+      if (length < 0) throw new CallError("no answer from conntrack", length);
       const errno = errnoOf(answer.subarray(0, length), sequence);
       if (errno !== undefined) return errno;
     }

@@ -1,7 +1,7 @@
 /** Opens conntrack: in process where library and kernel can, else by the `conntrack` tool. */
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
-import { inNetworkNamespace } from "../netns.ts";
+import { inNetworkNamespace } from "../../base/netns.ts";
 import type { RunTool } from "../run.ts";
 import { type Conntrack, forgetConnections } from "./conntrack.ts";
 import { FlowMeter } from "./flow-meter.ts";

@@ -6,7 +6,7 @@
  */
 import { assert } from "../../base/assert.ts";
 import { addressBytes } from "../../base/ip-address.ts";
-import { socketAddress } from "../socket-address.ts";
+import { socketAddress } from "../../base/sockets.ts";
 import type { Endpoint, Flow } from "./messages.ts";
 
 const IP_HEADER_BYTES = 20;

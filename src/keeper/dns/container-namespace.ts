@@ -2,31 +2,28 @@
  * A container's network namespace, worked in by the host's process: sockets and rules are made between two calls of
  * setns on the main thread. Nothing may wait in between, or start a thread, which would be left behind there.
  */
-import { closeSync, openSync, statfsSync } from "node:fs";
+import { statfsSync } from "node:fs";
+import { constants } from "node:os";
 import { SystemError } from "../../base/errors.ts";
+import type { CallError, Libc } from "../../base/libc.ts";
+import {
+  AF_INET,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  socketAddress,
+} from "../../base/sockets.ts";
 
-/** From the kernel's headers, for Linux on x86 and ARM alike. */
-const AF_INET = 2;
-const SOCK_STREAM = 1;
-const SOCK_DGRAM = 2;
-const SOCK_FLAGS = 0o4000 | 0o2000000; // SOCK_NONBLOCK, SOCK_CLOEXEC
-const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_REUSEPORT = 15;
-const CLONE_NEWNET = 0x40000000;
-const EINPROGRESS = 115;
-const EADDRINUSE = 98;
+const { EADDRINUSE, EINPROGRESS } = constants.errno;
 
-type Call = (...args: unknown[]) => number;
-
-interface SystemCalls {
-  readonly setns: Call;
-  readonly socket: Call;
-  readonly setsockopt: Call;
-  readonly bind: Call;
-  readonly connect: Call;
-  readonly close: Call;
-  readonly errno: () => number;
+interface SystemCalls extends Libc {
+  readonly CallError: typeof CallError;
+  /** Runs what makes something in the network namespace of that file. */
+  readonly within: <T>(path: string, work: () => T) => T;
   /** Runs a transaction of nft where the thread is; what it complains of, or nothing. */
   readonly nft: (transaction: string) => string;
 }
@@ -63,20 +60,10 @@ let calls: SystemCalls | undefined;
 /** Only a keeper that has a container in a user's network carries the library in memory. */
 async function systemCalls(): Promise<SystemCalls> {
   if (calls !== undefined) return calls;
+  const { libc, CallError } = await import("../../base/libc.ts");
+  const { inNetworkNamespace } = await import("../../base/netns.ts");
   const { default: koffi } = await import("koffi");
-  const libc = koffi.load("libc.so.6");
-  const setsockopt =
-    "int setsockopt(int fd, int level, int name, const uint8_t *value, uint32_t n)";
-  calls = {
-    setns: libc.func("int setns(int fd, int kind)"),
-    socket: libc.func("int socket(int domain, int type, int protocol)"),
-    setsockopt: libc.func(setsockopt),
-    bind: libc.func("int bind(int fd, const uint8_t *address, uint32_t length)"),
-    connect: libc.func("int connect(int fd, const uint8_t *address, uint32_t length)"),
-    close: libc.func("int close(int fd)"),
-    errno: () => koffi.errno(),
-    nft: nftCommand(koffi),
-  };
+  calls = { ...libc(), CallError, within: inNetworkNamespace, nft: nftCommand(koffi) };
   return calls;
 }
 
@@ -146,10 +133,9 @@ export class ContainerNamespace {
   stream(from: string, to: SocketPlace): number {
     return this.#within(() => {
       const fd = this.#bound(SOCK_STREAM, { address: from, port: 0 });
-      const address = socketAddress(to);
-      if (this.#calls.connect(fd, address, address.length) === 0) return fd;
-      if (this.#calls.errno() === EINPROGRESS) return fd;
-      throw this.#failed("connect", fd);
+      const answer = this.#calls.connect(fd, socketAddress(to.address, to.port));
+      if (answer === 0 || answer === -EINPROGRESS) return fd;
+      throw this.#failed("connect", answer, fd);
     });
   }
 
@@ -166,55 +152,31 @@ export class ContainerNamespace {
     try {
       return this.#bound(type, place);
     } catch (error) {
-      if ((error as { errno?: number }).errno === EADDRINUSE) return undefined;
+      if (error instanceof this.#calls.CallError && error.errno === EADDRINUSE) return undefined;
       throw error;
     }
   }
 
-  #bound(type: number, place: SocketPlace): number {
+  #bound(type: number, { address, port }: SocketPlace): number {
     const { socket, setsockopt, bind } = this.#calls;
-    const fd = socket(AF_INET, type | SOCK_FLAGS, 0);
-    if (fd < 0) throw this.#failed("socket");
-    const on = Buffer.from([1, 0, 0, 0]);
-    const options = place.port === 0 ? [] : [SO_REUSEADDR, SO_REUSEPORT];
+    const fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) throw this.#failed("socket", fd);
+    const options = port === 0 ? [] : [SO_REUSEADDR, SO_REUSEPORT];
     for (const option of options) {
-      if (setsockopt(fd, SOL_SOCKET, option, on, on.length) !== 0)
-        throw this.#failed("setsockopt", fd);
+      const set = setsockopt(fd, SOL_SOCKET, option, 1);
+      if (set < 0) throw this.#failed("setsockopt", set, fd);
     }
-    const address = socketAddress(place);
-    if (bind(fd, address, address.length) !== 0) throw this.#failed("bind", fd);
+    const bound = bind(fd, socketAddress(address, port));
+    if (bound < 0) throw this.#failed("bind", bound, fd);
     return fd;
   }
 
-  #failed(call: string, fd?: number): Error {
-    const errno = this.#calls.errno();
+  #failed(call: string, answer: number, fd?: number): CallError {
     if (fd !== undefined) this.#calls.close(fd);
-    return Object.assign(new SystemError(`${call} in ${this.#path}: errno ${errno}`), { errno });
+    return new this.#calls.CallError(`${call} in ${this.#path}`, answer);
   }
 
   #within<T>(work: () => T): T {
-    const target = openSync(this.#path, "r");
-    const own = openSync("/proc/thread-self/ns/net", "r");
-    try {
-      if (this.#calls.setns(target, CLONE_NEWNET) !== 0) throw this.#failed("setns");
-      try {
-        return work();
-      } finally {
-        // A keeper in a container's namespace would hold the wrong host's ports.
-        if (this.#calls.setns(own, CLONE_NEWNET) !== 0) process.abort();
-      }
-    } finally {
-      closeSync(target);
-      closeSync(own);
-    }
+    return this.#calls.within(this.#path, work);
   }
-}
-
-/** A sockaddr_in. */
-function socketAddress({ address, port }: SocketPlace): Buffer {
-  const bytes = Buffer.alloc(16);
-  bytes.writeUInt16LE(AF_INET, 0);
-  bytes.writeUInt16BE(port, 2);
-  for (const [at, part] of address.split(".").entries()) bytes[4 + at] = Number(part);
-  return bytes;
 }

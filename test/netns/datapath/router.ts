@@ -1,7 +1,7 @@
 /** Says on a link that it is a router, as one on a user's LAN does (RFC 4861 §4.2). */
 import { readFileSync } from "node:fs";
-import { callError, libc, SOCK_CLOEXEC, SOCK_RAW } from "../../../src/datapath/libc.ts";
-import { AF_INET6, socketAddress } from "../../../src/datapath/socket-address.ts";
+import { CallError, libc } from "../../../src/base/libc.ts";
+import { AF_INET6, SOCK_CLOEXEC, SOCK_RAW, socketAddress } from "../../../src/base/sockets.ts";
 
 const IPPROTO_ICMPV6 = 58;
 const IPPROTO_IPV6 = 41;
@@ -15,12 +15,12 @@ const ALL_NODES = "ff02::1";
 export function advertise(link: string, lifetimeS: number): void {
   const { socket, setsockopt, sendto, close } = libc();
   const fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6);
-  if (fd < 0) throw callError("no raw socket", fd);
+  if (fd < 0) throw new CallError("no raw socket", fd);
   try {
     setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, HOPS);
     const to = socketAddress(ALL_NODES, 0, indexOf(link));
     const sent = sendto(fd, advertisement(lifetimeS), 0, to);
-    if (sent < 0) throw callError("not advertised", sent);
+    if (sent < 0) throw new CallError("not advertised", sent);
   } finally {
     close(fd);
   }

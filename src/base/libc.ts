@@ -2,17 +2,13 @@
  * The system's C library, called in process: for sockets that Node.js has no words for, and for other network namespaces.
  * Each call answers as the kernel itself does: with what it was called for, or with an errno, negative.
  */
-import koffi from "koffi";
-import { SystemError } from "../base/errors.ts";
 
-export const SOCK_DGRAM = 2;
-export const SOCK_RAW = 3;
-export const SOCK_NONBLOCK = 0o4000;
-export const SOCK_CLOEXEC = 0o2000000;
-export const MSG_DONTWAIT = 0x40;
-export const EAGAIN = 11;
+import { constants } from "node:os";
+import koffi from "koffi";
+import { SystemError } from "./errors.ts";
+
 /** For a call that failed and left no errno. */
-const EIO = 5;
+const { EIO } = constants.errno;
 
 /** As in their manual pages, without the lengths, which the buffers have. */
 export interface Libc {
@@ -20,6 +16,7 @@ export interface Libc {
   readonly close: (fd: number) => number;
   readonly setsockopt: (fd: number, level: number, name: number, value: number) => number;
   readonly getsockopt: (fd: number, level: number, name: number, value: Buffer) => number;
+  readonly bind: (fd: number, to: Buffer) => number;
   readonly connect: (fd: number, to: Buffer) => number;
   readonly send: (fd: number, bytes: Buffer, flags: number) => number;
   readonly sendto: (fd: number, bytes: Buffer, flags: number, to: Buffer) => number;
@@ -39,8 +36,13 @@ export function libc(): Libc {
 }
 
 /** What a call's negative answer means, after what could not be done. */
-export function callError(what: string, answer: number): SystemError {
-  return new SystemError(`${what}: errno ${-answer}`);
+export class CallError extends SystemError {
+  readonly errno: number;
+
+  constructor(what: string, answer: number) {
+    super(`${what}: errno ${-answer}`);
+    this.errno = -answer;
+  }
 }
 
 type Call = (...args: unknown[]) => number;
@@ -55,6 +57,7 @@ function load(): Libc {
   const getsockopt = answering(
     found("int getsockopt(int fd, int level, int name, void *value, _Inout_ uint32_t *length)"),
   );
+  const bind = answering(found("int bind(int fd, const uint8_t *to, uint32_t length)"));
   const connect = answering(found("int connect(int fd, const uint8_t *to, uint32_t length)"));
   const sendto = answering(
     found(
@@ -72,6 +75,7 @@ function load(): Libc {
       return setsockopt(fd, level, name, bytes, bytes.length);
     },
     getsockopt: (fd, level, name, value) => getsockopt(fd, level, name, value, [value.length]),
+    bind: (fd, to) => bind(fd, to, to.length),
     connect: (fd, to) => connect(fd, to, to.length),
     send: (fd, bytes, flags) => sendNow(fd, bytes, bytes.length, flags),
     sendto: (fd, bytes, flags, to) => sendto(fd, bytes, bytes.length, flags, to, to.length),

@@ -1,16 +1,23 @@
-/** Where a socket of the kernel's sends to, as its calls take it: struct sockaddr_in, or sockaddr_in6. Pure. */
+/** The words of the kernel's calls on sockets, from its headers, for Linux on x86 and ARM alike. Pure. */
 import { endianness } from "node:os";
-import { assert } from "../base/assert.ts";
-import { addressBytes } from "../base/ip-address.ts";
+import { assert } from "./assert.ts";
+import { addressBytes } from "./ip-address.ts";
 
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+export const SOL_SOCKET = 1;
+export const MSG_DONTWAIT = 0x40;
 
 const IPV4_BYTES = 4;
 const SOCKADDR_IN_BYTES = 16;
 const SOCKADDR_IN6_BYTES = 28;
 
-/** `scope`: the index of the link that an address of a link's own is on. */
+/** Where a socket sends to: struct sockaddr_in, or sockaddr_in6. `scope`: the index of the link that an address of a link's own is on. */
 export function socketAddress(address: string, port = 0, scope = 0): Buffer {
   const bytes = addressBytes(address);
   assert(bytes !== undefined, `${address} is no address`);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { endianness } from "node:os";
 import { it } from "node:test";
-import { socketAddress } from "./socket-address.ts";
+import { socketAddress } from "./sockets.ts";
 
 const inHostOrder = (hex: string) => {
   const bytes = Buffer.from(hex, "hex");

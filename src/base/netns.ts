@@ -3,10 +3,10 @@
  * in, so the thread is there for some microseconds only.
  */
 import { closeSync, openSync } from "node:fs";
-import { callError, libc } from "./libc.ts";
+import { CallError, libc } from "./libc.ts";
 
 const CLONE_NEWNET = 0x40000000;
-const OWN_NAMESPACE = "/proc/self/ns/net";
+const OWN_NAMESPACE = "/proc/thread-self/ns/net";
 
 /**
  * Runs `work` in the network namespace of that file. It must not wait, spawn or start a thread: whatever begins within
@@ -20,7 +20,7 @@ export function inNetworkNamespace<T>(path: string, work: () => T): T {
     const other = openSync(path, "r");
     try {
       const entered = setns(other, CLONE_NEWNET);
-      if (entered < 0) throw callError(`cannot enter ${path}`, entered);
+      if (entered < 0) throw new CallError(`cannot enter ${path}`, entered);
     } finally {
       closeSync(other);
     }
