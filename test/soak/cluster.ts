@@ -29,8 +29,8 @@ const CREATE: Readonly<Record<ServiceName, readonly string[]>> = {
 };
 /** An update is watched only briefly: the load goes on watching. */
 const WATCH = ["--update-monitor", "200ms", "--rollback-monitor", "200ms"];
-/** Clients that keep their connections busy for ever would hold a task for as long as it may be. */
-const DRAIN = ["--label", "weft.drain.timeout=2s"];
+/** Clients that keep their connections busy for ever hold a task for as long as it may be; streams end by themselves. */
+const DRAINS: Readonly<Record<ServiceName, string>> = { web: "1s", echo: "2s", dns: "2s" };
 
 interface ApiService {
   readonly ID: string;
@@ -116,7 +116,7 @@ export class SoakCluster implements AsyncDisposable {
       for (const service of services) refuseUnsettled(service, alive);
       return true;
     };
-    await until(look, { what: "the services to settle", timeoutMs: SETTLE_MS, intervalMs: 50 });
+    await until(look, { what: "the services to settle", timeoutMs: SETTLE_MS, intervalMs: 100 });
   }
 
   async replicas(service: ServiceName): Promise<number> {
@@ -134,7 +134,7 @@ export class SoakCluster implements AsyncDisposable {
       ]);
       return tasks.every(({ NodeID, Status }) => NodeID !== ID || ENDED.has(Status.State));
     };
-    await until(look, { what: `${node} to be left`, timeoutMs: SETTLE_MS, intervalMs: 50 });
+    await until(look, { what: `${node} to be left`, timeoutMs: SETTLE_MS, intervalMs: 100 });
   }
 
   /** How far the service's last update is. */
@@ -175,7 +175,8 @@ export class SoakCluster implements AsyncDisposable {
 
   async #serve(): Promise<void> {
     for (const name of SERVICES) {
-      const options = ["--detach", "--no-resolve-image", "--name", name, ...WATCH, ...DRAIN];
+      const drain = ["--label", `weft.drain.timeout=${DRAINS[name]}`];
+      const options = ["--detach", "--no-resolve-image", "--name", name, ...WATCH, ...drain];
       await this.docker("service", "create", ...options, ...CREATE[name]);
     }
     await this.settled();
