@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { systemClock } from "../base/clock.ts";
+import { freePlace } from "../base/free-place.ts";
+import { withPort } from "../base/host-port.ts";
 import { silentLogger } from "../base/logger.ts";
 import { ask, type FakeEngine, startFakeEngine } from "./fake-engine.ts";
 import { FakeBackend } from "./fake-manager.ts";
@@ -10,15 +10,6 @@ import { MetricsServer, parseMetricsAddr } from "./metrics.ts";
 import { ApiServer } from "./server.ts";
 
 const PAGE = "# HELP weft_x X.\n# TYPE weft_x gauge\nweft_x 1\n";
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  assert(typeof address === "object" && address !== null);
-  return address.port;
-}
 
 describe("the metrics page", () => {
   let engine: FakeEngine;
@@ -45,13 +36,13 @@ describe("the metrics page", () => {
   });
 
   it("is all that the address for metrics answers", async () => {
-    const port = await freePort();
+    const place = await freePlace();
     const page = async () => PAGE;
-    const init = { host: "127.0.0.1", port, page, log: silentLogger };
+    const init = { ...place, page, log: silentLogger };
     await using server = disposable(new MetricsServer(init));
     await server.start();
     const get = (path: string, method = "GET") =>
-      fetch(`http://127.0.0.1:${port}${path}`, { method });
+      fetch(`http://${withPort(place.host, place.port)}${path}`, { method });
     const answer = await get("/metrics");
     assert.deepEqual([answer.status, await answer.text()], [200, PAGE]);
     for (const [path, method] of [
@@ -65,12 +56,12 @@ describe("the metrics page", () => {
   });
 
   it("is an error where it cannot be gathered", async () => {
-    const port = await freePort();
+    const place = await freePlace();
     const page = () => Promise.reject(new Error("no links"));
-    const init = { host: "127.0.0.1", port, page, log: silentLogger };
+    const init = { ...place, page, log: silentLogger };
     await using server = disposable(new MetricsServer(init));
     await server.start();
-    assert.equal((await fetch(`http://127.0.0.1:${port}/metrics`)).status, 500);
+    assert.equal((await fetch(`http://${withPort(place.host, place.port)}/metrics`)).status, 500);
   });
 });
 

@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { webcrypto } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -17,11 +16,15 @@ import {
   X509CertificateGenerator,
 } from "@peculiar/x509";
 import { systemClock } from "../base/clock.ts";
+import { freePlace } from "../base/free-place.ts";
+import { withPort } from "../base/host-port.ts";
 import { silentLogger } from "../base/logger.ts";
 import { FakeBackend } from "./fake-manager.ts";
 import { ApiServer } from "./server.ts";
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+
+const place = await freePlace();
 
 interface Identity {
   readonly certificate: X509Certificate;
@@ -50,7 +53,7 @@ async function makeIdentity(name: string, issuer?: Identity): Promise<Identity> 
               ExtendedKeyUsage.serverAuth,
               ExtendedKeyUsage.clientAuth,
             ]),
-            new SubjectAlternativeNameExtension([{ type: "ip", value: "127.0.0.1" }]),
+            new SubjectAlternativeNameExtension([{ type: "ip", value: place.host }]),
           ],
   });
   const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey));
@@ -60,7 +63,6 @@ async function makeIdentity(name: string, issuer?: Identity): Promise<Identity> 
 
 let directory: string;
 let server: ApiServer;
-let port: number;
 let ca: Identity;
 
 before(async () => {
@@ -71,11 +73,10 @@ before(async () => {
     writeFileSync(join(directory, name), text);
     return join(directory, name);
   };
-  port = await freePort();
   const backend = new FakeBackend();
   await backend.populate();
   server = new ApiServer({
-    hosts: [`tcp://127.0.0.1:${port}`],
+    hosts: [`tcp://${withPort(place.host, place.port)}`],
     tls: {
       tlscacert: file("ca.pem", ca.cert),
       tlscert: file("cert.pem", own.cert),
@@ -98,7 +99,7 @@ function ask(client: Partial<Identity>): Promise<number> {
   const { cert, key } = client;
   return new Promise((resolve, reject) => {
     const outgoing = request(
-      { host: "127.0.0.1", port, path: "/services", ca: ca.cert, cert, key, agent: false },
+      { ...place, path: "/services", ca: ca.cert, cert, key, agent: false },
       (answer) => {
         answer.resume();
         resolve(answer.statusCode ?? 0);
@@ -121,14 +122,3 @@ test("nor one of another CA's", async () => {
   const stranger = await makeIdentity("client", await makeIdentity("ca"));
   await assert.rejects(ask(stranger), /unknown ca|alert|ECONNRESET|EPIPE|socket hang up/);
 });
-
-/** One that nobody had a moment ago. */
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.listen(0, "127.0.0.1", () => {
-      const { port: free } = probe.address() as AddressInfo;
-      probe.close(() => resolve(free));
-    });
-  });
-}

@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { decode, encode, type Packet, streamDecode, streamEncode } from "dns-packet";
 import { FakeClock } from "../../base/clock.ts";
+import { freePlace } from "../../base/free-place.ts";
+import { withPort } from "../../base/host-port.ts";
 import { silentLogger } from "../../base/logger.ts";
 import { seededRandom } from "../../base/random.ts";
 import { NameStore } from "./name-store.ts";
@@ -19,17 +21,10 @@ const QUERY = {
   questions: [{ type: "A" as const, name: "web.weft", class: "IN" as const }],
 } satisfies Packet;
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
-}
+type Place = Awaited<ReturnType<typeof freePlace>>;
 
 async function withZone(
-  work: (rig: { names: NameStore; zones: ZoneServers; port: number }) => Promise<void>,
+  work: (rig: { names: NameStore; zones: ZoneServers; place: Place }) => Promise<void>,
 ): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), "weft-zone-"));
   const names = new NameStore({ clock: new FakeClock(), log: silentLogger }, directory);
@@ -37,7 +32,7 @@ async function withZone(
   try {
     await names.load();
     zones.start();
-    await work({ names, zones, port: await freePort() });
+    await work({ names, zones, place: await freePlace() });
   } finally {
     await zones.stop();
     await rm(directory, { recursive: true });
@@ -58,24 +53,24 @@ function tell(names: NameStore, listen: readonly string[], address = "192.168.99
   });
 }
 
-async function byUDP(port: number): Promise<Buffer> {
+async function byUDP({ host, port }: Place): Promise<Buffer> {
   const socket = createSocket("udp4");
-  socket.send(encode(QUERY), port, "127.0.0.1");
+  socket.send(encode(QUERY), port, host);
   const [answer] = (await once(socket, "message")) as [Buffer];
   socket.close();
   return answer;
 }
 
 test("a zone is answered by UDP and TCP where it listens, with the names of now", async () => {
-  await withZone(async ({ names, zones, port }) => {
-    tell(names, [`127.0.0.1:${port}`]);
+  await withZone(async ({ names, zones, place }) => {
+    tell(names, [withPort(place.host, place.port)]);
     zones.refresh();
     await zones.idle();
-    const [byDatagram] = decode(await byUDP(port)).answers ?? [];
+    const [byDatagram] = decode(await byUDP(place)).answers ?? [];
     assert.ok(byDatagram?.type === "A" && byDatagram.data === "192.168.99.100");
-    tell(names, [`127.0.0.1:${port}`], "192.168.99.101");
+    tell(names, [withPort(place.host, place.port)], "192.168.99.101");
     zones.refresh();
-    const client = connect(port, "127.0.0.1");
+    const client = connect(place);
     const both = streamEncode(QUERY);
     client.write(Buffer.concat([both, both.subarray(0, 5)]));
     const [first] = (await once(client, "data")) as [Buffer];
@@ -88,39 +83,40 @@ test("a zone is answered by UDP and TCP where it listens, with the names of now"
     tell(names, []);
     zones.refresh();
     await zones.idle();
-    const refused = connect(port, "127.0.0.1");
+    const refused = connect(place);
     const [error] = (await once(refused, "error")) as [NodeJS.ErrnoException];
     assert.equal(error.code, "ECONNREFUSED");
   });
 });
 
 test("garbage on either socket harms nobody", async () => {
-  await withZone(async ({ names, zones, port }) => {
-    tell(names, [`127.0.0.1:${port}`]);
+  await withZone(async ({ names, zones, place }) => {
+    tell(names, [withPort(place.host, place.port)]);
     zones.refresh();
     await zones.idle();
     const socket = createSocket("udp4");
-    for (let at = 0; at < 200; at++) socket.send(Buffer.alloc(at, at), port, "127.0.0.1");
-    const client = connect(port, "127.0.0.1");
+    for (let at = 0; at < 200; at++) socket.send(Buffer.alloc(at, at), place.port, place.host);
+    const client = connect(place);
     client.on("error", () => {});
     client.write(Buffer.from([0, 3, 1, 2, 3, 255, 255]));
     await once(client, "close");
-    assert.equal(decode(await byUDP(port)).id, 7);
+    assert.equal(decode(await byUDP(place)).id, 7);
     socket.close();
   });
 });
 
 test("a second keeper can listen before the first one lets go", async () => {
   await withZone(async (first) => {
-    tell(first.names, [`127.0.0.1:${first.port}`]);
+    const listen = [withPort(first.place.host, first.place.port)];
+    tell(first.names, listen);
     first.zones.refresh();
     await first.zones.idle();
     await withZone(async (second) => {
-      tell(second.names, [`127.0.0.1:${first.port}`], "192.168.99.109");
+      tell(second.names, listen, "192.168.99.109");
       second.zones.refresh();
       await second.zones.idle();
       await first.zones.stop();
-      const [answer] = decode(await byUDP(first.port)).answers ?? [];
+      const [answer] = decode(await byUDP(first.place)).answers ?? [];
       assert.ok(answer?.type === "A" && answer.data === "192.168.99.109");
     });
   });
