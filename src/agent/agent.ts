@@ -217,6 +217,7 @@ export class Agent implements Startable, SessionHandler {
       runtime,
       clock,
       log,
+      publishDefault: init.publishDefault ?? [],
       onChange: (description) => this.#onDescription(description),
       ...(components.interfaces === undefined ? {} : { interfaces: components.interfaces }),
     });

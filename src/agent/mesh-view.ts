@@ -1,7 +1,6 @@
 /** The datapath's input from the mesh and what the keeper has: pure, the same facts, the same view. */
 import { isIP } from "node:net";
 import type { PortProblem } from "../cluster/objects.ts";
-import { EVERY_ADDRESS } from "../cluster/publish-labels.ts";
 import { type OverlayLink, overlayEndpoints } from "../datapath/overlay/view.ts";
 import { type InterfaceAddresses, whyNowhere } from "../datapath/publish-places.ts";
 import {
@@ -15,6 +14,7 @@ import {
 } from "../datapath/view.ts";
 import type { MeshConfig } from "../dispatcher/assignment.ts";
 import type { KeeperEndpoint } from "../keeper/protocol.ts";
+import { limitOf } from "./answered-at.ts";
 import type { CorrectedMesh } from "./corrected-mesh.ts";
 
 export interface MeshFacts {
@@ -132,11 +132,6 @@ function boundPorts<Port extends MeshPort>(
     const boundTo = told === undefined ? standard : limitOf(told);
     return { ...unbound, ...(boundTo === undefined ? {} : { boundTo }) } as Port;
   });
-}
-
-/** Undefined where every address is meant. */
-function limitOf(networks: readonly string[]): readonly string[] | undefined {
-  return networks.length === 0 || networks.includes(EVERY_ADDRESS) ? undefined : networks;
 }
 
 /** Those that are routed to: containers of overlay networks are on bridges. */

@@ -78,6 +78,71 @@ const node = (index: number): MeshNode => ({
   underlayAddress: `192.168.99.10${index}`,
 });
 
+test("outside: only addresses where a port is answered have its name", () => {
+  const at = (index: number, more: Partial<MeshNode> = {}): MeshNode => ({
+    ...node(index),
+    addresses: [`10.7.0.${index}`, `192.168.99.10${index}`, `fd07::${index}`],
+    ...more,
+  });
+  const edge = { name: "eth1", addresses: ["10.7.0.2", "fd07::2"] };
+  const tcp = { protocol: "tcp", targetPort: 80 } as const;
+  const service = (name: string, rest: Partial<MeshConfig["services"][number]>) => ({
+    ...{ serviceID: name, serviceName: name, endpoints: [], ports: [] },
+    ...rest,
+  });
+  const mesh: MeshConfig = {
+    ...{ revision: 1, networks: [] },
+    nodes: [
+      at(1, { publishDefault: ["10.7.0.0/16"] }),
+      at(2, { interfaces: [edge] }),
+      at(3, { publishDefault: ["127.0.0.0/8"] }),
+      at(4, { publishDefault: ["eth7"], down: true }),
+    ],
+    services: [
+      service("plain", { ports: [{ ...tcp, publishedPort: 80 }] }),
+      service("edge", { ports: [{ ...tcp, publishedPort: 81, boundTo: ["eth1"] }] }),
+      service("lan", { ports: [{ ...tcp, publishedPort: 82, boundTo: ["10.7.0.0/24"] }] }),
+      service("open", { ports: [{ ...tcp, publishedPort: 83, boundTo: ["0.0.0.0/0"] }] }),
+      service("two", {
+        ports: [
+          { ...tcp, publishedPort: 84, boundTo: ["10.7.0.0/24", "fd07::/64"] },
+          { ...tcp, targetPort: 443, publishedPort: 85, boundTo: ["fd07::/64"] },
+        ],
+      }),
+      service("host", {
+        published: [
+          { ...tcp, taskID: "a", publishedPort: 86, nodeIndex: 2, boundTo: ["eth1"] },
+          { ...tcp, taskID: "b", publishedPort: 86, nodeIndex: 1, boundTo: ["eth1"] },
+        ],
+      }),
+    ],
+  };
+  const init = { zone: "weft", listen: [] };
+  const corrected = correctedMesh(mesh, new Map());
+  const set = zoneNames(corrected, init);
+  const ask = answers(set, true);
+  const rows: [string, string, unknown][] = [
+    ["1.nodes.weft", "A", ["10.7.0.1"]],
+    ["3.nodes.weft", "A", []],
+    ["plain.weft", "A", ["10.7.0.1", "192.168.99.102"]],
+    ["_80._tcp.plain.weft", "SRV", ["1.nodes.weft:80", "2.nodes.weft:80"]],
+    ["edge.weft", "A", ["10.7.0.2"]],
+    ["edge.weft", "AAAA", ["fd07::2"]],
+    ["_80._tcp.edge.weft", "SRV", ["2.81-tcp.edge.nodes.weft:81"]],
+    ["_81._tcp.edge.weft", "SRV", ["2.81-tcp.edge.nodes.weft:81"]],
+    ["2.81-tcp.edge.nodes.weft", "A", ["10.7.0.2"]],
+    ["lan.weft", "A", ["10.7.0.1", "10.7.0.2", "10.7.0.3"]],
+    ["open.weft", "A", ["192.168.99.101", "192.168.99.102", "192.168.99.103"]],
+    ["two.weft", "A", []],
+    ["two.weft", "AAAA", ["fd07::1", "fd07::2", "fd07::3"]],
+    ["1.84-tcp.two.nodes.weft", "A", ["10.7.0.1"]],
+    ["host.weft", "A", ["10.7.0.2"]],
+    ["_80._tcp.host.weft", "SRV", ["2.86-tcp.host.nodes.weft:86"]],
+  ];
+  for (const [name, type, expected] of rows) assert.deepEqual(ask(name, type), expected, name);
+  assert.equal(zoneNames(corrected, init).groups.at(-1), set.groups.at(-1));
+});
+
 test("outside: nodes that answer, through the mesh all and in host mode those with a live task", () => {
   const mesh: MeshConfig = {
     ...{ revision: 1, networks: [] },

@@ -4,7 +4,7 @@
  * is to be told is found by looking, not by comparing.
  */
 import type { OverlayEndpoint, OverlayNetwork, OverlayService } from "../datapath/overlay/view.ts";
-import type { MeshNode, MeshService } from "../datapath/view.ts";
+import type { MeshNode, MeshPort, MeshService, PublishedTask } from "../datapath/view.ts";
 import {
   type NamedPort,
   type NameEntry,
@@ -12,6 +12,7 @@ import {
   type NameSetChange,
   networkSetID,
 } from "../keeper/dns/names.ts";
+import { answeredAt } from "./answered-at.ts";
 import type { CorrectedMesh } from "./corrected-mesh.ts";
 
 export interface NameSet extends Pick<NameSetChange, "set" | "suffix" | "subnets" | "listen"> {
@@ -52,7 +53,9 @@ export function zoneNames(
   const groups = [
     ...mesh.nodes.map((node) => memoized(node, nodeGroup)),
     allNodesGroup(mesh.nodes),
-    ...mesh.services.map((service) => memoized(service, publishedGroup)),
+    ...mesh.services.map((service) =>
+      isLimited(service) ? limitedGroupOf(service, mesh.nodes) : memoized(service, publishedGroup),
+    ),
   ];
   return { set: ZONE_SET, suffix: zone, subnets: [], listen, groups };
 }
@@ -89,39 +92,135 @@ function nodeName(index: number): string {
   return `${index}.nodes`;
 }
 
-function nodeGroup({ index, underlayAddress }: MeshNode): NameGroup {
-  const names = [nodeName(index)];
-  return { id: `node ${index}`, entries: [{ names, addresses: [underlayAddress] }] };
+/** Where it answers ports whose service does not say. */
+function nodeGroup(node: MeshNode): NameGroup {
+  const names = [nodeName(node.index)];
+  const addresses = answeredAt(node, [undefined]);
+  return { id: `node ${node.index}`, entries: [{ names, addresses }] };
 }
 
 function allNodesGroup(nodes: readonly MeshNode[]): NameGroup {
-  const hosts = nodes.filter(({ down }) => down !== true).map(({ index }) => nodeName(index));
+  const hosts = nodes
+    .filter((node) => node.down !== true && answeredAt(node, [undefined]).length > 0)
+    .map(({ index }) => nodeName(index));
   return { id: "all nodes", entries: [{ names: [ALL_NODES], hosts: hosts.toSorted() }] };
 }
 
 /** Through the mesh a service is at every node, in host mode where its live tasks are. */
-function publishedGroup({ serviceID, serviceName, ports, published = [] }: MeshService): NameGroup {
-  const name = serviceName.toLowerCase();
+function publishedGroup(service: MeshService): NameGroup {
+  const { serviceID, serviceName, ports, published = [] } = service;
   const own = [...new Set(published.map(({ nodeIndex }) => nodeName(nodeIndex)))];
   const hosts = ports.length > 0 ? [ALL_NODES] : own;
+  const at: PortHosts = {
+    mesh: () => ALL_NODES,
+    task: ({ nodeIndex }) => nodeName(nodeIndex),
+  };
+  const names = [serviceName.toLowerCase()];
+  return { id: serviceID, entries: [{ names, hosts }, ...portEntries(service, at)] };
+}
+
+/** The host names that lead to a published port. */
+interface PortHosts {
+  readonly mesh: (port: MeshPort) => string;
+  readonly task: (task: PublishedTask) => string;
+}
+
+function portEntries(
+  { serviceName, ports, published = [] }: MeshService,
+  hostOf: PortHosts,
+): readonly NameEntry[] {
+  const name = serviceName.toLowerCase();
   const served = new Map<string, NamedPort[]>();
   const serve = (port: number, protocol: string, at: NamedPort) => {
     const key = `_${port}._${protocol}.${name}`;
     served.set(key, [...(served.get(key) ?? []), at]);
   };
-  for (const { protocol, publishedPort, targetPort } of ports) {
-    serve(targetPort, protocol, { host: ALL_NODES, port: publishedPort });
+  for (const port of ports) {
+    serve(port.targetPort, port.protocol, { host: hostOf.mesh(port), port: port.publishedPort });
   }
-  for (const { protocol, publishedPort, targetPort, nodeIndex } of published) {
-    serve(targetPort, protocol, { host: nodeName(nodeIndex), port: publishedPort });
+  for (const task of published) {
+    serve(task.targetPort, task.protocol, { host: hostOf.task(task), port: task.publishedPort });
   }
   // By its published number too, where that is no other port's target.
-  for (const { protocol, publishedPort } of ports) {
+  for (const port of ports) {
+    const { protocol, publishedPort } = port;
     if (served.has(`_${publishedPort}._${protocol}.${name}`)) continue;
-    serve(publishedPort, protocol, { host: ALL_NODES, port: publishedPort });
+    serve(publishedPort, protocol, { host: hostOf.mesh(port), port: publishedPort });
   }
-  const entries = [...served].map(([key, at]): NameEntry => ({ names: [key], ports: at }));
-  return { id: serviceID, entries: [{ names: [name], hosts }, ...entries] };
+  return [...served].map(([key, at]): NameEntry => ({ names: [key], ports: at }));
+}
+
+// ---- outside, of a service whose labels say where its ports are answered ----------------------
+
+function isLimited({ ports, published = [] }: MeshService): boolean {
+  return [...ports, ...published].some(({ boundTo }) => boundTo !== undefined);
+}
+
+const limitedGroups = new WeakMap<
+  MeshService,
+  { readonly nodes: readonly MeshNode[]; readonly group: NameGroup }
+>();
+
+function limitedGroupOf(service: MeshService, nodes: readonly MeshNode[]): NameGroup {
+  const known = limitedGroups.get(service);
+  if (known?.nodes === nodes) return known.group;
+  const group = limitedGroup(service, nodes);
+  limitedGroups.set(service, { nodes, group });
+  return group;
+}
+
+/** Each port at hosts of its own, which have the addresses at which nodes answer it. */
+function limitedGroup(service: MeshService, nodes: readonly MeshNode[]): NameGroup {
+  const { serviceID, serviceName, ports, published = [] } = service;
+  const name = serviceName.toLowerCase();
+  const up = nodes.filter(({ down }) => down !== true);
+  const placeOf = (port: number, protocol: string) => `${port}-${protocol}.${name}.nodes`;
+  const hosts = new Map<string, NameEntry>();
+  const addHost = (place: string, node: MeshNode, boundTo: readonly string[] | undefined) => {
+    const host = `${node.index}.${place}`;
+    const addresses = answeredAt(node, [boundTo]);
+    if (addresses.length > 0) hosts.set(host, { names: [host], addresses });
+    return hosts.has(host) ? [host] : [];
+  };
+  for (const { publishedPort, protocol, boundTo } of ports) {
+    const place = placeOf(publishedPort, protocol);
+    const own = up.flatMap((node) => addHost(place, node, boundTo));
+    hosts.set(place, { names: [place], hosts: own.toSorted() });
+  }
+  const reached = published.filter(({ publishedPort, protocol, boundTo, nodeIndex }) => {
+    const node = up.find(({ index }) => index === nodeIndex);
+    const place = placeOf(publishedPort, protocol);
+    return node !== undefined && addHost(place, node, boundTo).length > 0;
+  });
+  const at: PortHosts = {
+    mesh: ({ publishedPort, protocol }) => placeOf(publishedPort, protocol),
+    task: ({ publishedPort, protocol, nodeIndex }) =>
+      `${nodeIndex}.${placeOf(publishedPort, protocol)}`,
+  };
+  const own = { names: [name], addresses: addressesOfAll(service, up) };
+  const entries = portEntries({ ...service, published: reached }, at);
+  return { id: serviceID, entries: [own, ...hosts.values(), ...entries] };
+}
+
+/** Where all of its ports are answered; where any is, if nowhere all are. */
+function addressesOfAll(
+  { ports, published = [] }: MeshService,
+  nodes: readonly MeshNode[],
+): readonly string[] {
+  const limitsAt = ({ index }: MeshNode) =>
+    [
+      ...ports,
+      ...published.filter(({ nodeIndex }) => ports.length === 0 && nodeIndex === index),
+    ].map(({ boundTo }) => boundTo);
+  const asked = nodes
+    .map((node) => ({ node, limits: limitsAt(node) }))
+    .filter(({ limits }) => limits.length > 0);
+  const all = asked.flatMap(({ node, limits }) => answeredAt(node, limits));
+  if (all.length > 0) return all;
+  const any = asked.flatMap(({ node, limits }) =>
+    limits.flatMap((limit) => answeredAt(node, [limit])),
+  );
+  return [...new Set(any)];
 }
 
 function lower(names: readonly string[]): readonly string[] {

@@ -19,6 +19,8 @@ export interface NodeDescriberComponents {
   readonly clock: Clock;
   readonly log: Logger;
   readonly interfaces?: () => Interfaces;
+  /** Where ports are answered whose service does not say; everywhere when absent. */
+  readonly publishDefault?: readonly string[];
   readonly onChange: (description: NodeDescription) => void;
 }
 
@@ -64,8 +66,15 @@ export class NodeDescriber implements Startable {
 
   #compare(): void {
     if (this.#engine === undefined) return;
-    const { hostname, onChange } = this.#components;
-    const next = { ...this.#engine, hostname, addresses: hostAddresses(this.#interfaces()) };
+    const { hostname, onChange, publishDefault = [] } = this.#components;
+    const found = this.#interfaces();
+    const next: NodeDescription = {
+      ...this.#engine,
+      hostname,
+      addresses: hostAddresses(found),
+      interfaces: hostInterfaces(found),
+      ...(publishDefault.length === 0 ? {} : { publishDefault }),
+    };
     if (JSON.stringify(next) === JSON.stringify(this.#description)) return;
     this.#description = next;
     onChange(next);
@@ -74,10 +83,22 @@ export class NodeDescriber implements Startable {
 
 /** Every address that the host may be a client with, Docker's bridges' too; sorted, so that order is no change. */
 export function hostAddresses(interfaces: Interfaces): readonly string[] {
+  return hostInterfaces(interfaces)
+    .flatMap(({ addresses }) => addresses)
+    .sort();
+}
+
+/** By name, those that have such addresses. */
+export function hostInterfaces(interfaces: Interfaces): NonNullable<NodeDescription["interfaces"]> {
   return Object.entries(interfaces)
     .filter(([name]) => !OWN_LINK.test(name))
-    .flatMap(([, infos]) => infos ?? [])
-    .filter(({ address, internal }) => !internal && !address.startsWith("fe80:"))
-    .map(({ address }) => address)
-    .sort();
+    .map(([name, infos = []]) => ({
+      name,
+      addresses: infos
+        .filter(({ address, internal }) => !internal && !address.startsWith("fe80:"))
+        .map(({ address }) => address)
+        .sort(),
+    }))
+    .filter(({ addresses }) => addresses.length > 0)
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
 }

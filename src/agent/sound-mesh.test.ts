@@ -59,6 +59,39 @@ describe("the mesh as told", () => {
     });
   }
 
+  it("keeps what names need of a node, and loses it alone where it is wrong", () => {
+    const [node] = GOOD.nodes;
+    assert.ok(node);
+    const interfaces = [{ name: "eth1", addresses: ["10.7.0.1", "fd07::1"] }];
+    const good = { ...node, publishDefault: ["10.0.0.0/8", "eth1"], interfaces };
+    assert.deepEqual(sift({ nodes: [good] }).mesh.nodes, [good]);
+    for (const bad of [
+      { publishDefault: ["x/y"] },
+      { interfaces: [{ name: "eth1", addresses: ["10.7.0.300"] }] },
+    ]) {
+      const { mesh, refused } = sift({ nodes: [{ ...good, ...bad }] });
+      assert.deepEqual(mesh.nodes, [node]);
+      assert.equal(refused.length, 1);
+    }
+  });
+
+  it("loses a host-mode port with bad networks from the names", () => {
+    const task = {
+      taskID: "t",
+      protocol: "tcp",
+      publishedPort: 1,
+      targetPort: 1,
+      nodeIndex: 1,
+    } as const;
+    const published = [
+      { ...task, boundTo: ["x/y"] },
+      { ...task, boundTo: ["eth1"] },
+    ];
+    const { mesh, refused } = withService({ published });
+    assert.deepEqual(mesh.services[0]?.published, [published[1]]);
+    assert.equal(refused.length, 1);
+  });
+
   for (const address of ["10.0.0.300", "", "10.0.0.1/32", "::1", "192.168.0.1", "a\nb"]) {
     it(`loses an endpoint at ${JSON.stringify(address)}, and nothing else`, () => {
       const [first, ...rest] = SERVICE.endpoints;

@@ -123,7 +123,20 @@ function siftNode(node: MeshNode, refused: string[]): MeshNode | undefined {
   const addresses = node.addresses.filter((one) =>
     all(isAddress(one), refused, `${what}: address`, one),
   );
-  return addresses.length === node.addresses.length ? node : { ...node, addresses };
+  const { publishDefault = [], interfaces = [] } = node;
+  const isPlaced =
+    all(
+      isAsParsed(parsePlaces, publishDefault),
+      refused,
+      `${what}: networks`,
+      publishDefault.join(" "),
+    ) &&
+    interfaces.every(({ name, addresses: own }) =>
+      all(own.every(isAddress), refused, `${what}: addresses of ${text(name)}`, own.join(" ")),
+    );
+  if (isPlaced && addresses.length === node.addresses.length) return node;
+  const { publishDefault: _default, interfaces: _interfaces, ...bare } = node;
+  return { ...(isPlaced ? node : bare), addresses };
 }
 
 function siftService(
@@ -146,9 +159,16 @@ function siftService(
       all(isWithin(nodeIndex, NODE_INDEX_MAX), refused, `${of}: node`, nodeIndex)
     );
   });
+  const published = service.published?.filter(({ taskID, boundTo = [] }) => {
+    const of = `host port of task ${text(taskID)} of ${what}`;
+    return all(isAsParsed(parsePlaces, boundTo), refused, `${of}: networks`, boundTo.join(" "));
+  });
   const isWhole =
-    ports.length === service.ports.length && endpoints.length === service.endpoints.length;
-  return isWhole ? service : { ...service, ports, endpoints };
+    ports.length === service.ports.length &&
+    endpoints.length === service.endpoints.length &&
+    published?.length === service.published?.length;
+  if (isWhole) return service;
+  return { ...service, ports, endpoints, ...(published === undefined ? {} : { published }) };
 }
 
 /** A port with a bad list of networks goes whole: without that network it might be answered to everybody. */

@@ -120,6 +120,10 @@ export interface NodeDescription {
   };
   /** Every address of the host but loopback's, IPv6's link-local and Weft's own ones, so that the mesh knows members as clients. */
   readonly addresses: readonly string[];
+  /** Which interface has which of them, so that names lead to ports that are answered at one by its name. */
+  readonly interfaces?: readonly { readonly name: string; readonly addresses: readonly string[] }[];
+  /** Networks of its addresses, and interfaces, at which it answers ports whose service does not say; all when absent. */
+  readonly publishDefault?: readonly string[];
   readonly tlsInfo?: TLSInfo;
 }
 

@@ -17,8 +17,18 @@ export interface MeshNode {
   readonly overlayAddress: string;
   /** All addresses that it may be a client with, IPv4 and IPv6. */
   readonly addresses: readonly string[];
+  /** Networks of its addresses, and interfaces, at which it answers ports whose service does not say; all when absent. */
+  readonly publishDefault?: readonly string[];
+  /** Of its interfaces, where a port may be answered at one by its name. */
+  readonly interfaces?: readonly NamedInterface[];
   /** True while its managers have given it up. It stays a member: it may come back, or be a client. */
   readonly down?: boolean;
+}
+
+/** A host's interface with the addresses of it that `MeshNode.addresses` has. */
+export interface NamedInterface {
+  readonly name: string;
+  readonly addresses: readonly string[];
 }
 
 /** A task's address in the ingress network, and where it is. */
@@ -62,6 +72,8 @@ export interface PublishedTask {
   readonly publishedPort: number;
   readonly targetPort: number;
   readonly nodeIndex: number;
+  /** As of a mesh port: where its node answers it. */
+  readonly boundTo?: readonly string[];
 }
 
 /** A host-mode port: this node's own, led to one local task. */

@@ -166,6 +166,12 @@ function meshNodeOf(node: Node | undefined, family: 4 | 6 | undefined): MeshNode
     ...(tunnelAddress === underlayAddress ? {} : { tunnelAddress }),
     overlayAddress: node.ingressAddress,
     addresses: node.description?.addresses ?? [],
+    ...(node.description?.publishDefault === undefined
+      ? {}
+      : { publishDefault: node.description.publishDefault }),
+    ...(node.description?.interfaces === undefined
+      ? {}
+      : { interfaces: node.description.interfaces }),
     ...(node.status.state === "down" ? { down: true } : {}),
   };
 }
@@ -195,6 +201,10 @@ function meshServiceOf(
   );
   const published = tasks
     .flatMap((task) => publishedTasksOf(snapshot, task, evidence))
+    .map((one): PublishedTask => {
+      const { boundTo } = publishAccess(labels, one.publishedPort);
+      return boundTo === undefined ? one : { ...one, boundTo };
+    })
     .sort((a, b) => (a.taskID < b.taskID ? -1 : 1));
   // One that publishes is known by its name before its first task runs.
   if (allPorts.length === 0 && endpoints.length === 0 && published.length === 0) return undefined;

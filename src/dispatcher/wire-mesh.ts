@@ -31,16 +31,25 @@ export function encodeMeshNode(node: MeshNode): MeshNodeMessage {
     tunnelAddress: node.tunnelAddress ?? "",
     overlayAddress: node.overlayAddress,
     addresses: [...node.addresses],
+    publishDefault: [...(node.publishDefault ?? [])],
+    interfaces: (node.interfaces ?? []).map(({ name, addresses }) => ({
+      name,
+      addresses: [...addresses],
+    })),
     down: node.down === true,
   });
 }
 
 export function decodeMeshNode(message: MeshNodeMessage): MeshNode {
   const { nodeId: nodeID, index, underlayAddress, overlayAddress, addresses } = message;
-  const { tunnelAddress, down } = message;
+  const { tunnelAddress, down, publishDefault, interfaces } = message;
   return {
     ...{ nodeID, index, underlayAddress, overlayAddress, addresses },
     ...(tunnelAddress === "" ? {} : { tunnelAddress }),
+    ...(publishDefault.length === 0 ? {} : { publishDefault }),
+    ...(interfaces.length === 0
+      ? {}
+      : { interfaces: interfaces.map((one) => ({ name: one.name, addresses: one.addresses })) }),
     ...(down ? { down } : {}),
   };
 }
@@ -62,9 +71,10 @@ export function encodeMeshService(service: ToldService): MeshServiceMessage {
       ipv6Ports: [...(endpoint.ipv6Ports ?? [])],
       starting: endpoint.state === "starting",
     })),
-    published: (service.published ?? []).map(({ taskID: taskId, ...task }) => ({
+    published: (service.published ?? []).map(({ taskID: taskId, boundTo = [], ...task }) => ({
       ...task,
       taskId,
+      boundTo: [...boundTo],
     })),
   });
 }
@@ -90,8 +100,11 @@ export function decodeMeshService(message: MeshServiceMessage): ToldService {
 }
 
 function decodePublishedTask(task: MeshServiceMessage["published"][number]): PublishedTask {
-  const { taskId: taskID, publishedPort, targetPort, nodeIndex } = task;
-  return { taskID, protocol: protocolOf(task), publishedPort, targetPort, nodeIndex };
+  const { taskId: taskID, publishedPort, targetPort, nodeIndex, boundTo } = task;
+  return {
+    ...{ taskID, protocol: protocolOf(task), publishedPort, targetPort, nodeIndex },
+    ...(boundTo.length === 0 ? {} : { boundTo }),
+  };
 }
 
 function decodeMeshPort(port: MeshServiceMessage["ports"][number]): MeshPort {

@@ -2,9 +2,11 @@
 import { isIP } from "node:net";
 import { create } from "@bufbuild/protobuf";
 import { InvalidParameterError } from "../base/errors.ts";
+import { isLinkName } from "../base/link-name.ts";
 import { reachableAddress } from "../cluster/cidr6.ts";
 import type { Network, NodeDescription, Resources, Task, TLSInfo } from "../cluster/objects.ts";
 import { TASK_STATES } from "../cluster/objects.ts";
+import { parsePlaces } from "../cluster/publish-labels.ts";
 import type { LogSubscription, TaskAssignment, TaskLogMessage } from "./assignment.ts";
 import {
   type Assignment,
@@ -48,12 +50,38 @@ export function decodeDescription(bytes: Uint8Array): NodeDescription {
       labels: decodeLabels(record(engine["labels"], "engine.labels")),
       plugins,
     },
-    addresses: list(root["addresses"], "addresses")
-      .map((value) => text(value, "addresses"))
-      .filter((address) => isIP(address) !== 0 && !address.includes("%"))
-      .slice(0, ADDRESSES_MAX),
+    addresses: addressesOf(root["addresses"]),
+    ...(root["interfaces"] === undefined
+      ? {}
+      : { interfaces: decodeInterfaces(root["interfaces"]) }),
+    ...(root["publishDefault"] === undefined
+      ? {}
+      : { publishDefault: decodePlaces(root["publishDefault"]) }),
     ...(root["tlsInfo"] === undefined ? {} : { tlsInfo: decodeTLSInfo(root["tlsInfo"]) }),
   };
+}
+
+function addressesOf(value: unknown): readonly string[] {
+  return list(value, "addresses")
+    .map((address) => text(address, "addresses"))
+    .filter((address) => isIP(address) !== 0 && !address.includes("%"))
+    .slice(0, ADDRESSES_MAX);
+}
+
+function decodeInterfaces(value: unknown): NonNullable<NodeDescription["interfaces"]> {
+  return list(value, "interfaces")
+    .map((one) => {
+      const found = record(one, "interfaces");
+      const name = text(found["name"], "interfaces.name");
+      return { name, addresses: addressesOf(found["addresses"]) };
+    })
+    .filter(({ name }) => isLinkName(name))
+    .slice(0, ADDRESSES_MAX);
+}
+
+function decodePlaces(value: unknown): readonly string[] {
+  const places = list(value, "publishDefault").map((place) => text(place, "publishDefault"));
+  return parsePlaces("publishDefault", places.join());
 }
 
 function decodeTLSInfo(value: unknown): TLSInfo {

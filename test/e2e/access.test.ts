@@ -173,6 +173,11 @@ describe("a port with limits", { skip: (await labUnavailable()) ?? false }, () =
     await becomes(swarm.host(1).ip, client.ip);
     const { stdout } = await weft(swarm.manager, "mesh");
     assert.match(stdout, /^n2 answers at its addresses in 192\.168\.99\.150 alone/m);
+    const dig = ["dig", "+short", "-p", "9353", "@127.0.0.1", "plain.weft", "A"];
+    const named = async () =>
+      (await swarm.manager.exec(dig)).stdout.split("\n").toSorted().join(" ");
+    const wanted = ["", swarm.manager.ip, chosen].toSorted().join(" ");
+    await until(async () => (await named()) === wanted, { what: `${wanted} to be named` });
     const everywhere = `weft.publish.address.${PLAIN}=0.0.0.0/0`;
     await swarm.docker("service", "update", "--detach", "--label-add", everywhere, "plain");
     await becomes(bound.ip, client.ip);

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft.proto.
  */
 export const file_weft: GenFile = /*@__PURE__*/
-  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJIpQBChtJc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlcXVlc3QSCwoDY3NyGAEgASgJEg0KBXRva2VuGAIgASgJEhQKDGF2YWlsYWJpbGl0eRgDIAEoCRIWCg5hZHZlcnRpc2VfYWRkchgEIAEoCRITCgtob3N0X3JvdXRlcxgFIAMoCRIWCg5kYXRhX3BhdGhfYWRkchgGIAEoCSJEChxJc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlc3BvbnNlEg8KB25vZGVfaWQYASABKAkSEwoLY2VydGlmaWNhdGUYAiABKAkipAMKCkFnZW50RnJhbWUSHwoFaGVsbG8YASABKAsyDi53ZWZ0LnYxLkhlbGxvSAASIQoGcmVwb3J0GAIgASgLMg8ud2VmdC52MS5SZXBvcnRIABInCgloZWFydGJlYXQYAyABKAsyEi53ZWZ0LnYxLkhlYXJ0YmVhdEgAEiEKBnJlc3luYxgEIAEoCzIPLndlZnQudjEuUmVzeW5jSAASHwoFbGVhdmUYBSABKAsyDi53ZWZ0LnYxLkxlYXZlSAASKgoLa2VybmVsX21lc2gYBiABKAsyEy53ZWZ0LnYxLktlcm5lbE1lc2hIABIsCgx0cmFjZV9hbnN3ZXIYCCABKAsyFC53ZWZ0LnYxLlRyYWNlQW5zd2VySAASPQoVZ29zc2lwX2tleXNfaW5zdGFsbGVkGBQgASgLMhwud2VmdC52MS5Hb3NzaXBLZXlzSW5zdGFsbGVkSAASIQoGYXR0YWNoGB4gASgLMg8ud2VmdC52MS5BdHRhY2hIABIhCgZkZXRhY2gYHyABKAsyDy53ZWZ0LnYxLkRldGFjaEgAQgYKBGtpbmQiLgoLVHJhY2VBbnN3ZXISEAoIcXVlc3Rpb24YASABKA0SDQoFdHJhY2UYAiABKAwiLAoKS2VybmVsTWVzaBIQCghxdWVzdGlvbhgBIAEoDRIMCgRtZXNoGAIgASgMIkwKBUhlbGxvEhMKC2Rlc2NyaXB0aW9uGAEgASgMEhYKDmFkdmVydGlzZV9hZGRyGAIgASgJEhYKDmRhdGFfcGF0aF9hZGRyGAMgASgJIoECCgZSZXBvcnQSEAoIc2VxdWVuY2UYASABKA0SKwoIc3RhdHVzZXMYAiADKAsyGS53ZWZ0LnYxLlRhc2tTdGF0dXNSZXBvcnQSHQoQYXBwbGllZF9yZXZpc2lvbhgDIAEoBEgAiAEBEiwKDXBvcnRfcHJvYmxlbXMYBCABKAsyFS53ZWZ0LnYxLlBvcnRQcm9ibGVtcxIYCgtkZXNjcmlwdGlvbhgFIAEoDEgBiAEBEiwKDXBlZXJfcHJvYmxlbXMYFCABKAsyFS53ZWZ0LnYxLlBlZXJQcm9ibGVtc0ITChFfYXBwbGllZF9yZXZpc2lvbkIOCgxfZGVzY3JpcHRpb24i7AEKEFRhc2tTdGF0dXNSZXBvcnQSDwoHdGFza19pZBgBIAEoCRIRCgl0aW1lc3RhbXAYAiABKAkSDQoFc3RhdGUYAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIQCgNlcnIYBSABKAlIAIgBARIrCgljb250YWluZXIYBiABKAsyGC53ZWZ0LnYxLkNvbnRhaW5lclN0YXR1cxImCgVwb3J0cxgHIAEoCzIXLndlZnQudjEuUHVibGlzaGVkUG9ydHMSEQoJdW5oZWFsdGh5GAggASgIEhIKCmlwdjZfcG9ydHMYCSADKAlCBgoEX2VyciJ9Cg9Db250YWluZXJTdGF0dXMSGQoMY29udGFpbmVyX2lkGAEgASgJSACIAQESEAoDcGlkGAIgASgFSAGIAQESFgoJZXhpdF9jb2RlGAMgASgFSAKIAQFCDwoNX2NvbnRhaW5lcl9pZEIGCgRfcGlkQgwKCl9leGl0X2NvZGUiNwoOUHVibGlzaGVkUG9ydHMSJQoFcG9ydHMYASADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFBvcnQimAEKDVB1Ymxpc2hlZFBvcnQSEQoEbmFtZRgBIAEoCUgAiAEBEhAKCHByb3RvY29sGAIgASgJEhMKC3RhcmdldF9wb3J0GAMgASgNEhsKDnB1Ymxpc2hlZF9wb3J0GAQgASgNSAGIAQESFAoMcHVibGlzaF9tb2RlGAUgASgJQgcKBV9uYW1lQhEKD19wdWJsaXNoZWRfcG9ydCI2CgxQZWVyUHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBlZXJQcm9ibGVtIjkKC1BlZXJQcm9ibGVtEgwKBGtpbmQYASABKAkSDAoEcGVlchgCIAEoCRIOCgZkZXRhaWwYAyABKAkiNgoMUG9ydFByb2JsZW1zEiYKCHByb2JsZW1zGAEgAygLMhQud2VmdC52MS5Qb3J0UHJvYmxlbSJHCgtQb3J0UHJvYmxlbRIQCghwcm90b2NvbBgBIAEoCRIWCg5wdWJsaXNoZWRfcG9ydBgCIAEoDRIOCgZyZWFzb24YAyABKAkiHQoJSGVhcnRiZWF0EhAKCGNsb2NrX21zGAEgASgEIggKBlJlc3luYyIHCgVMZWF2ZSLTBQoMTWFuYWdlckZyYW1lEiMKB3dlbGNvbWUYASABKAsyEC53ZWZ0LnYxLldlbGNvbWVIABIrCgthc3NpZ25tZW50cxgCIAEoCzIULndlZnQudjEuQXNzaWdubWVudHNIABIdCgRtZXNoGAMgASgLMg0ud2VmdC52MS5NZXNoSAASGwoDYWNrGAQgASgLMgwud2VmdC52MS5BY2tIABItCgloZWFydGJlYXQYBSABKAsyGC53ZWZ0LnYxLkhlYXJ0YmVhdEFuc3dlckgAEiUKCG1hbmFnZXJzGAYgASgLMhEud2VmdC52MS5NYW5hZ2Vyc0gAEjAKDnN1YnNjcmliZV9sb2dzGAcgASgLMhYud2VmdC52MS5TdWJzY3JpYmVMb2dzSAASNAoQdW5zdWJzY3JpYmVfbG9ncxgIIAEoCzIYLndlZnQudjEuVW5zdWJzY3JpYmVMb2dzSAASHQoEcm9sZRgJIAEoCzINLndlZnQudjEuUm9sZUgAEiMKB3JlbW92ZWQYCiABKAsyEC53ZWZ0LnYxLlJlbW92ZWRIABIxCg9hc2tfa2VybmVsX21lc2gYDCABKAsyFi53ZWZ0LnYxLkFza0tlcm5lbE1lc2hIABIjCgdvdmVybGF5GA0gASgLMhAud2VmdC52MS5PdmVybGF5SAASJgoJYXNrX3RyYWNlGA4gASgLMhEud2VmdC52MS5Bc2tUcmFjZUgAEioKC2dvc3NpcF9rZXlzGBQgASgLMhMud2VmdC52MS5Hb3NzaXBLZXlzSAASJQoIYXR0YWNoZWQYHiABKAsyES53ZWZ0LnYxLkF0dGFjaGVkSAASHwoFdHJ1c3QYKCABKAsyDi53ZWZ0LnYxLlRydXN0SAASJQoIbmV0d29ya3MYKSABKAsyES53ZWZ0LnYxLk5ldHdvcmtzSAASEAoIc2VxdWVuY2UYCyABKA1CBgoEa2luZCIcCghOZXR3b3JrcxIQCghuZXR3b3JrcxgBIAMoDCI/CgVUcnVzdBINCgVyb290cxgBIAEoCRIOCgZpc3N1ZXIYAiABKAkSFwoPcmVuZXdfd2l0aGluX21zGAMgASgNIn0KB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIMCgRyb2xlGAIgASgJEiMKCG1hbmFnZXJzGAMgASgLMhEud2VmdC52MS5NYW5hZ2VycxIrCgloZWFydGJlYXQYBCABKAsyGC53ZWZ0LnYxLkhlYXJ0YmVhdEFuc3dlciIuCghNYW5hZ2VycxIiCghtYW5hZ2VycxgBIAMoCzIQLndlZnQudjEuTWFuYWdlciIoCgdNYW5hZ2VyEg8KB25vZGVfaWQYASABKAkSDAoEYWRkchgCIAEoCSLdAQoLQXNzaWdubWVudHMSEAoIY29tcGxldGUYASABKAgSDAoEbW9yZRgCIAEoCBIgCgNwdXQYAyADKAsyEy53ZWZ0LnYxLkFzc2lnbm1lbnQSDgoGcmVtb3ZlGAQgAygJEiUKC3B1dF9zZWNyZXRzGAUgAygLMhAud2VmdC52MS5QYXlsb2FkEhYKDnJlbW92ZV9zZWNyZXRzGAYgAygJEiUKC3B1dF9jb25maWdzGAcgAygLMhAud2VmdC52MS5QYXlsb2FkEhYKDnJlbW92ZV9jb25maWdzGAggAygJIiMKB1BheWxvYWQSCgoCaWQYASABKAkSDAoEZGF0YRgCIAEoDCJICgpBc3NpZ25tZW50EgwKBHRhc2sYASABKAwSGgoNcmVnaXN0cnlfYXV0aBgCIAEoCUgAiAEBQhAKDl9yZWdpc3RyeV9hdXRoIvkBCgRNZXNoEhAKCGNvbXBsZXRlGAEgASgIEgwKBG1vcmUYAiABKAgSEAoIcmV2aXNpb24YAyABKAQSJQoHbmV0d29yaxgEIAEoCzIULndlZnQudjEuTWVzaE5ldHdvcmsSFwoPbmV0d29ya19yZW1vdmVkGAUgASgIEiQKCXB1dF9ub2RlcxgGIAMoCzIRLndlZnQudjEuTWVzaE5vZGUSFAoMcmVtb3ZlX25vZGVzGAcgAygJEioKDHB1dF9zZXJ2aWNlcxgIIAMoCzIULndlZnQudjEuTWVzaFNlcnZpY2USFwoPcmVtb3ZlX3NlcnZpY2VzGAkgAygJInsKC01lc2hOZXR3b3JrEgwKBG5hbWUYASABKAkSDgoGc3VibmV0GAIgASgJEgsKA3ZuaRgDIAEoDRIWCg5kYXRhX3BhdGhfcG9ydBgEIAEoDRIPCgdzdWJuZXQ2GAUgASgJEhAKA210dRgGIAEoDUgAiAEBQgYKBF9tdHUilgEKCE1lc2hOb2RlEg8KB25vZGVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SGAoQdW5kZXJsYXlfYWRkcmVzcxgDIAEoCRIXCg9vdmVybGF5X2FkZHJlc3MYBCABKAkSEQoJYWRkcmVzc2VzGAUgAygJEgwKBGRvd24YCiABKAgSFgoOdHVubmVsX2FkZHJlc3MYCyABKAkirgEKC01lc2hTZXJ2aWNlEhIKCnNlcnZpY2VfaWQYASABKAkSFAoMc2VydmljZV9uYW1lGAIgASgJEiAKBXBvcnRzGAMgAygLMhEud2VmdC52MS5NZXNoUG9ydBIoCgllbmRwb2ludHMYBCADKAsyFS53ZWZ0LnYxLk1lc2hFbmRwb2ludBIpCglwdWJsaXNoZWQYCiADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFRhc2sicwoNUHVibGlzaGVkVGFzaxIPCgd0YXNrX2lkGAEgASgJEhAKCHByb3RvY29sGAIgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAMgASgNEhMKC3RhcmdldF9wb3J0GAQgASgNEhIKCm5vZGVfaW5kZXgYBSABKA0idAoITWVzaFBvcnQSEAoIcHJvdG9jb2wYASABKAkSFgoOcHVibGlzaGVkX3BvcnQYAiABKA0SEwoLdGFyZ2V0X3BvcnQYAyABKA0SFwoPYWxsb3dlZF9zb3VyY2VzGAQgAygJEhAKCGJvdW5kX3RvGAUgAygJInwKDE1lc2hFbmRwb2ludBIPCgd0YXNrX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEgoKbm9kZV9pbmRleBgDIAEoDRIQCghkcmFpbmluZxgEIAEoCBISCgppcHY2X3BvcnRzGAUgAygJEhAKCHN0YXJ0aW5nGAYgASgIIv8BCgdPdmVybGF5EhIKCm5ldHdvcmtfaWQYASABKAkSEAoIY29tcGxldGUYAiABKAgSDwoHcmVtb3ZlZBgDIAEoCBIoCgduZXR3b3JrGAQgASgLMhcud2VmdC52MS5PdmVybGF5TmV0d29yaxItCgxwdXRfc2VydmljZXMYBSADKAsyFy53ZWZ0LnYxLk92ZXJsYXlTZXJ2aWNlEhcKD3JlbW92ZV9zZXJ2aWNlcxgGIAMoCRIwCg5wdXRfY29udGFpbmVycxgHIAMoCzIYLndlZnQudjEuT3ZlcmxheUVuZHBvaW50EhkKEXJlbW92ZV9jb250YWluZXJzGAggAygJImgKDk92ZXJsYXlOZXR3b3JrEgwKBG5hbWUYASABKAkSCwoDdm5pGAIgASgNEg8KB3N1Ym5ldHMYAyADKAkSEAoDbXR1GAQgASgNSACIAQESEAoIaW50ZXJuYWwYBSABKAhCBgoEX210dSKNAQoOT3ZlcmxheVNlcnZpY2USEgoKc2VydmljZV9pZBgBIAEoCRIUCgxzZXJ2aWNlX25hbWUYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRITCgt2aXJ0dWFsX2lwcxgEIAMoCRIrCgllbmRwb2ludHMYBSADKAsyGC53ZWZ0LnYxLk92ZXJsYXlFbmRwb2ludCJ8Cg9PdmVybGF5RW5kcG9pbnQSDwoHdGFza19pZBgBIAEoCRIRCgl0YXNrX25hbWUYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRIRCglhZGRyZXNzZXMYBCADKAkSEgoKbm9kZV9pbmRleBgFIAEoDRINCgVzdGF0ZRgGIAEoCSJlCgZBdHRhY2gSEAoIcXVlc3Rpb24YASABKA0SDwoHbmV0d29yaxgCIAEoCRIWCg5jb250YWluZXJfbmFtZRgDIAEoCRIPCgdhbGlhc2VzGAQgAygJEg8KB2FkZHJlc3MYBSABKAkiIAoGRGV0YWNoEhYKDmF0dGFjaG1lbnRfaWRzGAEgAygJIpgBCghBdHRhY2hlZBIQCghxdWVzdGlvbhgBIAEoDRIVCg1hdHRhY2htZW50X2lkGAIgASgJEhIKCm5ldHdvcmtfaWQYAyABKAkSFAoMbmV0d29ya19uYW1lGAQgASgJEhEKCWFkZHJlc3NlcxgFIAMoCRIQCgNlcnIYBiABKAlIAIgBARIMCgRjb2RlGAcgASgJQgYKBF9lcnIiIQoNQXNrS2VybmVsTWVzaBIQCghxdWVzdGlvbhgBIAEoDSIsCghBc2tUcmFjZRIQCghxdWVzdGlvbhgBIAEoDRIOCgZwYWNrZXQYAiABKAwiFwoDQWNrEhAKCHNlcXVlbmNlGAEgASgNIjQKD0hlYXJ0YmVhdEFuc3dlchIPCgduZXh0X21zGAEgASgNEhAKCGdyYWNlX21zGAIgASgNIhQKBFJvbGUSDAoEcm9sZRgBIAEoCSIZCgdSZW1vdmVkEg4KBnJlYXNvbhgBIAEoCSIuCgpHb3NzaXBLZXlzEgwKBGtleXMYASADKAwSEgoKZ2VuZXJhdGlvbhgCIAEoDSIpChNHb3NzaXBLZXlzSW5zdGFsbGVkEhIKCmdlbmVyYXRpb24YASABKA0iwgEKDVN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJEhAKCHRhc2tfaWRzGAIgAygJEg4KBnN0ZG91dBgDIAEoCBIOCgZzdGRlcnIYBCABKAgSDgoGZm9sbG93GAUgASgIEhEKBHRhaWwYBiABKAVIAIgBARISCgVzaW5jZRgHIAEoCUgBiAEBEhIKBXVudGlsGAggASgJSAKIAQFCBwoFX3RhaWxCCAoGX3NpbmNlQggKBl91bnRpbCIqCg9VbnN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJIk4KElB1Ymxpc2hMb2dzUmVxdWVzdBIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSHwoFbGluZXMYAiADKAsyEC53ZWZ0LnYxLkxvZ0xpbmUiSwoHTG9nTGluZRIPCgd0YXNrX2lkGAEgASgJEg4KBnN0ZGVychgCIAEoCBIRCgl0aW1lc3RhbXAYAyABKAkSDAoEZGF0YRgEIAEoDCIVChNQdWJsaXNoTG9nc1Jlc3BvbnNlMtIBCgZOb2RlQ0ESYwoUR2V0Um9vdENBQ2VydGlmaWNhdGUSJC53ZWZ0LnYxLkdldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdBolLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXNwb25zZRJjChRJc3N1ZU5vZGVDZXJ0aWZpY2F0ZRIkLndlZnQudjEuSXNzdWVOb2RlQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlc3BvbnNlMpMBCgpEaXNwYXRjaGVyEjkKB1Nlc3Npb24SEy53ZWZ0LnYxLkFnZW50RnJhbWUaFS53ZWZ0LnYxLk1hbmFnZXJGcmFtZSgBMAESSgoLUHVibGlzaExvZ3MSGy53ZWZ0LnYxLlB1Ymxpc2hMb2dzUmVxdWVzdBocLndlZnQudjEuUHVibGlzaExvZ3NSZXNwb25zZSgBYgZwcm90bzM");
+  fileDesc("Cgp3ZWZ0LnByb3RvEgd3ZWZ0LnYxIh0KG0dldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdCIzChxHZXRSb290Q0FDZXJ0aWZpY2F0ZVJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgJIpQBChtJc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlcXVlc3QSCwoDY3NyGAEgASgJEg0KBXRva2VuGAIgASgJEhQKDGF2YWlsYWJpbGl0eRgDIAEoCRIWCg5hZHZlcnRpc2VfYWRkchgEIAEoCRITCgtob3N0X3JvdXRlcxgFIAMoCRIWCg5kYXRhX3BhdGhfYWRkchgGIAEoCSJEChxJc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlc3BvbnNlEg8KB25vZGVfaWQYASABKAkSEwoLY2VydGlmaWNhdGUYAiABKAkipAMKCkFnZW50RnJhbWUSHwoFaGVsbG8YASABKAsyDi53ZWZ0LnYxLkhlbGxvSAASIQoGcmVwb3J0GAIgASgLMg8ud2VmdC52MS5SZXBvcnRIABInCgloZWFydGJlYXQYAyABKAsyEi53ZWZ0LnYxLkhlYXJ0YmVhdEgAEiEKBnJlc3luYxgEIAEoCzIPLndlZnQudjEuUmVzeW5jSAASHwoFbGVhdmUYBSABKAsyDi53ZWZ0LnYxLkxlYXZlSAASKgoLa2VybmVsX21lc2gYBiABKAsyEy53ZWZ0LnYxLktlcm5lbE1lc2hIABIsCgx0cmFjZV9hbnN3ZXIYCCABKAsyFC53ZWZ0LnYxLlRyYWNlQW5zd2VySAASPQoVZ29zc2lwX2tleXNfaW5zdGFsbGVkGBQgASgLMhwud2VmdC52MS5Hb3NzaXBLZXlzSW5zdGFsbGVkSAASIQoGYXR0YWNoGB4gASgLMg8ud2VmdC52MS5BdHRhY2hIABIhCgZkZXRhY2gYHyABKAsyDy53ZWZ0LnYxLkRldGFjaEgAQgYKBGtpbmQiLgoLVHJhY2VBbnN3ZXISEAoIcXVlc3Rpb24YASABKA0SDQoFdHJhY2UYAiABKAwiLAoKS2VybmVsTWVzaBIQCghxdWVzdGlvbhgBIAEoDRIMCgRtZXNoGAIgASgMIkwKBUhlbGxvEhMKC2Rlc2NyaXB0aW9uGAEgASgMEhYKDmFkdmVydGlzZV9hZGRyGAIgASgJEhYKDmRhdGFfcGF0aF9hZGRyGAMgASgJIoECCgZSZXBvcnQSEAoIc2VxdWVuY2UYASABKA0SKwoIc3RhdHVzZXMYAiADKAsyGS53ZWZ0LnYxLlRhc2tTdGF0dXNSZXBvcnQSHQoQYXBwbGllZF9yZXZpc2lvbhgDIAEoBEgAiAEBEiwKDXBvcnRfcHJvYmxlbXMYBCABKAsyFS53ZWZ0LnYxLlBvcnRQcm9ibGVtcxIYCgtkZXNjcmlwdGlvbhgFIAEoDEgBiAEBEiwKDXBlZXJfcHJvYmxlbXMYFCABKAsyFS53ZWZ0LnYxLlBlZXJQcm9ibGVtc0ITChFfYXBwbGllZF9yZXZpc2lvbkIOCgxfZGVzY3JpcHRpb24i7AEKEFRhc2tTdGF0dXNSZXBvcnQSDwoHdGFza19pZBgBIAEoCRIRCgl0aW1lc3RhbXAYAiABKAkSDQoFc3RhdGUYAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIQCgNlcnIYBSABKAlIAIgBARIrCgljb250YWluZXIYBiABKAsyGC53ZWZ0LnYxLkNvbnRhaW5lclN0YXR1cxImCgVwb3J0cxgHIAEoCzIXLndlZnQudjEuUHVibGlzaGVkUG9ydHMSEQoJdW5oZWFsdGh5GAggASgIEhIKCmlwdjZfcG9ydHMYCSADKAlCBgoEX2VyciJ9Cg9Db250YWluZXJTdGF0dXMSGQoMY29udGFpbmVyX2lkGAEgASgJSACIAQESEAoDcGlkGAIgASgFSAGIAQESFgoJZXhpdF9jb2RlGAMgASgFSAKIAQFCDwoNX2NvbnRhaW5lcl9pZEIGCgRfcGlkQgwKCl9leGl0X2NvZGUiNwoOUHVibGlzaGVkUG9ydHMSJQoFcG9ydHMYASADKAsyFi53ZWZ0LnYxLlB1Ymxpc2hlZFBvcnQimAEKDVB1Ymxpc2hlZFBvcnQSEQoEbmFtZRgBIAEoCUgAiAEBEhAKCHByb3RvY29sGAIgASgJEhMKC3RhcmdldF9wb3J0GAMgASgNEhsKDnB1Ymxpc2hlZF9wb3J0GAQgASgNSAGIAQESFAoMcHVibGlzaF9tb2RlGAUgASgJQgcKBV9uYW1lQhEKD19wdWJsaXNoZWRfcG9ydCI2CgxQZWVyUHJvYmxlbXMSJgoIcHJvYmxlbXMYASADKAsyFC53ZWZ0LnYxLlBlZXJQcm9ibGVtIjkKC1BlZXJQcm9ibGVtEgwKBGtpbmQYASABKAkSDAoEcGVlchgCIAEoCRIOCgZkZXRhaWwYAyABKAkiNgoMUG9ydFByb2JsZW1zEiYKCHByb2JsZW1zGAEgAygLMhQud2VmdC52MS5Qb3J0UHJvYmxlbSJHCgtQb3J0UHJvYmxlbRIQCghwcm90b2NvbBgBIAEoCRIWCg5wdWJsaXNoZWRfcG9ydBgCIAEoDRIOCgZyZWFzb24YAyABKAkiHQoJSGVhcnRiZWF0EhAKCGNsb2NrX21zGAEgASgEIggKBlJlc3luYyIHCgVMZWF2ZSLTBQoMTWFuYWdlckZyYW1lEiMKB3dlbGNvbWUYASABKAsyEC53ZWZ0LnYxLldlbGNvbWVIABIrCgthc3NpZ25tZW50cxgCIAEoCzIULndlZnQudjEuQXNzaWdubWVudHNIABIdCgRtZXNoGAMgASgLMg0ud2VmdC52MS5NZXNoSAASGwoDYWNrGAQgASgLMgwud2VmdC52MS5BY2tIABItCgloZWFydGJlYXQYBSABKAsyGC53ZWZ0LnYxLkhlYXJ0YmVhdEFuc3dlckgAEiUKCG1hbmFnZXJzGAYgASgLMhEud2VmdC52MS5NYW5hZ2Vyc0gAEjAKDnN1YnNjcmliZV9sb2dzGAcgASgLMhYud2VmdC52MS5TdWJzY3JpYmVMb2dzSAASNAoQdW5zdWJzY3JpYmVfbG9ncxgIIAEoCzIYLndlZnQudjEuVW5zdWJzY3JpYmVMb2dzSAASHQoEcm9sZRgJIAEoCzINLndlZnQudjEuUm9sZUgAEiMKB3JlbW92ZWQYCiABKAsyEC53ZWZ0LnYxLlJlbW92ZWRIABIxCg9hc2tfa2VybmVsX21lc2gYDCABKAsyFi53ZWZ0LnYxLkFza0tlcm5lbE1lc2hIABIjCgdvdmVybGF5GA0gASgLMhAud2VmdC52MS5PdmVybGF5SAASJgoJYXNrX3RyYWNlGA4gASgLMhEud2VmdC52MS5Bc2tUcmFjZUgAEioKC2dvc3NpcF9rZXlzGBQgASgLMhMud2VmdC52MS5Hb3NzaXBLZXlzSAASJQoIYXR0YWNoZWQYHiABKAsyES53ZWZ0LnYxLkF0dGFjaGVkSAASHwoFdHJ1c3QYKCABKAsyDi53ZWZ0LnYxLlRydXN0SAASJQoIbmV0d29ya3MYKSABKAsyES53ZWZ0LnYxLk5ldHdvcmtzSAASEAoIc2VxdWVuY2UYCyABKA1CBgoEa2luZCIcCghOZXR3b3JrcxIQCghuZXR3b3JrcxgBIAMoDCI/CgVUcnVzdBINCgVyb290cxgBIAEoCRIOCgZpc3N1ZXIYAiABKAkSFwoPcmVuZXdfd2l0aGluX21zGAMgASgNIn0KB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRIMCgRyb2xlGAIgASgJEiMKCG1hbmFnZXJzGAMgASgLMhEud2VmdC52MS5NYW5hZ2VycxIrCgloZWFydGJlYXQYBCABKAsyGC53ZWZ0LnYxLkhlYXJ0YmVhdEFuc3dlciIuCghNYW5hZ2VycxIiCghtYW5hZ2VycxgBIAMoCzIQLndlZnQudjEuTWFuYWdlciIoCgdNYW5hZ2VyEg8KB25vZGVfaWQYASABKAkSDAoEYWRkchgCIAEoCSLdAQoLQXNzaWdubWVudHMSEAoIY29tcGxldGUYASABKAgSDAoEbW9yZRgCIAEoCBIgCgNwdXQYAyADKAsyEy53ZWZ0LnYxLkFzc2lnbm1lbnQSDgoGcmVtb3ZlGAQgAygJEiUKC3B1dF9zZWNyZXRzGAUgAygLMhAud2VmdC52MS5QYXlsb2FkEhYKDnJlbW92ZV9zZWNyZXRzGAYgAygJEiUKC3B1dF9jb25maWdzGAcgAygLMhAud2VmdC52MS5QYXlsb2FkEhYKDnJlbW92ZV9jb25maWdzGAggAygJIiMKB1BheWxvYWQSCgoCaWQYASABKAkSDAoEZGF0YRgCIAEoDCJICgpBc3NpZ25tZW50EgwKBHRhc2sYASABKAwSGgoNcmVnaXN0cnlfYXV0aBgCIAEoCUgAiAEBQhAKDl9yZWdpc3RyeV9hdXRoIvkBCgRNZXNoEhAKCGNvbXBsZXRlGAEgASgIEgwKBG1vcmUYAiABKAgSEAoIcmV2aXNpb24YAyABKAQSJQoHbmV0d29yaxgEIAEoCzIULndlZnQudjEuTWVzaE5ldHdvcmsSFwoPbmV0d29ya19yZW1vdmVkGAUgASgIEiQKCXB1dF9ub2RlcxgGIAMoCzIRLndlZnQudjEuTWVzaE5vZGUSFAoMcmVtb3ZlX25vZGVzGAcgAygJEioKDHB1dF9zZXJ2aWNlcxgIIAMoCzIULndlZnQudjEuTWVzaFNlcnZpY2USFwoPcmVtb3ZlX3NlcnZpY2VzGAkgAygJInsKC01lc2hOZXR3b3JrEgwKBG5hbWUYASABKAkSDgoGc3VibmV0GAIgASgJEgsKA3ZuaRgDIAEoDRIWCg5kYXRhX3BhdGhfcG9ydBgEIAEoDRIPCgdzdWJuZXQ2GAUgASgJEhAKA210dRgGIAEoDUgAiAEBQgYKBF9tdHUi2wEKCE1lc2hOb2RlEg8KB25vZGVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SGAoQdW5kZXJsYXlfYWRkcmVzcxgDIAEoCRIXCg9vdmVybGF5X2FkZHJlc3MYBCABKAkSEQoJYWRkcmVzc2VzGAUgAygJEgwKBGRvd24YCiABKAgSFgoOdHVubmVsX2FkZHJlc3MYCyABKAkSFwoPcHVibGlzaF9kZWZhdWx0GAwgAygJEioKCmludGVyZmFjZXMYDSADKAsyFi53ZWZ0LnYxLk1lc2hJbnRlcmZhY2UiMAoNTWVzaEludGVyZmFjZRIMCgRuYW1lGAEgASgJEhEKCWFkZHJlc3NlcxgCIAMoCSKuAQoLTWVzaFNlcnZpY2USEgoKc2VydmljZV9pZBgBIAEoCRIUCgxzZXJ2aWNlX25hbWUYAiABKAkSIAoFcG9ydHMYAyADKAsyES53ZWZ0LnYxLk1lc2hQb3J0EigKCWVuZHBvaW50cxgEIAMoCzIVLndlZnQudjEuTWVzaEVuZHBvaW50EikKCXB1Ymxpc2hlZBgKIAMoCzIWLndlZnQudjEuUHVibGlzaGVkVGFzayKFAQoNUHVibGlzaGVkVGFzaxIPCgd0YXNrX2lkGAEgASgJEhAKCHByb3RvY29sGAIgASgJEhYKDnB1Ymxpc2hlZF9wb3J0GAMgASgNEhMKC3RhcmdldF9wb3J0GAQgASgNEhIKCm5vZGVfaW5kZXgYBSABKA0SEAoIYm91bmRfdG8YBiADKAkidAoITWVzaFBvcnQSEAoIcHJvdG9jb2wYASABKAkSFgoOcHVibGlzaGVkX3BvcnQYAiABKA0SEwoLdGFyZ2V0X3BvcnQYAyABKA0SFwoPYWxsb3dlZF9zb3VyY2VzGAQgAygJEhAKCGJvdW5kX3RvGAUgAygJInwKDE1lc2hFbmRwb2ludBIPCgd0YXNrX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEgoKbm9kZV9pbmRleBgDIAEoDRIQCghkcmFpbmluZxgEIAEoCBISCgppcHY2X3BvcnRzGAUgAygJEhAKCHN0YXJ0aW5nGAYgASgIIv8BCgdPdmVybGF5EhIKCm5ldHdvcmtfaWQYASABKAkSEAoIY29tcGxldGUYAiABKAgSDwoHcmVtb3ZlZBgDIAEoCBIoCgduZXR3b3JrGAQgASgLMhcud2VmdC52MS5PdmVybGF5TmV0d29yaxItCgxwdXRfc2VydmljZXMYBSADKAsyFy53ZWZ0LnYxLk92ZXJsYXlTZXJ2aWNlEhcKD3JlbW92ZV9zZXJ2aWNlcxgGIAMoCRIwCg5wdXRfY29udGFpbmVycxgHIAMoCzIYLndlZnQudjEuT3ZlcmxheUVuZHBvaW50EhkKEXJlbW92ZV9jb250YWluZXJzGAggAygJImgKDk92ZXJsYXlOZXR3b3JrEgwKBG5hbWUYASABKAkSCwoDdm5pGAIgASgNEg8KB3N1Ym5ldHMYAyADKAkSEAoDbXR1GAQgASgNSACIAQESEAoIaW50ZXJuYWwYBSABKAhCBgoEX210dSKNAQoOT3ZlcmxheVNlcnZpY2USEgoKc2VydmljZV9pZBgBIAEoCRIUCgxzZXJ2aWNlX25hbWUYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRITCgt2aXJ0dWFsX2lwcxgEIAMoCRIrCgllbmRwb2ludHMYBSADKAsyGC53ZWZ0LnYxLk92ZXJsYXlFbmRwb2ludCJ8Cg9PdmVybGF5RW5kcG9pbnQSDwoHdGFza19pZBgBIAEoCRIRCgl0YXNrX25hbWUYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRIRCglhZGRyZXNzZXMYBCADKAkSEgoKbm9kZV9pbmRleBgFIAEoDRINCgVzdGF0ZRgGIAEoCSJlCgZBdHRhY2gSEAoIcXVlc3Rpb24YASABKA0SDwoHbmV0d29yaxgCIAEoCRIWCg5jb250YWluZXJfbmFtZRgDIAEoCRIPCgdhbGlhc2VzGAQgAygJEg8KB2FkZHJlc3MYBSABKAkiIAoGRGV0YWNoEhYKDmF0dGFjaG1lbnRfaWRzGAEgAygJIpgBCghBdHRhY2hlZBIQCghxdWVzdGlvbhgBIAEoDRIVCg1hdHRhY2htZW50X2lkGAIgASgJEhIKCm5ldHdvcmtfaWQYAyABKAkSFAoMbmV0d29ya19uYW1lGAQgASgJEhEKCWFkZHJlc3NlcxgFIAMoCRIQCgNlcnIYBiABKAlIAIgBARIMCgRjb2RlGAcgASgJQgYKBF9lcnIiIQoNQXNrS2VybmVsTWVzaBIQCghxdWVzdGlvbhgBIAEoDSIsCghBc2tUcmFjZRIQCghxdWVzdGlvbhgBIAEoDRIOCgZwYWNrZXQYAiABKAwiFwoDQWNrEhAKCHNlcXVlbmNlGAEgASgNIjQKD0hlYXJ0YmVhdEFuc3dlchIPCgduZXh0X21zGAEgASgNEhAKCGdyYWNlX21zGAIgASgNIhQKBFJvbGUSDAoEcm9sZRgBIAEoCSIZCgdSZW1vdmVkEg4KBnJlYXNvbhgBIAEoCSIuCgpHb3NzaXBLZXlzEgwKBGtleXMYASADKAwSEgoKZ2VuZXJhdGlvbhgCIAEoDSIpChNHb3NzaXBLZXlzSW5zdGFsbGVkEhIKCmdlbmVyYXRpb24YASABKA0iwgEKDVN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJEhAKCHRhc2tfaWRzGAIgAygJEg4KBnN0ZG91dBgDIAEoCBIOCgZzdGRlcnIYBCABKAgSDgoGZm9sbG93GAUgASgIEhEKBHRhaWwYBiABKAVIAIgBARISCgVzaW5jZRgHIAEoCUgBiAEBEhIKBXVudGlsGAggASgJSAKIAQFCBwoFX3RhaWxCCAoGX3NpbmNlQggKBl91bnRpbCIqCg9VbnN1YnNjcmliZUxvZ3MSFwoPc3Vic2NyaXB0aW9uX2lkGAEgASgJIk4KElB1Ymxpc2hMb2dzUmVxdWVzdBIXCg9zdWJzY3JpcHRpb25faWQYASABKAkSHwoFbGluZXMYAiADKAsyEC53ZWZ0LnYxLkxvZ0xpbmUiSwoHTG9nTGluZRIPCgd0YXNrX2lkGAEgASgJEg4KBnN0ZGVychgCIAEoCBIRCgl0aW1lc3RhbXAYAyABKAkSDAoEZGF0YRgEIAEoDCIVChNQdWJsaXNoTG9nc1Jlc3BvbnNlMtIBCgZOb2RlQ0ESYwoUR2V0Um9vdENBQ2VydGlmaWNhdGUSJC53ZWZ0LnYxLkdldFJvb3RDQUNlcnRpZmljYXRlUmVxdWVzdBolLndlZnQudjEuR2V0Um9vdENBQ2VydGlmaWNhdGVSZXNwb25zZRJjChRJc3N1ZU5vZGVDZXJ0aWZpY2F0ZRIkLndlZnQudjEuSXNzdWVOb2RlQ2VydGlmaWNhdGVSZXF1ZXN0GiUud2VmdC52MS5Jc3N1ZU5vZGVDZXJ0aWZpY2F0ZVJlc3BvbnNlMpMBCgpEaXNwYXRjaGVyEjkKB1Nlc3Npb24SEy53ZWZ0LnYxLkFnZW50RnJhbWUaFS53ZWZ0LnYxLk1hbmFnZXJGcmFtZSgBMAESSgoLUHVibGlzaExvZ3MSGy53ZWZ0LnYxLlB1Ymxpc2hMb2dzUmVxdWVzdBocLndlZnQudjEuUHVibGlzaExvZ3NSZXNwb25zZSgBYgZwcm90bzM");
 
 /**
  * @generated from message weft.v1.GetRootCACertificateRequest
@@ -1124,6 +1124,18 @@ export type MeshNode = Message<"weft.v1.MeshNode"> & {
    * @generated from field: string tunnel_address = 11;
    */
   tunnelAddress: string;
+
+  /**
+   * Where it answers ports whose service does not say; everywhere when empty.
+   *
+   * @generated from field: repeated string publish_default = 12;
+   */
+  publishDefault: string[];
+
+  /**
+   * @generated from field: repeated weft.v1.MeshInterface interfaces = 13;
+   */
+  interfaces: MeshInterface[];
 };
 
 /**
@@ -1132,6 +1144,28 @@ export type MeshNode = Message<"weft.v1.MeshNode"> & {
  */
 export const MeshNodeSchema: GenMessage<MeshNode> = /*@__PURE__*/
   messageDesc(file_weft, 31);
+
+/**
+ * @generated from message weft.v1.MeshInterface
+ */
+export type MeshInterface = Message<"weft.v1.MeshInterface"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: repeated string addresses = 2;
+   */
+  addresses: string[];
+};
+
+/**
+ * Describes the message weft.v1.MeshInterface.
+ * Use `create(MeshInterfaceSchema)` to create a new message.
+ */
+export const MeshInterfaceSchema: GenMessage<MeshInterface> = /*@__PURE__*/
+  messageDesc(file_weft, 32);
 
 /**
  * @generated from message weft.v1.MeshService
@@ -1170,7 +1204,7 @@ export type MeshService = Message<"weft.v1.MeshService"> & {
  * Use `create(MeshServiceSchema)` to create a new message.
  */
 export const MeshServiceSchema: GenMessage<MeshService> = /*@__PURE__*/
-  messageDesc(file_weft, 32);
+  messageDesc(file_weft, 33);
 
 /**
  * @generated from message weft.v1.PublishedTask
@@ -1200,6 +1234,13 @@ export type PublishedTask = Message<"weft.v1.PublishedTask"> & {
    * @generated from field: uint32 node_index = 5;
    */
   nodeIndex: number;
+
+  /**
+   * Empty for no limit.
+   *
+   * @generated from field: repeated string bound_to = 6;
+   */
+  boundTo: string[];
 };
 
 /**
@@ -1207,7 +1248,7 @@ export type PublishedTask = Message<"weft.v1.PublishedTask"> & {
  * Use `create(PublishedTaskSchema)` to create a new message.
  */
 export const PublishedTaskSchema: GenMessage<PublishedTask> = /*@__PURE__*/
-  messageDesc(file_weft, 33);
+  messageDesc(file_weft, 34);
 
 /**
  * @generated from message weft.v1.MeshPort
@@ -1246,7 +1287,7 @@ export type MeshPort = Message<"weft.v1.MeshPort"> & {
  * Use `create(MeshPortSchema)` to create a new message.
  */
 export const MeshPortSchema: GenMessage<MeshPort> = /*@__PURE__*/
-  messageDesc(file_weft, 34);
+  messageDesc(file_weft, 35);
 
 /**
  * @generated from message weft.v1.MeshEndpoint
@@ -1294,7 +1335,7 @@ export type MeshEndpoint = Message<"weft.v1.MeshEndpoint"> & {
  * Use `create(MeshEndpointSchema)` to create a new message.
  */
 export const MeshEndpointSchema: GenMessage<MeshEndpoint> = /*@__PURE__*/
-  messageDesc(file_weft, 35);
+  messageDesc(file_weft, 36);
 
 /**
  * What changed in one overlay network. It counts with the next frame of the mesh that has no more to come.
@@ -1354,7 +1395,7 @@ export type Overlay = Message<"weft.v1.Overlay"> & {
  * Use `create(OverlaySchema)` to create a new message.
  */
 export const OverlaySchema: GenMessage<Overlay> = /*@__PURE__*/
-  messageDesc(file_weft, 36);
+  messageDesc(file_weft, 37);
 
 /**
  * @generated from message weft.v1.OverlayNetwork
@@ -1391,7 +1432,7 @@ export type OverlayNetwork = Message<"weft.v1.OverlayNetwork"> & {
  * Use `create(OverlayNetworkSchema)` to create a new message.
  */
 export const OverlayNetworkSchema: GenMessage<OverlayNetwork> = /*@__PURE__*/
-  messageDesc(file_weft, 37);
+  messageDesc(file_weft, 38);
 
 /**
  * @generated from message weft.v1.OverlayService
@@ -1428,7 +1469,7 @@ export type OverlayService = Message<"weft.v1.OverlayService"> & {
  * Use `create(OverlayServiceSchema)` to create a new message.
  */
 export const OverlayServiceSchema: GenMessage<OverlayService> = /*@__PURE__*/
-  messageDesc(file_weft, 38);
+  messageDesc(file_weft, 39);
 
 /**
  * @generated from message weft.v1.OverlayEndpoint
@@ -1472,7 +1513,7 @@ export type OverlayEndpoint = Message<"weft.v1.OverlayEndpoint"> & {
  * Use `create(OverlayEndpointSchema)` to create a new message.
  */
 export const OverlayEndpointSchema: GenMessage<OverlayEndpoint> = /*@__PURE__*/
-  messageDesc(file_weft, 39);
+  messageDesc(file_weft, 40);
 
 /**
  * A place in a network for a container that a user runs on this node himself.
@@ -1515,7 +1556,7 @@ export type Attach = Message<"weft.v1.Attach"> & {
  * Use `create(AttachSchema)` to create a new message.
  */
 export const AttachSchema: GenMessage<Attach> = /*@__PURE__*/
-  messageDesc(file_weft, 40);
+  messageDesc(file_weft, 41);
 
 /**
  * Given up: the container is gone, or on the network no longer. Only of attachments on this node.
@@ -1534,7 +1575,7 @@ export type Detach = Message<"weft.v1.Detach"> & {
  * Use `create(DetachSchema)` to create a new message.
  */
 export const DetachSchema: GenMessage<Detach> = /*@__PURE__*/
-  messageDesc(file_weft, 41);
+  messageDesc(file_weft, 42);
 
 /**
  * Sent after the mesh in which the network is.
@@ -1587,7 +1628,7 @@ export type Attached = Message<"weft.v1.Attached"> & {
  * Use `create(AttachedSchema)` to create a new message.
  */
 export const AttachedSchema: GenMessage<Attached> = /*@__PURE__*/
-  messageDesc(file_weft, 42);
+  messageDesc(file_weft, 43);
 
 /**
  * @generated from message weft.v1.AskKernelMesh
@@ -1604,7 +1645,7 @@ export type AskKernelMesh = Message<"weft.v1.AskKernelMesh"> & {
  * Use `create(AskKernelMeshSchema)` to create a new message.
  */
 export const AskKernelMeshSchema: GenMessage<AskKernelMesh> = /*@__PURE__*/
-  messageDesc(file_weft, 43);
+  messageDesc(file_weft, 44);
 
 /**
  * @generated from message weft.v1.AskTrace
@@ -1628,7 +1669,7 @@ export type AskTrace = Message<"weft.v1.AskTrace"> & {
  * Use `create(AskTraceSchema)` to create a new message.
  */
 export const AskTraceSchema: GenMessage<AskTrace> = /*@__PURE__*/
-  messageDesc(file_weft, 44);
+  messageDesc(file_weft, 45);
 
 /**
  * @generated from message weft.v1.Ack
@@ -1645,7 +1686,7 @@ export type Ack = Message<"weft.v1.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_weft, 45);
+  messageDesc(file_weft, 46);
 
 /**
  * @generated from message weft.v1.HeartbeatAnswer
@@ -1671,7 +1712,7 @@ export type HeartbeatAnswer = Message<"weft.v1.HeartbeatAnswer"> & {
  * Use `create(HeartbeatAnswerSchema)` to create a new message.
  */
 export const HeartbeatAnswerSchema: GenMessage<HeartbeatAnswer> = /*@__PURE__*/
-  messageDesc(file_weft, 46);
+  messageDesc(file_weft, 47);
 
 /**
  * @generated from message weft.v1.Role
@@ -1688,7 +1729,7 @@ export type Role = Message<"weft.v1.Role"> & {
  * Use `create(RoleSchema)` to create a new message.
  */
 export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
-  messageDesc(file_weft, 47);
+  messageDesc(file_weft, 48);
 
 /**
  * @generated from message weft.v1.Removed
@@ -1705,7 +1746,7 @@ export type Removed = Message<"weft.v1.Removed"> & {
  * Use `create(RemovedSchema)` to create a new message.
  */
 export const RemovedSchema: GenMessage<Removed> = /*@__PURE__*/
-  messageDesc(file_weft, 48);
+  messageDesc(file_weft, 49);
 
 /**
  * What the nodes' gossip is sealed with: the first seals, all open. Told at the start of a session and at each change.
@@ -1731,7 +1772,7 @@ export type GossipKeys = Message<"weft.v1.GossipKeys"> & {
  * Use `create(GossipKeysSchema)` to create a new message.
  */
 export const GossipKeysSchema: GenMessage<GossipKeys> = /*@__PURE__*/
-  messageDesc(file_weft, 49);
+  messageDesc(file_weft, 50);
 
 /**
  * The node's gossip seals and opens with the keys of this generation.
@@ -1750,7 +1791,7 @@ export type GossipKeysInstalled = Message<"weft.v1.GossipKeysInstalled"> & {
  * Use `create(GossipKeysInstalledSchema)` to create a new message.
  */
 export const GossipKeysInstalledSchema: GenMessage<GossipKeysInstalled> = /*@__PURE__*/
-  messageDesc(file_weft, 50);
+  messageDesc(file_weft, 51);
 
 /**
  * @generated from message weft.v1.SubscribeLogs
@@ -1802,7 +1843,7 @@ export type SubscribeLogs = Message<"weft.v1.SubscribeLogs"> & {
  * Use `create(SubscribeLogsSchema)` to create a new message.
  */
 export const SubscribeLogsSchema: GenMessage<SubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 51);
+  messageDesc(file_weft, 52);
 
 /**
  * @generated from message weft.v1.UnsubscribeLogs
@@ -1819,7 +1860,7 @@ export type UnsubscribeLogs = Message<"weft.v1.UnsubscribeLogs"> & {
  * Use `create(UnsubscribeLogsSchema)` to create a new message.
  */
 export const UnsubscribeLogsSchema: GenMessage<UnsubscribeLogs> = /*@__PURE__*/
-  messageDesc(file_weft, 52);
+  messageDesc(file_weft, 53);
 
 /**
  * @generated from message weft.v1.PublishLogsRequest
@@ -1843,7 +1884,7 @@ export type PublishLogsRequest = Message<"weft.v1.PublishLogsRequest"> & {
  * Use `create(PublishLogsRequestSchema)` to create a new message.
  */
 export const PublishLogsRequestSchema: GenMessage<PublishLogsRequest> = /*@__PURE__*/
-  messageDesc(file_weft, 53);
+  messageDesc(file_weft, 54);
 
 /**
  * @generated from message weft.v1.LogLine
@@ -1875,7 +1916,7 @@ export type LogLine = Message<"weft.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_weft, 54);
+  messageDesc(file_weft, 55);
 
 /**
  * @generated from message weft.v1.PublishLogsResponse
@@ -1888,7 +1929,7 @@ export type PublishLogsResponse = Message<"weft.v1.PublishLogsResponse"> & {
  * Use `create(PublishLogsResponseSchema)` to create a new message.
  */
 export const PublishLogsResponseSchema: GenMessage<PublishLogsResponse> = /*@__PURE__*/
-  messageDesc(file_weft, 55);
+  messageDesc(file_weft, 56);
 
 /**
  * The only service that a caller without a certificate may use.
