@@ -231,6 +231,11 @@ describe("the doctor", () => {
       assert.equal(exitCodeOf(findings), level === "fail" ? 1 : 0);
     });
   }
+  it("says of a closed tunnel how a rule that looks at connections' state is to be written", () => {
+    const findings = findingsOf(withPeer({ full: false, small: false }));
+    const cure = findings.find(({ level }) => level === "fail")?.cure ?? "";
+    assert.match(cure, /4789\/udp in on both .*'ct state \{ new, untracked \}'/);
+  });
   it("prints columns, a cure below its finding, and the counts", () => {
     const text = renderFindings(findingsOf({ ...fresh, engine: undefined }));
     assert.match(text, /^fail {2}Engine {4}the Docker Engine does not answer\n +→ start it/m);

@@ -17,6 +17,8 @@ import { type Finding, fail, ok, warn } from "./finding.ts";
 const SKEW_MS_MAX = 30_000;
 const SKEW_MS_FATAL = 50 * 60_000;
 const TUNNEL_PORT = "4789/udp";
+/** Conntrack passes the tunnel's packets by. */
+const UNTRACKED = "a rule of one's own with 'ct state new' needs 'ct state { new, untracked }'";
 const MANAGER_PORT = "2377/tcp";
 const GOSSIP_PORTS = ["7946/udp", "7946/tcp"];
 
@@ -335,14 +337,14 @@ function peer(
     return fail(
       about,
       `the host answers, and the tunnel passes from it to this host and not back: ${TUNNEL_PORT} is closed on the way there, or the routes are asymmetric`,
-      `let ${TUNNEL_PORT} in on its host's firewall; see by which way each host reaches the other (ip route get), and what drops packets on it (rp_filter, a firewall between)`,
+      `let ${TUNNEL_PORT} in on its host's firewall; ${UNTRACKED}; see by which way each host reaches the other (ip route get), and what drops packets on it (rp_filter, a firewall between)`,
     );
   }
   if (underlaySmall) {
     return fail(
       about,
       `the host answers, the tunnel to it does not: ${TUNNEL_PORT} is closed on the way, or its Weft does not run`,
-      `let ${TUNNEL_PORT} in on both hosts' firewalls (ufw allow from ${underlay} to any port 4789 proto udp)`,
+      `let ${TUNNEL_PORT} in on both hosts' firewalls (ufw allow from ${underlay} to any port 4789 proto udp); ${UNTRACKED}`,
     );
   }
   return fail(about, "the host does not answer", "see whether it is up, and the network between");
