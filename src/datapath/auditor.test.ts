@@ -87,7 +87,8 @@ describe("the auditor", () => {
     });
     datapath.changedAt = clock.monotonic();
     made.start();
-    await until(() => clock.pending().includes("datapath settled"));
+    await until(() => datapath.newsTold() === 500);
+    assert.ok(clock.pending().includes("datapath settled"));
     assert.deepEqual(audits, []);
     const done = audited();
     clock.advance(700);

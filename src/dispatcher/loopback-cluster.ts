@@ -39,7 +39,7 @@ import { Dispatcher } from "./dispatcher.ts";
 import { ManagerServer } from "./manager-server.ts";
 
 /** No test waits longer for anything. */
-const WAIT_MS_MAX = 10_000;
+const WAIT_MS_MAX = 30_000;
 
 /** Resolves as soon as `probe` gives something; told by whatever calls `poke`, checked at a short interval besides. */
 export async function eventually<T>(what: string, probe: () => T | undefined | false): Promise<T> {
