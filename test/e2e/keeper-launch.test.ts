@@ -106,7 +106,8 @@ test("a keeper of another version takes over without a gap", { skip }, async () 
     "true",
   ]);
   await host.engineOk(["rm", "-f", "web"]);
-  assert.ok(performance.now() - start < 5_000);
+  // Each call to a plugin that does not answer takes 15 s.
+  assert.ok(performance.now() - start < 12_000);
   assert.deepEqual(await keeper.links(), []);
 });
 

@@ -198,11 +198,12 @@ test("containers neither notice the keeper's death nor the Engine's restart", {
   assert.deepEqual(status.ports, [{ protocol: "tcp", port: 8080, state: "held" }]);
   assert.equal(status.endpoints.length, 2);
   await httpGet(host, "http://10.255.0.5/");
-  assert.ok((await timed(() => host.engineOk(["stop", "-t", "0", "web"]))) < 5_000);
+  // Each call to a plugin that does not answer takes 15 s.
+  assert.ok((await timed(() => host.engineOk(["stop", "-t", "0", "web"]))) < 12_000);
   assert.equal((await keeper.links()).length, 1);
 
   // With the plugin's socket dead this takes most of a minute.
-  assert.ok((await timed(() => host.restartEngine())) < 10_000);
+  assert.ok((await timed(() => host.restartEngine())) < 30_000);
   await until(async () => (await tryGet(host, "http://10.255.0.6/")).status === 200, {
     what: "the container that always restarts",
   });
