@@ -116,3 +116,14 @@ function present<Key extends string, Value>(
 ): { readonly [K in Key]?: Value } {
   return value === undefined ? {} : ({ [key]: value } as { readonly [K in Key]: Value });
 }
+
+/** Without addresses of a family that the networks of these names do not have on this host. */
+export function withoutIPv6(config: ContainerConfig, names: ReadonlySet<string>): ContainerConfig {
+  if (config.networks === undefined) return config;
+  const networks = config.networks.map((network) =>
+    names.has(network.name)
+      ? { ...network, addresses: network.addresses.filter((address) => !isOfIPv6(address)) }
+      : network,
+  );
+  return { ...config, networks };
+}

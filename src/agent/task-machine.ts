@@ -11,7 +11,6 @@ import { isOfIPv6 } from "../base/ip-address.ts";
 import { Reconciler } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import {
-  isTaskStateAtLeast,
   isTerminal,
   type Mount,
   type NetworkAttachment,
@@ -22,22 +21,18 @@ import {
 } from "../cluster/objects.ts";
 import type { TemplateNode } from "../cluster/template.ts";
 import { mustStop, type TaskAssignment } from "../dispatcher/assignment.ts";
-import type {
-  ContainerConfig,
-  ContainerState,
-  Runtime,
-  RuntimeNetwork,
-} from "../runtime/runtime.ts";
+import type { ContainerState, Runtime, RuntimeNetwork } from "../runtime/runtime.ts";
 import { Backoff } from "./backoff.ts";
 import {
   containerConfigOf,
   drainTimeoutMsOf,
-  hostPortsOf,
   isOnOverlay,
   stopGraceMsOf,
   taskAddress,
   taskAddress6,
+  withoutIPv6,
 } from "./container-config.ts";
+import { draining, newerStatus, relayed, reported, servedKey, servingIPv6 } from "./task-status.ts";
 import { nextStep, START_FAILED, type TaskStep } from "./task-step.ts";
 import type { TrafficWatch } from "./traffic-watch.ts";
 
@@ -46,9 +41,6 @@ const HIDING_MS_MAX = 5_000;
 
 /** Pauses before each look at which ports a task serves over IPv6. */
 const IPV6_LOOKS_MS = [0, 250, 1_000, 4_000];
-/** In the status message of a task, before the ports. */
-const IPV4_ALONE = "; IPv6 clients are relayed, as nothing listens on IPv6 at";
-
 /** What a task needs of its node beside the runtime. */
 export interface TaskSurroundings {
   /** The node, as templates in a spec name it; undefined until the runtime has described it. */
@@ -401,24 +393,20 @@ export class TaskMachine {
       if (signal.aborted || this.#status.state !== "running") return;
       const served = await this.#traffic.ipv6Ports(pid, ports, address);
       if (signal.aborted || this.#status.state !== "running") return;
-      this.#tellIPv6(served);
-      if (ports.every((port) => served.includes(keyOf(port)))) return;
+      const serving = servingIPv6(this.#status, served);
+      if (serving !== this.#status) this.#tell(serving);
+      if (ports.every((port) => served.includes(servedKey(port)))) return;
     }
-    const relayed = ports.filter((port) => this.#status.ipv6Ports?.includes(keyOf(port)) !== true);
-    const names = relayed.map(({ protocol, targetPort }) => `${targetPort}/${protocol}`).join(", ");
-    this.#tell({ ...this.#status, message: `${this.#status.message}${IPV4_ALONE} ${names}` });
-  }
-
-  /** What was served once counts for the task's life: connections may have been led there. */
-  #tellIPv6(served: readonly string[]): void {
-    const known = this.#status.ipv6Ports ?? [];
-    const ipv6Ports = [...new Set([...known, ...served])].sort();
-    if (ipv6Ports.length > known.length) this.#tell({ ...this.#status, ipv6Ports });
+    this.#tell(relayed(this.#status, ports));
   }
 
   #tell(status: TaskStatus): void {
-    this.#status = { ...status, timestamp: new Date(this.#clock.now()).toISOString() };
+    this.#set(status);
     if (this.#assigned) this.#surroundings.onStatus(this.task.id, this.#status);
+  }
+
+  #set(status: TaskStatus): void {
+    this.#status = { ...status, timestamp: new Date(this.#clock.now()).toISOString() };
   }
 
   /** Looked at once the task may stop: by then every node leads new connections elsewhere. */
@@ -428,7 +416,9 @@ export class TaskMachine {
     const pid = container?.pid;
     if (this.#status.state !== "running" || !mustStop(this.task.desiredState)) return true;
     if (pid === undefined || ports.length === 0) return true;
-    const tell = (count: number) => this.#tellDraining(count);
+    const tell = (count: number) => {
+      if (!isTerminal(this.#status.state)) this.#tell(draining(this.#status, count));
+    };
     const timeoutMs = drainTimeoutMsOf(this.task);
     this.#draining ??= this.#waitFor(async (signal) => {
       const startedAt = this.#clock.monotonic();
@@ -457,30 +447,14 @@ export class TaskMachine {
     return wait;
   }
 
-  /** In `err` too, since that is what `service ps` shows of a task. */
-  #tellDraining(count: number): void {
-    if (isTerminal(this.#status.state)) return;
-    const message = `draining, ${count} ${count === 1 ? "connection" : "connections"}`;
-    const timestamp = new Date(this.#clock.now()).toISOString();
-    this.#status = { ...this.#status, timestamp, message, err: message };
-    if (this.#assigned) this.#surroundings.onStatus(this.task.id, this.#status);
-  }
-
   #report(
     step: Extract<TaskStep, { kind: "report" }>,
     container: ContainerState | undefined,
   ): void {
-    const { state, message = this.#status.message, err, unhealthy } = step;
-    const { err: _before, unhealthy: _sick, ...kept } = this.#status;
-    this.#status = {
-      ...kept,
-      timestamp: new Date(this.#clock.now()).toISOString(),
-      state,
-      message,
-      ...(err === undefined ? {} : { err }),
-      ...(unhealthy === undefined ? {} : { unhealthy }),
-      ...this.#containerStatus(container),
-    };
+    const { state, err } = step;
+    const containerID = container?.containerID ?? this.#containerID;
+    const seen = containerID === undefined ? undefined : { ...container, containerID };
+    this.#set(reported(this.#status, step, seen));
     if (err !== undefined) this.#log.warn("task ended", { task: this.task.id, state, err });
     if (isTerminal(state)) {
       this.#surroundings.releasePorts(this.task.id);
@@ -488,50 +462,11 @@ export class TaskMachine {
     }
     if (this.#assigned) this.#surroundings.onStatus(this.task.id, this.#status);
   }
-
-  #containerStatus(container: ContainerState | undefined): Pick<TaskStatus, "containerStatus"> {
-    const containerID = container?.containerID ?? this.#containerID;
-    if (containerID === undefined) return {};
-    const { pid, exitCode } = container ?? {};
-    return {
-      containerStatus: {
-        containerID,
-        ...(pid === undefined ? {} : { pid }),
-        ...(exitCode === undefined ? {} : { exitCode }),
-      },
-    };
-  }
-}
-
-function keyOf({ protocol, targetPort }: PortConfig): string {
-  return `${protocol}/${targetPort}`;
-}
-
-/** Without addresses of a family that the networks of these names do not have on this host. */
-function withoutIPv6(config: ContainerConfig, names: ReadonlySet<string>): ContainerConfig {
-  if (config.networks === undefined) return config;
-  const networks = config.networks.map((network) =>
-    names.has(network.name)
-      ? { ...network, addresses: network.addresses.filter((address) => !isOfIPv6(address)) }
-      : network,
-  );
-  return { ...config, networks };
 }
 
 /** Something that goes on beside the machine's steps. */
 interface Wait {
   readonly isOver: boolean;
-}
-
-/** Whether a task of this state has claimed its host-mode ports. */
-export function holdsPorts(task: Task, state: TaskState): boolean {
-  return (
-    hostPortsOf(task).length > 0 && isTaskStateAtLeast(state, "starting") && !isTerminal(state)
-  );
-}
-
-function newerStatus(told: TaskStatus, known: TaskStatus | undefined): TaskStatus {
-  return known !== undefined && isTaskStateAtLeast(known.state, told.state) ? known : told;
 }
 
 /** A pass reports its own errors; what comes out of it is a broken invariant. */

@@ -6,6 +6,7 @@ import { type Clock, delay } from "../base/clock.ts";
 import { addressBytes } from "../base/ip-address.ts";
 import type { PortConfig } from "../cluster/objects.ts";
 import type { ReadTaskSockets, TaskSockets } from "./task-sockets.ts";
+import { servedKey } from "./task-status.ts";
 
 /**
  * A task that does not serve what it publishes within this time runs all the same: Docker would have said
@@ -41,10 +42,7 @@ export class TrafficWatch {
   /** Resolves when the ports are served, at once where nobody can tell. */
   async untilServed(pid: number, ports: readonly PortConfig[], signal: AbortSignal): Promise<void> {
     await this.#untilServing(pid, signal, (served) =>
-      ports.every(
-        ({ protocol, targetPort }) =>
-          protocol === "sctp" || served.has(`${protocol}/${targetPort}`),
-      ),
+      ports.every((port) => port.protocol === "sctp" || served.has(servedKey(port))),
     );
   }
 
@@ -73,7 +71,7 @@ export class TrafficWatch {
     const sockets = await this.#readSockets(pid);
     const digits = addressBytes(address6)?.toString("hex");
     if (digits === undefined || sockets?.addresses6.has(digits) !== true) return [];
-    const keys = ports.map(({ protocol, targetPort }) => `${protocol}/${targetPort}`);
+    const keys = ports.map(servedKey);
     return [...new Set(keys)].filter((key) => sockets.served6.has(key)).sort();
   }
 

@@ -11,7 +11,8 @@ import type { ContainerState, Runtime } from "../runtime/runtime.ts";
 import { Backoff } from "./backoff.ts";
 import { DEFAULT_STOP_GRACE_MS } from "./container-config.ts";
 import type { AgentMemory } from "./memory.ts";
-import { holdsPorts, TaskMachine, type TaskSurroundings } from "./task-machine.ts";
+import { TaskMachine, type TaskSurroundings } from "./task-machine.ts";
+import { holdsPorts } from "./task-status.ts";
 import type { TrafficWatch } from "./traffic-watch.ts";
 
 /** All containers are listed anew so often, in case an event was lost after all. */
