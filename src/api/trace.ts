@@ -5,7 +5,7 @@
 import { isIP, isIPv4, isIPv6 } from "node:net";
 import { InvalidParameterError, NotFoundError } from "../base/errors.ts";
 import { withPort } from "../base/host-port.ts";
-import { formatIPv6, ipv6Number } from "../cluster/cidr6.ts";
+import { canonicalIPv6 } from "../base/ip-address.ts";
 import { findNode } from "../cluster/finders.ts";
 import { taskName } from "../cluster/names.ts";
 import type { Node } from "../cluster/objects.ts";
@@ -117,7 +117,7 @@ function spelled(word: string): string {
   if (word.includes("%")) {
     throw new InvalidParameterError(`'${word}': name the address without a link of one host's`);
   }
-  return formatIPv6(ipv6Number(word));
+  return canonicalIPv6(word);
 }
 
 /** IPv4 unless one of them is an IPv6 address. */

@@ -28,8 +28,7 @@ export function addressOfBytes(bytes: Uint8Array): string | undefined {
   if (bytes.length !== 16) return undefined;
   const buffer = Buffer.from(bytes);
   if (buffer.subarray(0, 12).equals(IPV4_MAPPED)) return buffer.subarray(12).join(".");
-  const groups = Array.from({ length: GROUPS }, (_, index) => buffer.readUInt16BE(index * 2));
-  return formatIPv6Groups(groups);
+  return ipv6OfDigits(buffer.toString("hex"));
 }
 
 const IPV4_MAPPED = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
@@ -53,16 +52,17 @@ function groupsOf(part: string): number[] {
   });
 }
 
-/** As RFC 5952 §4 has it: the longest run of at least two zero groups, the first of equals, is written "::". */
+/** Of eight groups, as `canonicalIPv6` writes it. */
 export function formatIPv6Groups(groups: readonly number[]): string {
-  let best = { start: 0, length: 1 };
-  for (let start = 0; start < GROUPS; start++) {
-    let length = 0;
-    while (groups[start + length] === 0) length++;
-    if (length > best.length) best = { start, length };
-  }
-  const hex = groups.map((group) => group.toString(16));
-  if (best.length < 2) return hex.join(":");
-  const { start, length } = best;
-  return `${hex.slice(0, start).join(":")}::${hex.slice(start + length).join(":")}`;
+  return canonicalIPv6(groups.map((group) => group.toString(16)).join(":"));
+}
+
+/** Of the thirty-two digits that /proc and reverse names have, as `canonicalIPv6` writes it. */
+export function ipv6OfDigits(digits: string): string {
+  return canonicalIPv6(digits.replace(/.{4}(?!$)/g, "$&:"));
+}
+
+/** An IPv6 address, which is taken to be one without a link, as the kernel writes it: of its spellings the one of RFC 5952 §4. */
+export function canonicalIPv6(address: string): string {
+  return new URL(`http://[${address}]`).hostname.slice(1, -1);
 }

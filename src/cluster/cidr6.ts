@@ -1,7 +1,7 @@
 /** IPv6 networks as numbers, as far as addresses are counted in them. */
 import { isIPv4, isIPv6 } from "node:net";
 import { InvalidParameterError } from "../base/errors.ts";
-import { formatIPv6Groups, ipv6Groups } from "../base/ip-address.ts";
+import { canonicalIPv6, ipv6Groups, ipv6OfDigits } from "../base/ip-address.ts";
 
 export interface Cidr6 {
   /** The network address as an unsigned 128-bit number. */
@@ -40,7 +40,7 @@ export function overlaps6(a: Cidr6, b: Cidr6): boolean {
 export function reachableAddress(text: string): string | undefined {
   if (isIPv4(text)) return text;
   if (!isIPv6(text) || text.includes("%") || isLinkLocal(text)) return undefined;
-  return formatIPv6(ipv6Number(text));
+  return canonicalIPv6(text);
 }
 
 /** Such an address is one of a link (RFC 4291 §2.5.6), and means nothing on another. */
@@ -60,7 +60,5 @@ export function ipv6Number(address: string): bigint {
 
 /** As RFC 5952 §4 writes it: the longest run of two and more zero groups is left out. */
 export function formatIPv6(number: bigint): string {
-  return formatIPv6Groups(
-    Array.from({ length: 8 }, (_, at) => Number((number >> BigInt(112 - 16 * at)) & 0xffffn)),
-  );
+  return ipv6OfDigits(number.toString(16).padStart(32, "0"));
 }

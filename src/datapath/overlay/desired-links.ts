@@ -4,8 +4,7 @@
  * have not told leads nowhere, and broadcast stays on its host.
  */
 
-import { SocketAddress } from "node:net";
-import { byFamily, isOfIPv6 } from "../../base/ip-address.ts";
+import { byFamily, canonicalIPv6, isOfIPv6 } from "../../base/ip-address.ts";
 import { bridgeName, bridgeSettings, macOf, tunnelName } from "../../base/overlay-links.ts";
 import { IPV6_MTU_MIN } from "../ipv6.ts";
 import type { BridgePort, OverlayState, TunnelLink } from "./state.ts";
@@ -49,7 +48,7 @@ export function localNetworks(
 
 /** As the kernel's tools print it: of several spellings of an IPv6 address, the one. */
 export function spelled(address: string): string {
-  return isOfIPv6(address) ? new SocketAddress({ address, family: "ipv6" }).address : address;
+  return isOfIPv6(address) ? canonicalIPv6(address) : address;
 }
 
 /** The links that this node should have. */

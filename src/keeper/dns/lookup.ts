@@ -1,7 +1,7 @@
 /**
  * A question and the sets of names that its asker may see in, the answer out. Pure but for the shuffling.
  */
-import { isOfIPv6 } from "../../base/ip-address.ts";
+import { ipv6OfDigits, isOfIPv6 } from "../../base/ip-address.ts";
 import { type Random, randomBelow } from "../../base/random.ts";
 import type { Found, NameIndex } from "./name-index.ts";
 
@@ -138,8 +138,7 @@ export function addressOfReverse(name: string): string | undefined {
   if (ipv4 !== null) return ipv4.slice(1).reverse().map(Number).join(".");
   if (!/^(?:[0-9a-f]\.){32}ip6\.arpa$/.test(name)) return undefined;
   const digits = name.slice(0, 64).split(".").reverse().join("");
-  const groups = digits.match(/.{4}/g) ?? [];
-  return new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
+  return ipv6OfDigits(digits);
 }
 
 /** Every order is as likely as any other. */

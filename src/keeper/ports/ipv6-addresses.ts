@@ -1,6 +1,7 @@
 /** The host's own IPv6 addresses, as the kernel lists them, and when they change. */
 import { readFileSync } from "node:fs";
 import type { Clock, Timer } from "../../base/clock.ts";
+import { ipv6OfDigits } from "../../base/ip-address.ts";
 import { INNER_LINK } from "../uplink.ts";
 
 /** How soon a new address is noticed. Node has no socket that would tell. */
@@ -15,15 +16,10 @@ export function parseAddresses(table: string): readonly string[] {
   return table.split("\n").flatMap((line) => {
     const [digits, , , scope, flags, link = ""] = line.trim().split(/\s+/);
     if (digits?.length !== 32 || (Number.parseInt(flags ?? "", 16) & UNUSABLE) !== 0) return [];
-    const address = compressed(digits);
+    const address = ipv6OfDigits(digits);
     if (Number.parseInt(scope ?? "", 16) !== LINK_SCOPE) return [address];
     return INNER_LINK.test(link) ? [] : [`${address}%${link}`];
   });
-}
-
-function compressed(digits: string): string {
-  const groups = digits.match(/.{4}/g) ?? [];
-  return new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
 }
 
 function readTable(): string {
