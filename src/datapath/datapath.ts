@@ -17,31 +17,22 @@ import { desired, EMPTY_STATE } from "./desired.ts";
 import { meshMTU } from "./desired-network.ts";
 import { DriftLog } from "./drift-log.ts";
 import type { HostFacts } from "./facts.ts";
-import {
-  acceptRA,
-  SYSCTL_COUNT_FLOWS,
-  SYSCTL_FILTER_ALL,
-  SYSCTL_IP_FORWARD,
-  SYSCTL_IP6_FORWARD,
-} from "./facts.ts";
+import { SYSCTL_COUNT_FLOWS, SYSCTL_FILTER_ALL } from "./facts.ts";
 import { HostFirewalls } from "./host-firewalls.ts";
+import { HostSettings } from "./host-settings.ts";
 import { type HostTrace, hostTrace, type TraceQuestion } from "./host-trace.ts";
 import { type KernelMesh, kernelMesh } from "./inspect.ts";
-import { batches, type NetworkCommand } from "./ip/command.ts";
-import { execute, executeRemovals } from "./ip/execute.ts";
 import { linkNames } from "./ip/links.ts";
 import type { AddressHolder } from "./ip/read.ts";
 import { IPV6_MTU_MIN } from "./ipv6.ts";
-import { type IPv6Host, readIPv6Host } from "./ipv6-host.ts";
 import type { Uplink } from "./kernel-events.ts";
+import { KernelExecutor } from "./kernel-executor.ts";
 import { decodeKnownConnections, knownConnectionsArgs } from "./known-connection.ts";
-import { LATE_FLOWS_MAX, lateAnswersTransaction } from "./late-answers.ts";
 import type { MarkLayout } from "./mark.ts";
 import { markLayout } from "./mark.ts";
 import { LINK, TASK_LINK_PREFIX, vxlanOverhead } from "./names.ts";
 import { narrow, type ViewOnHost } from "./narrow.ts";
 import type { Nft } from "./nft/nft.ts";
-import { renderTransaction } from "./nft/transaction.ts";
 import { OverlayDatapath } from "./overlay/overlay-datapath.ts";
 import { sandboxEntrance } from "./overlay/sandbox-entrance.ts";
 import { Sandboxes } from "./overlay/sandboxes.ts";
@@ -53,8 +44,7 @@ import { type InterfaceAddresses, publishedInterfaces } from "./publish-places.t
 import type { KernelReading } from "./read-back.ts";
 import { readKernel } from "./read-back.ts";
 import type { RunTool } from "./run.ts";
-import { SettingsMemo } from "./settings-memo.ts";
-import { readSysctl, readSysctls, writeSysctl } from "./sysctl.ts";
+import { readSysctl, readSysctls } from "./sysctl.ts";
 import { type MeshView, tunnelAddressOf } from "./view.ts";
 
 export interface DatapathComponents {
@@ -106,18 +96,14 @@ interface Belief {
 }
 
 const DEFAULT_MEMO_PATH = "/run/weft/datapath.json";
-const IS_THE_HOSTS = new RegExp(
-  `^(${SYSCTL_IP_FORWARD}|${SYSCTL_IP6_FORWARD}|${SYSCTL_COUNT_FLOWS}|.*/accept_ra)$`,
-);
-
 export class Datapath {
   readonly #log: Logger;
   readonly #nft: Nft;
   readonly #run: RunTool;
-  readonly #conntrack: Conntrack;
   readonly #flows: FlowMeter | undefined;
   readonly #mark: MarkLayout;
-  readonly #memo: SettingsMemo;
+  readonly #settings: HostSettings;
+  readonly #executor: KernelExecutor;
   readonly #clock: Clock;
   readonly #meters: Meters;
   readonly #driftLog: DriftLog;
@@ -135,8 +121,6 @@ export class Datapath {
   #interfaces: InterfaceAddresses = new Map();
   #onInterfaces: () => void = () => {};
   #hindrances: readonly string[] = [];
-  #executing = 0;
-  #changedAt = 0;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -149,7 +133,6 @@ export class Datapath {
     this.#meters = meters ?? new Meters();
     this.#nft = nft;
     this.#run = run;
-    this.#conntrack = conntrack;
     this.#flows = flows;
     this.#firewalls = new HostFirewalls({ nft, run });
     this.#mayForward = init.mayForward ?? (() => true);
@@ -163,10 +146,14 @@ export class Datapath {
       nft,
       run,
       sandboxes: this.#sandboxes,
-      changing: (work) => this.#changing(work),
+      changing: (work) => this.#executor.changing(work),
     });
     this.#mark = markLayout(init.markShift);
-    this.#memo = new SettingsMemo(init.memoPath ?? DEFAULT_MEMO_PATH);
+    this.#settings = new HostSettings(init.memoPath ?? DEFAULT_MEMO_PATH);
+    this.#executor = new KernelExecutor({
+      ...{ log: this.#log, nft, run, conntrack, flows },
+      ...{ settings: this.#settings, clock: this.#clock, meters: this.#meters },
+    });
   }
 
   /** Reads what the kernel holds of Weft's, so that the first `apply` changes only what differs. */
@@ -186,7 +173,7 @@ export class Datapath {
 
   /** When it last changed the kernel, on the monotonic clock; Infinity while it does. */
   get changedAt(): number {
-    return this.#executing > 0 ? Number.POSITIVE_INFINITY : this.#changedAt;
+    return this.#executor.changedAt;
   }
 
   /** What of the host the mesh hangs on; undefined until a view was applied. */
@@ -344,16 +331,11 @@ export class Datapath {
   async reset(): Promise<void> {
     await this.#exclusively(async () => {
       const { state, links } = await this.#readBack();
-      const removing = plan(state, EMPTY_STATE);
       const taskLinks = [...links].filter((name) => name.startsWith(TASK_LINK_PREFIX));
-      const deletions = taskLinks.map((name): NetworkCommand => ({ kind: "link.delete", name }));
-      await this.#commit(removing);
-      await executeRemovals(this.#run, batches([...removing.removals, ...deletions]));
-      const addresses = [...state.endpoints.keys()];
-      await this.#forget(addresses.map((address) => ({ kind: "all-to", address })));
+      await this.#executor.clear(plan(state, EMPTY_STATE), taskLinks, [...state.endpoints.keys()]);
       await this.#overlays.reset();
       await this.#firewalls.reset();
-      await this.#restoreSettings();
+      await this.#settings.restore();
       this.#actual = undefined;
       this.#view = undefined;
     });
@@ -399,94 +381,9 @@ export class Datapath {
   async #execute(changing: Plan, wanted: Belief): Promise<void> {
     // Until all of it is done, nobody knows what the kernel holds.
     this.#actual = undefined;
-    if (!isEmpty(changing)) await this.#changeKernel(changing);
+    if (!isEmpty(changing)) await this.#executor.carryOut(changing);
     this.#actual = wanted;
     this.#interfaces = wanted.on?.facts.interfaces ?? this.#interfaces;
-  }
-
-  async #changeKernel(changing: Plan): Promise<void> {
-    const startedAt = this.#clock.monotonic();
-    await this.#changing(async () => {
-      await this.#rememberSettings(changing);
-      await execute(this.#run, batches(changing.additions));
-      await this.#commit(changing);
-      await this.#expectLateAnswers(changing);
-      await this.#forget(changing.forget);
-      await executeRemovals(this.#run, batches(changing.removals));
-      await this.#wake(changing);
-    });
-    this.#meters.apply.observe(this.#clock.monotonic() - startedAt);
-  }
-
-  /** What the kernel tells of meanwhile is likely Weft's own doing. */
-  async #changing<T>(work: () => Promise<T>): Promise<T> {
-    this.#executing += 1;
-    try {
-      return await work();
-    } finally {
-      this.#executing -= 1;
-      this.#changedAt = this.#clock.monotonic();
-    }
-  }
-
-  async #commit({ transaction }: Plan): Promise<void> {
-    if (transaction.length > 0) await this.#nft.run(renderTransaction(transaction));
-  }
-
-  /** A connection that is not forgotten is only slower: the change itself stands. */
-  async #forget(forget: Plan["forget"]): Promise<void> {
-    try {
-      await this.#conntrack.forget(forget);
-    } catch (error) {
-      this.#log.warn("could not forget connections", { error });
-    }
-  }
-
-  /** Before their flows are forgotten. An answer that is lost is one that the client asks for again. */
-  async #expectLateAnswers({ late }: Plan): Promise<void> {
-    if (late.length === 0) return;
-    try {
-      const flows = await this.#conntrack.flows(late, LATE_FLOWS_MAX);
-      const transaction = lateAnswersTransaction(flows);
-      if (transaction !== "") await this.#nft.run(transaction);
-    } catch (error) {
-      this.#log.warn("late answers of moved UDP flows may be lost", { error });
-    }
-  }
-
-  /** Last, when what clients then ask finds no way any more. Who is not woken finds out later. */
-  async #wake({ forget }: Plan): Promise<void> {
-    const gone = forget.flatMap((one) => (one.kind === "half-open-to" ? [one.address] : []));
-    if (gone.length === 0) return;
-    this.#flows?.forget(gone);
-    try {
-      const clients = await this.#conntrack.wake(gone);
-      if (clients > 0) this.#log.info("clients of tasks that are gone are told", { clients });
-    } catch (error) {
-      this.#log.warn("clients of tasks that are gone are not told", { error });
-    }
-  }
-
-  /** The host's own settings; those of Weft's links go with the links. */
-  async #rememberSettings({ additions }: Plan): Promise<void> {
-    const found: [string, string][] = [];
-    for (const one of additions) {
-      if (one.kind !== "sysctl.set" || !IS_THE_HOSTS.test(one.path)) continue;
-      const value = one.from ?? readSysctl(one.path);
-      if (value !== undefined && value !== one.value) found.push([one.path, value]);
-    }
-    await this.#memo.remember(found);
-  }
-
-  /** What was changed last is put back last: a link takes router advertisements again once the host does not forward. */
-  async #restoreSettings(): Promise<void> {
-    const found = [...(await this.#memo.found())];
-    const isForwarding = ([path]: [string, string]) => !path.endsWith("/accept_ra");
-    for (const [path, value] of [...found.filter(isForwarding), ...found]) {
-      // A link may have gone since.
-      if (readSysctl(path) !== undefined) await writeSysctl(path, value);
-    }
-    await this.#memo.forget();
   }
 
   async #readBack(): Promise<KernelReading> {
@@ -510,15 +407,15 @@ export class Datapath {
       this.#holders.get(address)?.mtu ??
       (tunnel === undefined ? undefined : tunnel.mtu + vxlanOverhead(address));
     if (uplinkMTU === undefined) throw new SystemError(noHolder(view));
-    const host = await readIPv6Host();
+    const { isEnabled, ...ipv6 } = await this.#settings.readIPv6(links);
     return {
       uplinkMTU,
       links,
       filtersPaths: readSysctl(SYSCTL_FILTER_ALL) !== "0",
       forwarding: this.#mayForward(),
       canCount: readSysctl(SYSCTL_COUNT_FLOWS) !== undefined,
-      ipv6: host.isEnabled && meshMTU(view, uplinkMTU) >= IPV6_MTU_MIN,
-      ...this.#routing6(host, links, await this.#memo.found()),
+      ipv6: isEnabled && meshMTU(view, uplinkMTU) >= IPV6_MTU_MIN,
+      ...ipv6,
       interfaces: this.#publishedAddresses(view),
     };
   }
@@ -529,19 +426,6 @@ export class Datapath {
       return addresses === undefined ? [] : [[name, addresses] as const];
     });
     return new Map(found);
-  }
-
-  /** Once Weft has made the host forward, only the memo knows how it was before. */
-  #routing6(
-    host: IPv6Host,
-    links: ReadonlySet<string>,
-    found: ReadonlyMap<string, string>,
-  ): Pick<HostFacts, "advertised" | "isOurForwarding6"> {
-    const remembered = [...links].filter((link) => found.has(acceptRA(link)));
-    return {
-      advertised: [...new Set([...remembered, ...host.advertised])].sort(),
-      isOurForwarding6: !host.isForwarding || found.has(SYSCTL_IP6_FORWARD),
-    };
   }
 
   #problems(view: MeshView, facts: HostFacts): string[] {
