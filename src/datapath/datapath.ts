@@ -416,6 +416,7 @@ export class Datapath {
       canCount: readSysctl(SYSCTL_COUNT_FLOWS) !== undefined,
       ipv6: isEnabled && meshMTU(view, uplinkMTU) >= IPV6_MTU_MIN,
       ...ipv6,
+      filtersPaths6: this.#firewalls.filtersPaths6,
       interfaces: this.#publishedAddresses(view),
     };
   }

@@ -28,6 +28,8 @@ export interface RulesetInit {
   readonly mark: MarkLayout;
   /** Whether the host forwards IPv6 for others than the mesh. */
   readonly isRouter6: boolean;
+  /** Whether another's rules want a way back to an IPv6 packet's source by the link that it came by. */
+  readonly filtersPaths6: boolean;
 }
 
 /** The rules this node should have. Same view, same ruleset, in the same order. */
@@ -44,7 +46,8 @@ export function desiredRuleset(view: MeshView, ways: Ways, init: RulesetInit): R
   ]);
 }
 
-function chains(view: MeshView, { mark, isRouter6 }: RulesetInit): [string, Chain][] {
+function chains(view: MeshView, init: RulesetInit): [string, Chain][] {
+  const { mark, isRouter6 } = init;
   return [
     ["raw_prerouting", baseChain("filter", "prerouting", PRIORITY_RAW, rawPrerouting())],
     ["raw_output", baseChain("filter", "output", PRIORITY_RAW, [`${ofTunnel(view)} notrack`])],
@@ -54,7 +57,10 @@ function chains(view: MeshView, { mark, isRouter6 }: RulesetInit): [string, Chai
     ["first_refusal", chain(firstRefusal())],
     ["first_refusal6", chain(keptBack("ip6", "refusals6"))],
     ["late_answer", chain(LATE_ANSWER)],
-    ["mark_prerouting", baseChain("filter", "prerouting", PRIORITY_MANGLE, markPrerouting())],
+    [
+      "mark_prerouting",
+      baseChain("filter", "prerouting", PRIORITY_MANGLE, markPrerouting(view, init)),
+    ],
     ["mark_reply", chain(markReply(mark))],
     ["mark_bits", chain(markBits(mark))],
     [
@@ -158,8 +164,21 @@ const FROM_ENTRY = [
 ];
 
 /** A task's reply goes back through the node that the request came by: that node must undo its DNAT. */
-function markPrerouting(): string[] {
-  return [`ct direction reply ct original zone != 0 iifname "${TASK_LINKS}" jump mark_reply`];
+function markPrerouting(view: MeshView, { mark, filtersPaths6 }: RulesetInit): string[] {
+  return [
+    `ct direction reply ct original zone != 0 iifname "${TASK_LINKS}" jump mark_reply`,
+    ...(filtersPaths6 ? hasWayBack(view, mark) : []),
+  ];
+}
+
+/**
+ * A client's packet that another node has led here has its way back by the tunnel, for whom the routing rule counts: with
+ * the flag the way is found, and the packet's own way is as without.
+ */
+function hasWayBack({ subnet6 }: MeshView, mark: MarkLayout): string[] {
+  if (subnet6 === undefined) return [];
+  const isClients = `iifname "${LINK}" ct direction original ip6 saddr != ${subnet6}`;
+  return [`meta nfproto ipv6 ${isClients} meta mark set meta mark | ${hex(mark.flag)}`];
 }
 
 /** One lookup when nobody else has marked the packet; else bit by bit, as nft cannot merge a map's value into a mark. */

@@ -47,6 +47,7 @@ export function desired(
     ruleset: desiredRuleset(view, ways, {
       mark,
       isRouter6: view.subnet6 === undefined || !facts.isOurForwarding6,
+      filtersPaths6: facts.filtersPaths6,
     }),
     network: desiredNetwork(view, ways, facts, mark),
     endpoints,

@@ -93,6 +93,28 @@ describe("the Engine's firewall", () => {
     assert.deepEqual(await readEngineFirewall(accepts.host), { kind: "none" });
   });
 
+  it("over IPv6 is whoever drops: accepted in FORWARD, as long as that is so, and taken out of there", async () => {
+    const FORWARD6 = "chain ip6 filter FORWARD";
+    const dropping = hostWith({ [FORWARD6]: chain([], "drop") });
+    const firewall = await readEngineFirewall(dropping.host, "ip6tables");
+    await acceptLinks(dropping.host.run, firewall, missingRules(firewall));
+    const inserts = ACCEPT_RULES.map((rule) => `-I FORWARD ${rule}\n`).join("");
+    assert.deepEqual(dropping.restored, [`ip6tables-nft-restore: *filter\n${inserts}COMMIT\n`]);
+    const opened = hostWith({ [FORWARD6]: chain(OURS, "accept") });
+    const left = await readEngineFirewall(opened.host, "ip6tables");
+    assert.deepEqual(missingRules(left), []);
+    await removeAccepts(opened.host.run, left);
+    assert.equal(opened.restored[0]?.match(/-D FORWARD/g)?.length, ACCEPT_RULES.length);
+    const open = hostWith({ [FORWARD6]: chain([], "accept") });
+    assert.deepEqual(await readEngineFirewall(open.host, "ip6tables"), { kind: "none" });
+    const engine = hostWith({
+      [FORWARD6]: chain(OURS, "drop"),
+      "chain ip6 filter DOCKER-USER": chain([RETURN]),
+    });
+    const minded = await readEngineFirewall(engine.host, "ip6tables");
+    assert.deepEqual(missingRules(minded), ACCEPT_RULES);
+  });
+
   it("is none where no such chain is", async () => {
     assert.deepEqual(await readEngineFirewall(hostWith({}).host), { kind: "none" });
   });

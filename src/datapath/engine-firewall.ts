@@ -3,6 +3,7 @@
  * accept in another table does not save a packet from it. So Weft's links are accepted in DOCKER-USER, the
  * chain that Docker leaves to its users. Written by `iptables` and not by nft, because the Engine may use either
  * backend and reads its chains with that tool; read through nft where they are nftables', which takes no process.
+ * Most Engines leave IPv6 alone, and then who drops is another, such as ufw: there they are accepted in FORWARD itself.
  */
 import { readFile } from "node:fs/promises";
 import { SystemError } from "../base/errors.ts";
@@ -13,6 +14,7 @@ import type { Nft } from "./nft/nft.ts";
 import type { RunTool, ToolResult } from "./run.ts";
 
 const CHAIN = "DOCKER-USER";
+const FORWARD = "FORWARD";
 /** No comment names them as Weft's, as the links do: it would be compared for every packet, and cost as much as the rule. */
 const TARGET = "-j ACCEPT";
 /** Of users' overlay networks; with br_netfilter, frames between two ports of one meet FORWARD too. */
@@ -38,7 +40,14 @@ export const LEGACY_TABLES: Readonly<Record<FirewallTool, string>> = {
 };
 
 export type EngineFirewall =
-  | { readonly kind: "chain"; readonly tool: string; readonly rules: readonly string[] }
+  | {
+      readonly kind: "chain";
+      readonly tool: string;
+      readonly chain: string;
+      readonly rules: readonly string[];
+      /** Whether it drops without them. */
+      readonly isNeeded: boolean;
+    }
   /** No DOCKER-USER, and the host's own policy drops what is forwarded: nothing Weft may change. */
   | { readonly kind: "drops" }
   | { readonly kind: "none" };
@@ -54,12 +63,39 @@ export async function readEngineFirewall(
   const table = `${FAMILIES[tool]} filter`;
   const chain = await nft.list(`chain ${table} ${CHAIN}`);
   if (chain !== undefined) {
-    return { kind: "chain", tool: `${tool}-nft`, rules: decodeForwarding(chain).accepts };
+    const rules = decodeForwarding(chain).accepts;
+    return { kind: "chain", tool: `${tool}-nft`, chain: CHAIN, rules, isNeeded: true };
   }
-  const legacy = (await isLegacyUsed(tool)) ? await readLegacy(run, tool) : NOTHING;
-  if (legacy.kind !== "none" || tool === "ip6tables") return legacy;
-  const forward = await nft.list(`chain ${table} FORWARD`);
+  const isLegacy = await isLegacyUsed(tool);
+  const legacy = isLegacy ? await readLegacy(run, tool) : NOTHING;
+  if (legacy.kind !== "none") return legacy;
+  if (tool === "ip6tables") return await readForward6({ nft, run });
+  const forward = await nft.list(`chain ${table} ${FORWARD}`);
   return decodeForwarding(forward).policy === "drop" ? { kind: "drops" } : NOTHING;
+}
+
+/** IPv6's FORWARD, as the chain of whoever drops there; none where it neither drops nor has rules of Weft's. */
+export async function readForward6({
+  nft,
+  run,
+}: {
+  readonly nft: Nft;
+  readonly run: RunTool;
+}): Promise<EngineFirewall> {
+  const family = "ip6tables";
+  const { policy, accepts } = decodeForwarding(
+    await nft.list(`chain ${FAMILIES[family]} filter ${FORWARD}`),
+  );
+  const found = forwardChain(`${family}-nft`, accepts, policy === "drop");
+  if (found.kind !== "none" || !(await isLegacyUsed(family))) return found;
+  const tool = `${family}-legacy`;
+  const { stdout = "" } = (await tryRun(run, tool, ["-w", "-S", FORWARD])) ?? {};
+  return forwardChain(tool, rulesOf(stdout, FORWARD), stdout.startsWith(`-P ${FORWARD} DROP`));
+}
+
+function forwardChain(tool: string, rules: readonly string[], isNeeded: boolean): EngineFirewall {
+  const isAny = isNeeded || rules.some((rule) => ACCEPT_RULES.includes(rule));
+  return isAny ? { kind: "chain", tool, chain: FORWARD, rules, isNeeded } : NOTHING;
 }
 
 const NOTHING: EngineFirewall = { kind: "none" };
@@ -67,8 +103,10 @@ const NOTHING: EngineFirewall = { kind: "none" };
 async function readLegacy(run: RunTool, family: FirewallTool): Promise<EngineFirewall> {
   const tool = `${family}-legacy`;
   const listed = await tryRun(run, tool, ["-w", "-S", CHAIN]);
-  if (listed?.status === 0) return { kind: "chain", tool, rules: rulesOf(listed.stdout) };
-  // What IPv6's policy drops is told nowhere.
+  if (listed?.status === 0) {
+    const rules = rulesOf(listed.stdout, CHAIN);
+    return { kind: "chain", tool, chain: CHAIN, rules, isNeeded: true };
+  }
   if (listed === undefined || family === "ip6tables") return NOTHING;
   const forward = await tryRun(run, tool, ["-w", "-S", "FORWARD"]);
   return forward?.stdout.startsWith("-P FORWARD DROP") === true ? { kind: "drops" } : NOTHING;
@@ -76,7 +114,7 @@ async function readLegacy(run: RunTool, family: FirewallTool): Promise<EngineFir
 
 /** Which of the accepting rules are not there. */
 export function missingRules(firewall: EngineFirewall): readonly string[] {
-  if (firewall.kind !== "chain") return [];
+  if (firewall.kind !== "chain" || !firewall.isNeeded) return [];
   return ACCEPT_RULES.filter((rule) => !firewall.rules.includes(rule));
 }
 
@@ -89,7 +127,7 @@ export async function acceptLinks(
   await restore(
     run,
     firewall,
-    rules.map((rule) => `-I ${CHAIN} ${rule}`),
+    rules.map((rule) => `-I ${chainOf(firewall)} ${rule}`),
   );
 }
 
@@ -100,7 +138,7 @@ export async function removeAccepts(run: RunTool, firewall: EngineFirewall): Pro
   await restore(
     run,
     firewall,
-    ours.map((rule) => `-D ${CHAIN} ${rule}`),
+    ours.map((rule) => `-D ${firewall.chain} ${rule}`),
   );
 }
 
@@ -108,11 +146,16 @@ async function restore(run: RunTool, firewall: EngineFirewall, lines: readonly s
   if (firewall.kind !== "chain" || lines.length === 0) return;
   const input = ["*filter", ...lines, "COMMIT", ""].join("\n");
   const { status, stderr } = await run(`${firewall.tool}-restore`, ["-w", "--noflush"], input);
-  if (status !== 0) throw new SystemError(`cannot change ${CHAIN}: ${stderr.trim()}`);
+  if (status !== 0) throw new SystemError(`cannot change ${firewall.chain}: ${stderr.trim()}`);
 }
 
-function rulesOf(listing: string): string[] {
-  const head = `-A ${CHAIN} `;
+/** The chain that Weft's links are accepted in. */
+export function chainOf(firewall: EngineFirewall): string {
+  return firewall.kind === "chain" ? firewall.chain : CHAIN;
+}
+
+function rulesOf(listing: string, chain: string): string[] {
+  const head = `-A ${chain} `;
   const lines = listing.split("\n").filter((line) => line.startsWith(head));
   return lines.map((line) => line.slice(head.length));
 }

@@ -16,6 +16,8 @@ export interface HostFacts {
   readonly advertised: readonly string[];
   /** Whether it is Weft that made the host forward IPv6: nothing but the mesh's packets is forwarded then. */
   readonly isOurForwarding6: boolean;
+  /** Whether a firewall of the host's looks for a way back to each IPv6 packet's source (firewalld's IPv6_rpfilter). */
+  readonly filtersPaths6: boolean;
   /** Of the interfaces that the view's ports are answered at. */
   readonly interfaces: InterfaceAddresses;
   /** Whether the kernel can be told to count what flows carry: it can once it has conntrack. */

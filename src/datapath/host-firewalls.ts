@@ -3,10 +3,12 @@ import type { Drift } from "./describe.ts";
 import type { EngineFirewall } from "./engine-firewall.ts";
 import {
   acceptLinks,
+  chainOf,
   FIREWALL_TOOLS,
   type FirewallTool,
   missingRules,
   readEngineFirewall,
+  readForward6,
   removeAccepts,
 } from "./engine-firewall.ts";
 import type { Firewalld } from "./firewalld.ts";
@@ -74,7 +76,7 @@ export class HostFirewalls {
       if (missing.length > 0) this.#legacy.distrust();
       drifts.push(
         ...missing.map((rule) => ({
-          text: `DOCKER-USER${tool === "ip6tables" ? " of IPv6" : ""} lacked ${rule}`,
+          text: `${chainOf(engine)}${tool === "ip6tables" ? " of IPv6" : ""} lacked ${rule}`,
         })),
       );
     }
@@ -87,7 +89,14 @@ export class HostFirewalls {
   /** Takes out what Weft has added. */
   async reset(): Promise<void> {
     for (const engine of this.#engine.values()) await removeAccepts(this.#run, engine);
+    // Where an Engine that minds IPv6 has come since, they may be in both chains.
+    await removeAccepts(this.#run, await readForward6({ nft: this.#nft, run: this.#run }));
     if (this.#firewalld !== undefined) await distrustLinks(this.#run);
+  }
+
+  /** Whether firewalld runs, which by default drops IPv6 packets without a way back by the link that they came by. */
+  get filtersPaths6(): boolean {
+    return this.#firewalld !== undefined;
   }
 
   /** What is in the way and not Weft's to change, in plain words. */

@@ -34,7 +34,11 @@ export function narrow(before: ViewOnHost, after: ViewOnHost): Narrowed {
 }
 
 function isSameHost(a: HostFacts, b: HostFacts): boolean {
-  return a.ipv6 === b.ipv6 && isDeepStrictEqual(a.interfaces, b.interfaces);
+  return (
+    a.ipv6 === b.ipv6 &&
+    a.filtersPaths6 === b.filtersPaths6 &&
+    isDeepStrictEqual(a.interfaces, b.interfaces)
+  );
 }
 
 /** Whether every endpoint of another node is reached as before, through the very same tunnel. */

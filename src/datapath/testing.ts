@@ -67,6 +67,7 @@ export function makeFacts(view: MeshView): HostFacts {
     ipv6: true,
     advertised: [],
     isOurForwarding6: true,
+    filtersPaths6: true,
     interfaces: new Map([
       ["eth1", ["10.7.0.1", "fd07::1"]],
       ["eth2", []],

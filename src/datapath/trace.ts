@@ -262,7 +262,7 @@ function routeOf(host: TracedHost, packet: Packet): Route | undefined {
   const { rules, routes } = host.state.network;
   const isIPv6 = isOfIPv6(packet.destination);
   for (const { mark, mask, table, from } of rules.values()) {
-    if (isOfIPv6(from) !== isIPv6 || (packet.mark & mask) !== mark) continue;
+    if ((packet.mark & mask) !== mark || !isWithin(packet.source, from)) continue;
     return routes.get(`${table} ${isIPv6 ? "::/0" : "default"}`);
   }
   return routes.get(`main ${packet.destination}`) ?? subnetRoute(routes.values(), packet);

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "../base/logger.ts";
-import { missingRules, readEngineFirewall } from "../datapath/engine-firewall.ts";
+import { chainOf, missingRules, readEngineFirewall } from "../datapath/engine-firewall.ts";
 import { readFirewalld } from "../datapath/firewalld.ts";
 import { DROPS } from "../datapath/host-firewalls.ts";
 import { openNft } from "../datapath/nft/open.ts";
@@ -81,12 +81,14 @@ async function readKernel(
   const nft = await openNft(log, runTool);
   try {
     const engine = await readEngineFirewall({ nft, run: runTool });
+    const engine6 = await readEngineFirewall({ nft, run: runTool }, "ip6tables");
     const firewalld = await readFirewalld(nft);
     const untrusted = firewalld?.untrusted ?? [];
     return {
       mesh: await probeMesh(nft, runTool, canPing),
       firewallLacks: [
-        ...missingRules(engine).map((rule) => `DOCKER-USER lacks ${rule}`),
+        ...missingRules(engine).map((rule) => `${chainOf(engine)} lacks ${rule}`),
+        ...missingRules(engine6).map((rule) => `${chainOf(engine6)} of IPv6 lacks ${rule}`),
         ...untrusted.map((link) => `firewalld has ${link} in no zone`),
       ],
       firewallProblems: engine.kind === "drops" ? [DROPS] : [],

@@ -147,25 +147,23 @@ async function runWeb(swarm: Swarm): Promise<void> {
 /** From outside and from the hosts themselves, both tasks answer through both nodes, and see who asked. */
 async function assertServed(swarm: Swarm): Promise<void> {
   const client = swarm.client();
-  const addresses = swarm.hosts.flatMap(({ ip }) => Array.from({ length: 12 }, () => ip));
-  const asks = addresses.map(ask);
+  const addresses = swarm.hosts.flatMap(({ ip, ipv6 }) => [ip, ipv6]);
+  const asks = addresses.flatMap((address) => Array.from({ length: 12 }, () => ask(address)));
   const look = async () => {
     const results = await probe(client, asks);
-    assert.deepEqual([...new Set(results.map(({ error }) => error))], [undefined]);
-    assert.deepEqual([...new Set(results.map((result) => result.client))], [client.ip]);
-    for (const { ip } of swarm.hosts) {
-      const through = results.filter((result) => result.probe.address === ip);
-      assert.equal(new Set(through.map(({ task }) => task)).size, 2, `through ${ip}`);
+    for (const address of addresses) {
+      const through = results.filter((result) => result.probe.address === address);
+      const seen = address.includes(":") ? client.ipv6 : client.ip;
+      assert.deepEqual([...new Set(through.map(({ error }) => error))], [undefined], address);
+      assert.deepEqual([...new Set(through.map((result) => result.client))], [seen], address);
+      assert.equal(new Set(through.map(({ task }) => task)).size, 2, `through ${address}`);
     }
   };
   await lastly(look);
   for (const host of swarm.hosts) {
-    const local = ["127.0.0.1", host.ip].map((address) => ask(address));
+    const local = ["127.0.0.1", host.ip, "::1", host.ipv6].map(ask);
     const results = await probe(host, local);
-    assert.deepEqual(
-      results.map(({ error }) => error),
-      [undefined, undefined],
-    );
+    assert.deepEqual([...new Set(results.map(({ error }) => error))], [undefined]);
   }
 }
 

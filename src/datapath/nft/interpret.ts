@@ -130,9 +130,11 @@ const STATEMENTS: readonly Statement[] = [
       matches(!has(table, set, `${destination} . ${destination}`)),
   ],
   [
-    /^ip6? ([sd])addr ([\da-f.:/]+)/,
-    ({ packet }, [which, cidr = ""]) =>
-      matches(isWithin(which === "s" ? packet.source : packet.destination, cidr)),
+    /^ip6? ([sd])addr (!= )?([\da-f.:/]+)/,
+    ({ packet }, [which, not, cidr = ""]) => {
+      const address = which === "s" ? packet.source : packet.destination;
+      return matches(isWithin(address, cidr) === (not === undefined));
+    },
   ],
   [
     /^ip6 daddr != \{ ([\da-f:/, ]+) \}/,
