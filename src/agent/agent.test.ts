@@ -441,6 +441,21 @@ describe("the node", () => {
     assert.equal(node.reporter.description?.engine.engineVersion, "fake");
   });
 
+  it("says that its runtime is away once that has lasted, and that it is back", async () => {
+    const node = await makeNode().start();
+    const problem = () => node.reporter.description?.runtimeProblem;
+    node.runtime.setAvailable(false);
+    await node.wait();
+    assert.equal(problem(), undefined, "it may restart");
+    await node.wait();
+    assert.match(problem() ?? "", /^its container runtime is away: /);
+    const told = node.logged.filter((line) => /"?warn.*runtime does not answer/.test(line));
+    assert.equal(told.length, 1, told.join("\n"));
+    node.runtime.setAvailable(true);
+    await node.wait();
+    assert.equal(problem(), undefined);
+  });
+
   it("leaves nothing behind when it leaves the cluster", async () => {
     const node = await makeNode().start();
     node.agent.onMesh(makeMesh(1));

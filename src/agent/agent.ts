@@ -199,6 +199,7 @@ export class Agent implements Startable, SessionHandler {
         void this.#describe();
         void this.#audit(datapath);
       },
+      onRuntimeAway: (problem) => this.#describer.noteRuntimeAway(problem),
       clock,
       log,
     });

@@ -29,6 +29,7 @@ export class NodeDescriber implements Startable {
   readonly #interfaces: () => Interfaces;
   #engine: Omit<NodeDescription, "addresses"> | undefined;
   #description: NodeDescription | undefined;
+  #runtimeProblem: string | undefined;
   #timer: Timer | undefined;
   #stopped = false;
 
@@ -54,6 +55,13 @@ export class NodeDescriber implements Startable {
   /** Asks the runtime: it answers for the first time, or is back and may be another version. */
   async refresh(): Promise<void> {
     this.#engine = await this.#components.runtime.describe();
+    this.#runtimeProblem = undefined;
+    this.#compare();
+  }
+
+  /** The runtime is away; until it is asked again and answers. */
+  noteRuntimeAway(problem: string): void {
+    this.#runtimeProblem = problem;
     this.#compare();
   }
 
@@ -74,6 +82,7 @@ export class NodeDescriber implements Startable {
       addresses: hostAddresses(found),
       interfaces: hostInterfaces(found),
       ...(publishDefault.length === 0 ? {} : { publishDefault }),
+      ...(this.#runtimeProblem === undefined ? {} : { runtimeProblem: this.#runtimeProblem }),
     };
     if (JSON.stringify(next) === JSON.stringify(this.#description)) return;
     this.#description = next;

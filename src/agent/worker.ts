@@ -3,6 +3,7 @@
  * assigns any more. It hears the runtime's events, and lists all containers whenever it may have missed some.
  */
 import { type Clock, delay } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Task, TaskState, TaskStatus } from "../cluster/objects.ts";
@@ -14,6 +15,9 @@ import type { AgentMemory } from "./memory.ts";
 import { TaskMachine, type TaskSurroundings } from "./task-machine.ts";
 import { holdsPorts } from "./task-status.ts";
 import type { TrafficWatch } from "./traffic-watch.ts";
+
+/** A runtime that restarts is back by then. One that is away for longer is believed to have taken its tasks along. */
+const RUNTIME_AWAY_MS = 10_000;
 
 /** All containers are listed anew so often, in case an event was lost after all. */
 const RESYNC_MS = 30_000;
@@ -27,6 +31,8 @@ export interface WorkerComponents {
   readonly restorePorts: (task: Task, status: TaskStatus) => void;
   /** The runtime answers, for the first time or again. */
   readonly onRuntime: () => void;
+  /** The runtime has answered nothing for long: why, in plain words. */
+  readonly onRuntimeAway: (problem: string) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -120,24 +126,36 @@ export class Worker implements Startable {
   }
 
   async #watch(): Promise<void> {
-    const { runtime, clock, log, onRuntime } = this.#components;
+    const { runtime, clock, onRuntime } = this.#components;
     const { signal } = this.#stopping;
     const backoff = new Backoff();
     let answers = false;
+    let awaySince: number | undefined;
     while (!signal.aborted) {
       try {
         this.#learn(await runtime.list());
         if (!answers) onRuntime();
         answers = true;
+        awaySince = undefined;
         backoff.reset();
         await this.#listen();
       } catch (error) {
         if (signal.aborted) return;
         answers = false;
-        log.warn("the container runtime does not answer", { error });
+        const now = clock.monotonic();
+        this.#tellAway(error, awaySince === undefined, now - (awaySince ?? now));
+        awaySince ??= now;
         await delay(clock, "runtime-retry", backoff.next(), signal).catch(() => {});
       }
     }
+  }
+
+  /** Said once as a warning, and to the cluster when it lasts. */
+  #tellAway(error: unknown, isNew: boolean, forMs: number): void {
+    const { log, onRuntimeAway } = this.#components;
+    log[isNew ? "warn" : "debug"]("the container runtime does not answer", { error });
+    if (forMs >= RUNTIME_AWAY_MS)
+      onRuntimeAway(`its container runtime is away: ${messageOf(error)}`);
   }
 
   /** Hears events until it is time to list anew. */

@@ -125,6 +125,8 @@ export interface NodeDescription {
   /** Networks of its addresses, and interfaces, at which it answers ports whose service does not say; all when absent. */
   readonly publishDefault?: readonly string[];
   readonly tlsInfo?: TLSInfo;
+  /** Why the node can run nothing, in plain words: its runtime is away. To the cluster it is down then. */
+  readonly runtimeProblem?: string;
 }
 
 /** A published port that a node does not answer, in plain words: it could not bind it, or lacks the interface for it. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { makeTask } from "../cluster/factories.ts";
 import type { TaskStatus } from "../cluster/objects.ts";
 import type { HostTrace, TraceQuestion } from "../datapath/host-trace.ts";
-import { eventually, LoopbackCluster } from "./loopback-cluster.ts";
+import { describeHost, eventually, LoopbackCluster } from "./loopback-cluster.ts";
 
 const status = (state: TaskStatus["state"], message: string = state): TaskStatus => ({
   timestamp: new Date().toISOString(),
@@ -23,6 +23,23 @@ test("a node joins, is described and ready", async () => {
   assert.equal(node.description?.hostname, agent.nodeID.slice(0, 6));
   await eventually("welcome", () => agent.roles.length > 0);
   assert.deepEqual(agent.roles, ["worker"]);
+});
+
+test("a node whose runtime is away is down, by its own word, whenever it is heard", async () => {
+  await using cluster = await LoopbackCluster.start();
+  const certificates = await cluster.join("n1");
+  const { nodeID } = certificates.identity;
+  const said = () => cluster.store.view().get("node", nodeID)?.status;
+  const agent = cluster.startAgentWith(certificates, {});
+  await eventually("ready", () => said()?.state === "ready");
+  const description = describeHost("n1");
+  const runtimeProblem = "its container runtime is away: no answer";
+  agent.session.reportDescription({ ...description, runtimeProblem });
+  await eventually("down", () => said()?.state === "down");
+  assert.equal(said()?.message, runtimeProblem);
+  agent.session.reportDescription(description);
+  await eventually("ready again", () => said()?.state === "ready");
+  assert.equal(said()?.message, undefined);
 });
 
 test("a node says where its tunnels end, and the others are told, until it says so no more", async () => {

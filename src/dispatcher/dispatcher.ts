@@ -39,7 +39,7 @@ import { EMPTY_MESH, type MeshTable, meshConfigOf, updateMesh } from "./mesh.ts"
 import { runningEndpoints, stoppingEndpoints } from "./mesh-queries.ts";
 import { NetworkDiagnosis } from "./network-diagnosis.ts";
 import { NodeLiveness, type Verdict } from "./node-liveness.ts";
-import { doubtAllNodes, hasLeft, LEFT_MESSAGE, setNodeState } from "./node-state.ts";
+import { doubtAllNodes, hasLeft, LEFT_MESSAGE, setNodeHeard, setNodeState } from "./node-state.ts";
 import { networksShownTo, overlaysOfNode } from "./overlays.ts";
 import { ReportWriter } from "./report-writer.ts";
 import {
@@ -227,8 +227,7 @@ export class Dispatcher implements Startable {
     }
     // Before its hello, or after a newer stream of the same node took its place.
     if (this.#sessions.get(session.nodeID) !== session) return;
-    if (this.#liveness.heard(session.nodeID))
-      await setNodeState(this.#store, session.nodeID, "ready");
+    if (this.#liveness.heard(session.nodeID)) await setNodeHeard(this.#store, session.nodeID);
     switch (kind.case) {
       case "report":
         await this.#onReport(session, kind.value);
@@ -292,7 +291,7 @@ export class Dispatcher implements Startable {
     this.#log.info("session open", { nodeID: node.id, addr });
     this.#diagnosis.noteSession(node.id, accepted.remoteAddress);
     const place = { addr, ...(dataPathAddr === undefined ? {} : { dataPathAddr }) };
-    await setNodeState(this.#store, node.id, "ready", { place, description });
+    await setNodeHeard(this.#store, node.id, { place, description });
   }
 
   async #onReport(session: NodeSession, report: Report): Promise<void> {
@@ -332,7 +331,7 @@ export class Dispatcher implements Startable {
   async #onLeave(session: NodeSession): Promise<void> {
     this.#liveness.forget(session.nodeID);
     this.#log.info("node leaves", { nodeID: session.nodeID });
-    await setNodeState(this.#store, session.nodeID, "down", { message: LEFT_MESSAGE });
+    await setNodeState(this.#store, session.nodeID, "down", LEFT_MESSAGE);
     this.#forgetSession(session);
     session.end();
     this.#onGone();
@@ -367,7 +366,7 @@ export class Dispatcher implements Startable {
     this.#log[level]("node not heard of", { nodeID, verdict: verdict.kind, why: verdict.message });
     this.#sessions.get(nodeID)?.cut();
     try {
-      await setNodeState(this.#store, nodeID, state, { message: verdict.message });
+      await setNodeState(this.#store, nodeID, state, verdict.message);
     } catch (error) {
       this.#log.error("node's state not stored", { nodeID, error });
     }

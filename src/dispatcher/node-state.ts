@@ -15,25 +15,42 @@ export function hasLeft({ status }: Node): boolean {
 /** Where a node is, by its own words. */
 export type NodePlace = Pick<NodeStatus, "addr" | "dataPathAddr">;
 
-export interface NodeStateMore {
-  readonly message?: string;
-  readonly place?: NodePlace;
-  readonly description?: NodeDescription;
-}
-
 export async function setNodeState(
   store: Store,
   nodeID: string,
   state: NodeState,
-  more: NodeStateMore = {},
+  message: string,
 ): Promise<void> {
-  const { message, place, description } = more;
+  await store.update((tx) => {
+    const node = tx.get("node", nodeID);
+    if (node !== undefined) tx.put("node", { ...node, status: statusOf(node, state, message) });
+  });
+}
+
+/** What a node says of itself. */
+export interface NodeWords {
+  readonly place?: NodePlace;
+  readonly description?: NodeDescription;
+}
+
+/** The node was heard of: it is ready, unless it says itself that it can run nothing. */
+export async function setNodeHeard(
+  store: Store,
+  nodeID: string,
+  { place, description }: NodeWords = {},
+): Promise<void> {
   await store.update((tx) => {
     const node = tx.get("node", nodeID);
     if (node === undefined) return;
-    const status = statusOf(node, state, message, place);
-    tx.put("node", { ...node, status, ...(description === undefined ? {} : { description }) });
+    const described = description === undefined ? node : { ...node, description };
+    tx.put("node", { ...described, status: heardStatus(described, place) });
   });
+}
+
+/** The status of a node that was just heard of. */
+export function heardStatus(node: Node, place?: NodePlace): NodeStatus {
+  const problem = node.description?.runtimeProblem;
+  return statusOf(node, problem === undefined ? "ready" : "down", problem, place);
 }
 
 /** A manager that has just started does not know who is there; those that were down stay so until they come. */

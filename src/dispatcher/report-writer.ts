@@ -14,6 +14,7 @@ import {
 } from "../cluster/objects.ts";
 import type { Store, Transaction } from "../cluster/store.ts";
 import type { TaskStatusUpdate } from "./assignment.ts";
+import { heardStatus } from "./node-state.ts";
 
 /** One transaction takes no further node beyond so many statuses; the others wait for the next, and with them their acknowledgement. */
 const STATUSES_PER_TRANSACTION_MAX = 2_000;
@@ -203,11 +204,13 @@ export function writeReport(tx: Transaction, report: NodeReport): void {
   const node = tx.get("node", report.nodeID);
   const { portProblems, description } = report;
   if (node !== undefined && (portProblems !== undefined || description !== undefined)) {
-    tx.put("node", {
+    const reported = {
       ...node,
       ...(portProblems === undefined ? {} : { portProblems }),
       ...(description === undefined ? {} : { description }),
-    });
+    };
+    const status = description === undefined ? node.status : heardStatus(reported);
+    tx.put("node", { ...reported, status });
   }
 }
 

@@ -58,6 +58,9 @@ export function decodeDescription(bytes: Uint8Array): NodeDescription {
       ? {}
       : { publishDefault: decodePlaces(root["publishDefault"]) }),
     ...(root["tlsInfo"] === undefined ? {} : { tlsInfo: decodeTLSInfo(root["tlsInfo"]) }),
+    ...(root["runtimeProblem"] === undefined
+      ? {}
+      : { runtimeProblem: text(root["runtimeProblem"], "runtimeProblem") }),
   };
 }
 

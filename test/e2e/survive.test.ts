@@ -129,6 +129,33 @@ describe("what survives what", { skip }, () => {
     await swarm.answering(8080);
   });
 
+  test("a host whose Engine stays away is down, its tasks run elsewhere, and it goes on answering", async () => {
+    const n2 = swarm.host(2);
+    await swarm.create("lent", "-p", "8098:80", "--replicas", "3", "nginx");
+    await swarm.answering(8098);
+    await n2.killEngine();
+    await until(
+      async () => {
+        const { State, Message } = (await swarm.node("n2")).Status;
+        return State === "down" && /container runtime is away/.test(Message ?? "");
+      },
+      { what: "n2 to be down for want of an Engine", timeoutMs: 60_000 },
+    );
+    await until(
+      async () => {
+        const tasks = await swarm.running("lent");
+        return tasks.length === 3 && tasks.every(({ host }) => host !== n2);
+      },
+      { what: "three tasks on the others", timeoutMs: 60_000 },
+    );
+    await swarm.answering(8098);
+    await n2.startEngine();
+    await allReady();
+    await swarm.remove("lent");
+    await swarm.converged("web", 60_000);
+    await swarm.answering(8080);
+  });
+
   test("kill -9 of the manager at any moment loses no acknowledged write", async (t) => {
     const { manager } = swarm;
     const acknowledged: string[] = [];
