@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Flow } from "./conntrack/messages.ts";
+import type { Flow } from "./conntrack/listed-flows.ts";
 import { LATE_FLOWS_MAX, lateAnswersTransaction } from "./late-answers.ts";
 
 const CLIENT = { address: "192.168.99.200", port: 40_000 };

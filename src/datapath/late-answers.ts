@@ -5,7 +5,7 @@
  * server's address and port back on its last way out of this host, or into it.
  */
 import { byFamily } from "../base/ip-address.ts";
-import type { Flow } from "./conntrack/messages.ts";
+import type { Flow } from "./conntrack/listed-flows.ts";
 import type { KernelState } from "./desired.ts";
 import { TABLE } from "./names.ts";
 

@@ -6,7 +6,7 @@ import { SystemError } from "../../base/errors.ts";
 import type { RunTool, ToolResult } from "../run.ts";
 import type { Forget } from "./forget.ts";
 import { deletionsOf, listingsOf } from "./forget.ts";
-import type { Flow } from "./messages.ts";
+import type { Flow } from "./listed-flows.ts";
 
 /** What makes the kernel forget. */
 export interface Conntrack {

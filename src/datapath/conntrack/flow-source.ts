@@ -1,9 +1,10 @@
 /** Flows as the kernel's conntrack tells of them: a list of those that are there, and the end of each. */
 import { constants } from "node:os";
 import { CallError, type Libc, libc } from "../../base/libc.ts";
-import { MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW, SOL_SOCKET } from "../../base/sockets.ts";
+import { MSG_DONTWAIT, SOL_SOCKET } from "../../base/sockets.ts";
 import { type FlowCount, flowCountsOf } from "./flow-counts.ts";
 import { listLedMessage } from "./messages.ts";
+import { AF_NETLINK, openNetlinkSocket } from "./netlink-socket.ts";
 
 export interface FlowSource {
   /** Flows that have ended since it was last asked, of so many at most; the rest of them keep. */
@@ -21,8 +22,6 @@ export interface EndedFlows {
   readonly isLossy: boolean;
 }
 
-const AF_NETLINK = 16;
-const NETLINK_NETFILTER = 12;
 const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
 const NFNLGRP_CONNTRACK_DESTROY = 3;
@@ -38,7 +37,7 @@ const LIST_BYTES = 32_768;
 /** Throws where the library or the kernel cannot. */
 export function openFlowSource(): FlowSource {
   const library = libc();
-  const events = netlinkSocket(library);
+  const events = connectedSocket(library);
   library.setsockopt(events, SOL_SOCKET, SO_RCVBUFFORCE, ENDED_BYTES);
   const joined = library.setsockopt(
     events,
@@ -50,12 +49,11 @@ export function openFlowSource(): FlowSource {
     library.close(events);
     throw new CallError("conntrack does not tell when flows end", joined);
   }
-  return new FlowSocket(library, events, netlinkSocket(library));
+  return new FlowSocket(library, events, connectedSocket(library));
 }
 
-function netlinkSocket(library: Libc): number {
-  const fd = library.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-  if (fd < 0) throw new CallError("no netlink socket", fd);
+function connectedSocket(library: Libc): number {
+  const fd = openNetlinkSocket(library);
   // To the kernel. By it the socket has a number of its own: one without is passed over when the kernel tells of something.
   library.connect(fd, THE_KERNEL);
   return fd;

@@ -8,25 +8,27 @@ import { byFamily } from "../../base/ip-address.ts";
 import { CallError, type Libc, libc } from "../../base/libc.ts";
 import { AF_INET, AF_INET6, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW } from "../../base/sockets.ts";
 import type { Conntrack } from "./conntrack.ts";
+import { errnoOf } from "./ctnetlink.ts";
 import type { Forget } from "./forget.ts";
 import {
-  deletionMessage,
-  errnoOf,
+  type DecodeFlow,
   type Flow,
+  type ListedFlow,
+  listedFlow,
+  listPartOf,
+  openFlow,
+} from "./listed-flows.ts";
+import {
+  deletionMessage,
   type ForgetTo,
   flowDeletionMessage6,
   isByAddress6,
-  type ListedFlow,
-  listedFlow,
   listMessage,
   listMessage6,
-  listPartOf,
-  openFlow,
 } from "./messages.ts";
+import { openNetlinkSocket } from "./netlink-socket.ts";
 import { questionOf } from "./question.ts";
 
-const AF_NETLINK = 16;
-const NETLINK_NETFILTER = 12;
 const IPPROTO_RAW = 255;
 const ANSWER_BYTES_MAX = 4_096;
 /** The kernel fills what it is given, up to this. */
@@ -48,9 +50,7 @@ type Within = <T>(work: () => T) => T;
 /** Throws where the library or the kernel cannot: deleting by a filter came with Linux 6.3. `within` for another namespace than the host's. */
 export async function openConntrackSocket(within: Within = (work) => work()): Promise<Conntrack> {
   const library = libc();
-  const type = SOCK_RAW | SOCK_CLOEXEC;
-  const fd = within(() => library.socket(AF_NETLINK, type, NETLINK_NETFILTER));
-  if (fd < 0) throw new CallError("no netlink socket", fd);
+  const fd = within(() => openNetlinkSocket(library));
   const conntrack = new ConntrackSocket(library, fd, within);
   try {
     // No flow's replies come from here.
@@ -121,10 +121,7 @@ class ConntrackSocket implements Conntrack {
   }
 
   /** Answers to a list, which has the last sequence number. */
-  async *#parts<T>(
-    list: Buffer,
-    decode: (attributes: Buffer) => readonly T[],
-  ): AsyncGenerator<readonly T[]> {
+  async *#parts<T>(list: Buffer, decode: DecodeFlow<T>): AsyncGenerator<readonly T[]> {
     await this.#send(list);
     for (;;) {
       const answer = Buffer.alloc(LIST_BYTES);

@@ -7,7 +7,7 @@
 import { assert } from "../../base/assert.ts";
 import { addressBytes } from "../../base/ip-address.ts";
 import { socketAddress } from "../../base/sockets.ts";
-import type { Endpoint, Flow } from "./messages.ts";
+import type { Endpoint, Flow } from "./listed-flows.ts";
 
 const IP_HEADER_BYTES = 20;
 const IP6_HEADER_BYTES = 40;

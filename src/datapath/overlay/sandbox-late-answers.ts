@@ -3,7 +3,7 @@
  * the client and who answers, and ports untouched. So one map for each family is enough, and its rule does all.
  */
 import { isOfIPv6 } from "../../base/ip-address.ts";
-import type { Flow } from "../conntrack/messages.ts";
+import type { Flow } from "../conntrack/listed-flows.ts";
 
 type Family = "ip" | "ip6";
 const FAMILIES = ["ip", "ip6"] as const;

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { FakeClock } from "../../base/clock.ts";
 import { silentLogger } from "../../base/logger.ts";
 import type { Forget } from "../conntrack/forget.ts";
-import type { Flow } from "../conntrack/messages.ts";
+import type { Flow } from "../conntrack/listed-flows.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import type { VirtualIP } from "./virtual-ips.ts";
 
