@@ -83,6 +83,18 @@ it("shows each endpoint of each port as each node's kernel has it", async () => 
   ]);
 });
 
+it("says which node does not answer a port, and why", async () => {
+  const store = createMemoryStore();
+  const reason = "address already in use";
+  const problem = { protocol: "tcp", publishedPort: 8081, reason } as const;
+  await store.update((tx) =>
+    tx.put("node", { ...makeNode({ id: "n2" }), portProblems: [problem] }),
+  );
+  const { Services } = meshAnswer(SURVEY, store.view());
+  const told = Services.flatMap(({ Ports }) => Ports.map(({ Unanswered }) => Unanswered));
+  assert.deepEqual(told, [undefined, { n2: reason }]);
+});
+
 it("shows one service where one is asked for", async () => {
   const { Services, Nodes } = meshAnswer(SURVEY, await snapshot(), "db");
   assert.deepEqual([Services.map(({ Name }) => Name), Nodes.length], [["db"], 2]);

@@ -2,6 +2,7 @@
  * `/weft/mesh`: for each published port the endpoints as each node's kernel has them, read back for this answer,
  * beside what the managers want. Weft's own path; Docker has nothing of the kind.
  */
+import type { NodeID } from "../base/ids.ts";
 import { findService } from "../cluster/finders.ts";
 import type { Snapshot } from "../cluster/store.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
@@ -42,6 +43,8 @@ export interface MeshPortAnswer {
   readonly PublishedPort: number;
   readonly TargetPort: number;
   readonly Endpoints: readonly MeshEndpointAnswer[];
+  /** By the id of a node that does not answer it: why, as "address already in use". Absent where all do. */
+  readonly Unanswered?: Readonly<Record<string, string>>;
 }
 
 export interface MeshEndpointAnswer {
@@ -126,9 +129,20 @@ function serviceAnswer(service: ToldService, facts: Facts): MeshServiceAnswer {
       Protocol: port.protocol,
       PublishedPort: port.publishedPort,
       TargetPort: port.targetPort,
+      ...unanswered(port, facts),
       Endpoints: service.endpoints.map((endpoint) => endpointAnswer(endpoint, port, facts)),
     })),
   };
+}
+
+function unanswered(port: MeshPort, { snapshot, kernels }: Facts) {
+  const key = portKey(port.protocol, port.publishedPort);
+  const reasons = [...kernels.keys()].flatMap((nodeID) => {
+    const problems = snapshot.get("node", nodeID as NodeID)?.portProblems ?? [];
+    const found = problems.find((one) => portKey(one.protocol, one.publishedPort) === key);
+    return found === undefined ? [] : [[nodeID, found.reason] as const];
+  });
+  return reasons.length === 0 ? {} : { Unanswered: Object.fromEntries(reasons) };
 }
 
 function endpointAnswer(endpoint: ToldEndpoint, port: MeshPort, facts: Facts): MeshEndpointAnswer {

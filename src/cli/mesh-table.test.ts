@@ -41,6 +41,21 @@ test("each port on each node, and which kernel lags", () => {
   ]);
 });
 
+test("a port that a node does not answer, and why", () => {
+  const [web] = ANSWER.Services;
+  const [port] = web?.Ports ?? [];
+  assert.ok(web && port);
+  const Unanswered = { b: "address already in use" };
+  const answer = { ...ANSWER, Services: [{ ...web, Ports: [{ ...port, Unanswered }] }] };
+  const why = "n2 does not answer 8080/tcp of web: address already in use";
+  const lines = describeMesh(answer);
+  assert.match(lines[2] ?? "", /n2 {5}- {6}- {10}- {8}-/);
+  assert.equal(lines.at(-1), why);
+  const service = describeService(answer);
+  assert.match(service[1] ?? "", /not answered/);
+  assert.equal(service.at(-1), why);
+});
+
 test("which nodes answer at some of their addresses alone", () => {
   const [first, ...others] = ANSWER.Nodes;
   assert.ok(first);

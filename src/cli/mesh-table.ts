@@ -15,7 +15,26 @@ export function describeMesh(answer: MeshAnswer): string[] {
   const rows = answer.Services.flatMap(({ Name, Ports }) =>
     Ports.flatMap((port) => answer.Nodes.map((node) => portRow(Name, port, node, answer.Revision))),
   );
-  return [...align([head, ...rows]), ...describeDefaults(answer.Nodes)];
+  const unanswered = describeUnanswered(answer);
+  return [
+    ...align([head, ...rows]),
+    ...(unanswered.length === 0 ? [] : ["", ...unanswered]),
+    ...describeDefaults(answer.Nodes),
+  ];
+}
+
+/** A line for each port that a node does not answer, which leaves the rest of the node as it is. */
+function describeUnanswered({ Nodes, Services }: MeshAnswer): string[] {
+  return Services.flatMap(({ Name, Ports }) =>
+    Ports.flatMap(({ Protocol, PublishedPort, Unanswered = {} }) =>
+      Nodes.flatMap(({ ID, Hostname }) => {
+        const why = Unanswered[ID];
+        return why === undefined
+          ? []
+          : `${Hostname} does not answer ${PublishedPort}/${Protocol} of ${Name}: ${why}`;
+      }),
+    ),
+  );
 }
 
 /** A line for each node that answers not at all its addresses by default. */
@@ -51,12 +70,12 @@ export function describeService(answer: MeshAnswer): string[] {
         endpoint.Address,
         names.get(endpoint.NodeID) ?? endpoint.NodeID,
         endpoint.Wanted,
-        ...answer.Nodes.map((node) => endpointCell(endpoint, node)),
+        ...answer.Nodes.map((node) => endpointCell(endpoint, port, node)),
       ]),
     ),
   );
   const lag = answer.Nodes.map((node) => `${node.Hostname}: ${lagOf(node, answer.Revision)}`);
-  return [...align([[...head, ...columns], ...rows]), "", ...lag];
+  return [...align([[...head, ...columns], ...rows]), "", ...lag, ...describeUnanswered(answer)];
 }
 
 function portRow(
@@ -70,13 +89,20 @@ function portRow(
     String(kernels.filter(({ State }) => State === state).length);
   const connections = kernels.reduce((sum, { Connections }) => sum + Connections, 0);
   const counts = [count("live"), count("draining"), count("hidden"), String(connections)];
-  const shown = node.Answered ? counts : counts.map(() => "?");
+  const isUnanswered = port.Unanswered?.[node.ID] !== undefined;
+  const shown =
+    node.Answered && !isUnanswered ? counts : counts.map(() => (isUnanswered ? "-" : "?"));
   return [service, nameOf(port), node.Hostname, ...shown, lagOf(node, revision)];
 }
 
-function endpointCell({ Kernels }: MeshEndpointAnswer, { ID }: MeshNodeAnswer): string {
+function endpointCell(
+  { Kernels }: MeshEndpointAnswer,
+  { Unanswered }: MeshPortAnswer,
+  { ID }: MeshNodeAnswer,
+): string {
   const kernel = Kernels[ID];
   if (kernel === undefined) return "?";
+  if (Unanswered?.[ID] !== undefined) return "not answered";
   return kernel.Connections === 0 ? kernel.State : `${kernel.State}, ${kernel.Connections} conn`;
 }
 
