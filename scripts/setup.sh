@@ -16,7 +16,8 @@ on_exit() { restore_policy; [ -z "${apt_log:-}" ] || rm -f "$apt_log"; }
 # program:package
 required="nft:nftables ip:iproute2 iptables:iptables dockerd:docker.io conntrack:conntrack ping:iputils-ping
   busybox:busybox-static nginx:nginx-light dnsmasq:dnsmasq-base curl:curl ps:procps
-  nsenter:util-linux tar:tar serf:serf haproxy:haproxy dig:bind9-dnsutils openssl:openssl"
+  nsenter:util-linux tar:tar serf:serf haproxy:haproxy dig:bind9-dnsutils openssl:openssl
+  /usr/lib/python3/dist-packages/docker/__init__.py:python3-docker"
 bench="wrk:wrk iperf3:iperf3 dnsperf:dnsperf
   /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream"
 

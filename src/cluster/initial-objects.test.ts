@@ -26,11 +26,13 @@ const rows: readonly (readonly [string, readonly string[], readonly string[], st
   ["a route inside the default", [], ["10.255.3.0/24"], "10.254.0.0/16"],
   ["a route over the default pool", [], ["10.0.0.0/8"], "172.31.0.0/16"],
   ["a pool of the user's", ["172.20.0.0/14"], [], "172.23.0.0/16"],
-  ["a pool smaller than a /16", ["192.168.32.0/20"], [], "192.168.32.0/20"],
+  ["half of a pool that is small", ["192.168.32.0/20"], [], "192.168.40.0/21"],
+  ["half of the default's own", ["10.255.0.0/16"], [], "10.255.128.0/17"],
+  ["the other half", ["10.20.0.0/16"], ["10.20.200.0/24"], "10.20.0.0/17"],
   [
     "a second pool when the first is taken",
     ["172.20.0.0/16", "10.0.0.0/8"],
-    ["172.20.0.0/24"],
+    ["172.20.0.0/15"],
     "10.255.0.0/16",
   ],
 ];

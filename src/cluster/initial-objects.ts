@@ -164,10 +164,11 @@ function ingressSubnet(pool: readonly string[], hostRoutes: readonly string[]): 
   );
 }
 
+/** Half of a pool at most: the networks of users come out of it too. */
 function* candidatesOf(pool: Cidr): Iterable<Cidr> {
   const preferred = parseCidr(INGRESS_SUBNET);
-  if (contains(pool, preferred)) yield preferred;
-  const prefixLength = Math.max(INGRESS_PREFIX_LENGTH, pool.prefixLength);
+  const prefixLength = Math.max(INGRESS_PREFIX_LENGTH, pool.prefixLength + 1);
+  if (prefixLength === INGRESS_PREFIX_LENGTH && contains(pool, preferred)) yield preferred;
   const step = sizeOf({ base: 0, prefixLength });
   for (let base = pool.base + sizeOf(pool) - step; base >= pool.base; base -= step) {
     yield { base, prefixLength };

@@ -70,7 +70,9 @@ it("a placeholder that no task has is refused before there is a task", () => {
       { env: ["X={{.Foo}}"] },
       /^expanding env failed: expanding env "X=\{\{.Foo\}\}": invalid template/,
     ],
-    [{ hostname: "{{.Node.Rack}}" }, /^expanding hostname failed/],
+    [{ hostname: "{{.Node.Rack}}" }, /^expanding hostname failed: invalid template/],
+    [{ hostname: "{{.Foo}" }, /failed: template: expansion:1: bad character U\+007D '}'$/],
+    [{ env: ["X={{.Task.ID}}{{.Task"] }, /{{\.Task": template: expansion:1: unclosed action$/],
     [
       { mounts: [{ type: "volume", source: "{{end}}", target: "/x" }] },
       /^expanding mounts failed: expanding mount source/,

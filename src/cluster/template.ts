@@ -21,19 +21,17 @@ export function expandTemplates(task: Task, node: TemplateNode): ContainerSpec {
 /** Throws what is wrong with a placeholder of the spec, whatever task and node it is filled in for. */
 export function checkTemplates(spec: ContainerSpec): void {
   const { hostname = "", env = [], mounts = [] } = spec;
-  const check = (text: string, what: string, prefix: string) => {
-    for (const [placeholder = "", inner = ""] of text.matchAll(PLACEHOLDER)) {
-      if (isKnown(inner.trim())) continue;
-      throw new InvalidParameterError(
-        `expanding ${what} failed: expanding ${prefix}${JSON.stringify(text)}: ${unknownField(placeholder)}`,
-      );
-    }
+  const check = (text: string, what: string, part?: string) => {
+    const fault = faultIn(text);
+    if (fault === undefined) return;
+    const where = part === undefined ? "" : `expanding ${part} ${JSON.stringify(text)}: `;
+    throw new InvalidParameterError(`expanding ${what} failed: ${where}${fault}`);
   };
-  check(hostname, "hostname", "hostname ");
-  for (const line of env) check(line, "env", "env ");
+  check(hostname, "hostname");
+  for (const line of env) check(line, "env", "env");
   for (const { source = "", target } of mounts) {
-    check(source, "mounts", "mount source ");
-    check(target, "mounts", "mount target ");
+    check(source, "mounts", "mount source");
+    check(target, "mounts", "mount target");
   }
 }
 
@@ -63,6 +61,17 @@ function expandMount(mount: Mount, expand: (text: string) => string): Mount {
 }
 
 const PLACEHOLDER = /\{\{(.*?)\}\}/gs;
+
+/** What is wrong with the text, in Go's words where its placeholders have no end. */
+function faultIn(text: string): string | undefined {
+  for (const [placeholder = "", inner = ""] of text.matchAll(PLACEHOLDER)) {
+    if (!isKnown(inner.trim())) return unknownField(placeholder);
+  }
+  const [, open] = text.replaceAll(PLACEHOLDER, "").split("{{");
+  if (open === undefined) return undefined;
+  const fault = open.includes("}") ? "bad character U+007D '}'" : "unclosed action";
+  return `template: expansion:1: ${fault}`;
+}
 
 function expandText(text: string, task: Task, node: TemplateNode): string {
   return text.replace(PLACEHOLDER, (placeholder, inner: string) => {

@@ -46,6 +46,9 @@ ${differing.map((each) => differenceOf(each, differences[each.command] ?? "")).j
 Not seen by commands: a task's container shows its secrets and configs as read-only mounts from \`/run/weft/secrets\`, and a stop timeout for
 whoever stops it by hand; security options of stack files (\`credential_spec\`, SELinux labels) and \`autolock\` are refused.
 
+Docker's SDK for Python works a cluster in \`test/e2e/sdk/cluster.py\`: services, secrets, configs, networks, nodes, logs, events, attached
+containers.
+
 ## What is the same
 
 ${[...new Set(matching.map(({ command }) => command))].map((command) => `- ${code(command)}`).join("\n")}

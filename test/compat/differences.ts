@@ -13,6 +13,10 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
     "names the placeholders that there are",
   "docker service create --detach --no-resolve-image --name gpu --generic-resource gpu=1 busybox sleep 10000":
     "no node of Weft's offers generic resources, so a service that asks for them would wait for ever",
+  "docker service create --detach --no-resolve-image --name isolated --isolation hyperv busybox sleep 10000":
+    "no Linux host can honour it, so its tasks would fail one after the other",
+  "docker swarm init --advertise-addr {ip} --cert-expiry 1m":
+    "refused before anything is made; the Engine says so when it has made a swarm, with other settings",
   "docker network inspect ingress":
     "no container and no list of peers stands behind the network: the kernels of all hosts are its sandbox",
   "docker network create -d overlay --opt encrypted --label gone hidden":

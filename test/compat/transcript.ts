@@ -2,7 +2,8 @@
 import { fileURLToPath } from "node:url";
 import type { RunOptions, RunResult } from "../../src/lab/process.ts";
 import { until } from "../../src/lab/until.ts";
-import { STEPS, type Step } from "./steps.ts";
+import type { Step } from "./steps/step.ts";
+import { STEPS } from "./steps.ts";
 
 /** Compose files with what they refer to. */
 const STACK = fileURLToPath(new URL("stack", import.meta.url));

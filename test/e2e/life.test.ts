@@ -1,6 +1,7 @@
 /** The life of services and tasks: replaced, moved, updated, logged, pending, and in host mode. */
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import type { Host } from "../../src/lab/host.ts";
 import { labUnavailable } from "../../src/lab/requirements.ts";
 import { until } from "../../src/lab/until.ts";
@@ -264,6 +265,12 @@ describe("a service's life", { skip }, () => {
     await swarm.docker("node", "update", "--availability", "active", "n3");
     await swarm.docker("service", "scale", "--detach", "web=5");
     assert.ok(namesOf(await swarm.converged("web")).includes("n3"));
+  });
+
+  test("a program works the cluster by Docker's SDK for Python", async () => {
+    const program = fileURLToPath(new URL("sdk/cluster.py", import.meta.url));
+    const { code, stdout, stderr } = await swarm.manager.exec(["/usr/bin/python3", program]);
+    assert.deepEqual([code, stdout], [0, "all is well\n"], stderr);
   });
 
   test("what the API cannot read is refused, not guessed", async () => {
