@@ -40,6 +40,7 @@ describe("beside ufw", { skip: unless("/usr/sbin/ufw", "ufw") }, () => {
         for (const change of ["reload", "disable", "enable"]) await ufw(host, change);
       });
     }
+    await shutOutByUfw(swarm, first);
     await ufw(second, "disable");
     await assertReset(swarm, before);
   });
@@ -65,6 +66,7 @@ describe("beside firewalld", { skip: unless("/usr/sbin/firewalld", "firewalld") 
       await swarm.converged("web");
       await assertServed(swarm);
     }
+    await shutOutByFirewalld(swarm, first);
     for (const host of lab.hosts) {
       await reset(host);
       assert.equal(await trusted(host), "");
@@ -215,6 +217,70 @@ async function startFirewalld(host: Host): Promise<void> {
   const isUp = async () => (await host.exec(["firewall-cmd", "--state"])).code === 0;
   await until(isUp, { what: "firewalld to be up" });
   await host.restartEngine();
+}
+
+/** As documented: ufw does not close published ports, a table of the user's that goes and comes with ufw does. */
+async function shutOutByUfw(swarm: Swarm, host: Host): Promise<void> {
+  const [hook, table, kept] = [
+    "/etc/ufw/before.init",
+    "/etc/ufw/published.nft",
+    "/run/before.init",
+  ];
+  const write = (path: string, stdin: string) => host.execOk(["tee", path], { stdin });
+  await host.execOk(["mv", hook, kept]);
+  await write(table, usersRule(`ip saddr ${swarm.client().ip} reject with tcp reset`));
+  await write(hook, UFW_HOOK);
+  await host.execOk(["chmod", "755", hook]);
+  await ufw(host, "reload");
+  const client = swarm.client();
+  const errors = async () =>
+    (
+      await probe(
+        client,
+        swarm.hosts.map(({ ip }) => ask(ip)),
+      )
+    ).map(({ error }) => error);
+  const wanted = swarm.hosts.map((one) => (one === host ? "ECONNREFUSED" : undefined));
+  assert.deepEqual(await errors(), wanted);
+  await ufw(host, "disable");
+  assert.deepEqual([...new Set(await errors())], [undefined]);
+  await host.execOk(["rm", table]);
+  await host.execOk(["mv", kept, hook]);
+  await ufw(host, "enable");
+}
+
+const UFW_HOOK = `#!/bin/sh
+case "$1" in
+start) nft -f /etc/ufw/published.nft ;;
+stop) nft delete table inet mine 2>/dev/null || true ;;
+esac
+`;
+
+function usersRule(rule: string): string {
+  return `table inet mine
+delete table inet mine
+table inet mine {
+  chain published {
+    type filter hook prerouting priority -120;
+    tcp dport ${PORT} ${rule}
+  }
+}
+`;
+}
+
+/** As documented: a direct rule before DNAT. */
+async function shutOutByFirewalld(swarm: Swarm, host: Host): Promise<void> {
+  const client = swarm.client();
+  const rule = ["-p", "tcp", "--dport", `${PORT}`, "-s", client.ip, "-j", "DROP"];
+  const direct = (change: string) =>
+    host.execOk(["firewall-cmd", "--direct", change, "ipv4", "mangle", "PREROUTING", "0", ...rule]);
+  await direct("--add-rule");
+  const [shut] = await probe(client, [ask(host.ip)]);
+  assert.equal(shut?.error, "ETIMEDOUT");
+  await direct("--remove-rule");
+  // Empty now, and left by iptables.
+  await host.execOk(["nft", "delete", "table", "ip", "mangle"]);
+  await assertServed(swarm);
 }
 
 async function trusted(host: Host, ...scope: string[]): Promise<string> {
