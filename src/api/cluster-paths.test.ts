@@ -484,8 +484,11 @@ describe("what is merged", () => {
     assert.deepEqual([info["ID"], info["NCPU"], info["Swarm"]?.["NodeID"]], ["E", 2, NODE_ID]);
     assert.deepEqual([info["Swarm"]?.["Nodes"], info["Swarm"]?.["Managers"]], [1, 1]);
     assert.equal(info["Swarm"]?.["Cluster"]?.["DataPathPort"], 4789);
+    const { Swarm } = await get("/info");
+    engine.answers.set("GET /info", [500, '{"message":"away"}']);
+    assert.deepEqual(await get("/weft/node"), Swarm, "without an Engine too");
     backend.part = "outside";
-    assert.equal((await get("/info"))["Swarm"]?.["LocalNodeState"], "inactive");
+    assert.equal((await get("/weft/node"))["LocalNodeState"], "inactive");
   });
 
   it("/networks has the cluster's once, and the Engine's without what is behind it", async () => {

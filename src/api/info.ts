@@ -17,6 +17,11 @@ export async function getInfo(call: ApiCall): Promise<Answer> {
   return { status: 200, body: { ...info, Swarm: swarm } };
 }
 
+/** The same section alone: also while the Engine is away, which `/info` is half of. */
+export async function getMembership({ context: { backend } }: ApiCall): Promise<Answer> {
+  return { status: 200, body: encodeSwarm(backend.status(), backend.manager()?.store.view()) };
+}
+
 function encodeSwarm(status: LocalNodeStatus, snapshot: Snapshot | undefined) {
   const managers = status.remoteManagers.map(({ nodeID, addr }) => ({
     NodeID: nodeID,

@@ -9,7 +9,7 @@ import type { Handler } from "./call.ts";
 import { inspectContainer, listContainers } from "./containers.ts";
 import { streamEvents } from "./events.ts";
 import { inspectGossip, postGossipKeyRotate } from "./gossip.ts";
-import { getInfo } from "./info.ts";
+import { getInfo, getMembership } from "./info.ts";
 import { serviceLogs, taskLogs } from "./logs.ts";
 import { inspectMesh } from "./mesh.ts";
 import { getMetrics } from "./metrics.ts";
@@ -176,6 +176,7 @@ export const API_ROUTES: readonly ApiRoute[] = [
     "what the nodes' kernels do with a new connection's first packet, hop by hop",
   ),
   weft("GET", "/metrics", getMetrics, "what this node counts and measures, for Prometheus"),
+  weft("GET", "/weft/node", getMembership, "this node's part in the cluster, as in `/info`"),
   weft("GET", "/weft/gossip", inspectGossip, "the members as this node sees them, and its lag"),
   weft(
     "POST",

@@ -58,7 +58,7 @@ export interface PeerFacts {
 
 /** Of a node whose kernel has the mesh. */
 export interface MeshFacts {
-  /** Of each family that the mesh has here. */
+  /** Of each family that the mesh has here, as far as the kernel tells: it has them where tasks are. */
   readonly subnets: readonly string[];
   readonly local: string;
   readonly tunnelMTU: number;

@@ -2,7 +2,7 @@
 
 import type { LinkState } from "../datapath/ip/read.ts";
 import { readNetwork } from "../datapath/ip/read.ts";
-import { LINK, overlayMAC, REPLY_RULE_PRIORITY, TABLE } from "../datapath/names.ts";
+import { LINK, overlayMAC, TABLE } from "../datapath/names.ts";
 import { decodeTable } from "../datapath/nft/decode.ts";
 import { isWithin } from "../datapath/nft/interpret.ts";
 import type { Nft } from "../datapath/nft/nft.ts";
@@ -24,8 +24,7 @@ export async function probeMesh(
 ): Promise<MeshFacts | undefined> {
   const { state, holders } = await readNetwork(run);
   const link = state.links.get(LINK);
-  const rule = state.rules.get(`${REPLY_RULE_PRIORITY}`);
-  if (link === undefined || rule === undefined) return undefined;
+  if (link === undefined) return undefined;
   const uplinkMTU = holders.get(link.local)?.mtu;
   const sizes = { tunnel: link.mtu, uplink: uplinkMTU ?? link.mtu };
   return {

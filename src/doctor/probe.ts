@@ -163,7 +163,7 @@ function isOnPath(tool: string): boolean {
 }
 
 async function readEngine(socketPath: string): Promise<EngineFacts | undefined> {
-  const info = await infoOf(socketPath);
+  const info = await answerOf(socketPath, "/info");
   if (info === undefined) return undefined;
   const swarm = stringOf(recordOf(info["Swarm"])["LocalNodeState"]) ?? "";
   return {
@@ -173,9 +173,8 @@ async function readEngine(socketPath: string): Promise<EngineFacts | undefined> 
 }
 
 async function readMember(socketPath: string): Promise<MemberFacts | undefined> {
-  const info = await infoOf(socketPath);
-  if (info === undefined) return undefined;
-  const swarm = recordOf(info["Swarm"]);
+  const swarm = await answerOf(socketPath, "/weft/node");
+  if (swarm === undefined) return undefined;
   return {
     state: stringOf(swarm["LocalNodeState"]) ?? "inactive",
     isManager: swarm["ControlAvailable"] === true,
@@ -186,10 +185,13 @@ async function readMember(socketPath: string): Promise<MemberFacts | undefined> 
   };
 }
 
-async function infoOf(socketPath: string): Promise<Readonly<Record<string, unknown>> | undefined> {
+async function answerOf(
+  socketPath: string,
+  path: string,
+): Promise<Readonly<Record<string, unknown>> | undefined> {
   try {
     const client = new EngineClient({ socketPath });
-    return recordOf(await client.call("GET", "/info", { timeoutMs: ANSWER_MS }));
+    return recordOf(await client.call("GET", path, { timeoutMs: ANSWER_MS }));
   } catch {
     return undefined;
   }

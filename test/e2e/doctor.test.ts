@@ -37,6 +37,12 @@ describe("weft doctor", { skip: (await labUnavailable()) ?? false }, () => {
   it("finds members well", async () => {
     await Promise.all(swarm.hosts.map((host) => host.startDaemon()));
     await swarm.form();
+    const isWell = async () => {
+      const { findings } = await doctor(worker);
+      const peers = findings.filter(({ about }) => about.startsWith("peer "));
+      return peers.length > 0 && ailments(findings).length === 0;
+    };
+    await until(isWell, { what: "a member without a task to be well" });
     await swarm.create("web", "--mode", "global", "--publish", "8080:80", "nginx");
     await swarm.answering(8080);
     for (const host of swarm.hosts) {
