@@ -121,13 +121,18 @@ describe("a container on the cluster's networks", () => {
 
 describe("what happens to a stand-in", () => {
   const event = (id: string, name: string, type: string, Action = "connect") =>
-    `${JSON.stringify({ Type: "network", Action, Actor: { ID: id, Attributes: { container: "ü", name, type } }, scope: "local" })}\n`;
+    `${JSON.stringify({ Type: "network", Action, Actor: { ID: id, Attributes: { container: "ü", name, type } }, scope: "local" }).replace(/}$/, ',"timeNano":1795483832807821131}')}\n`;
 
   const told = async (filters: Json, lines: readonly string[], asked = filters) => {
     const until = Math.ceil(Date.now() / 1_000) + 60;
     const path = `/events?until=${until}&`;
     engine.answers.set(`GET ${filtered(path, asked)}`, [200, lines.join("")]);
     const { text } = await ask(host, filtered(path, filters));
+    assert.doesNotMatch(
+      text.replaceAll(":1795483832807821131}", ""),
+      /timeNano":\d/,
+      "to the last digit",
+    );
     return text
       .split("\n")
       .filter((line) => line !== "")
