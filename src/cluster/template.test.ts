@@ -39,16 +39,27 @@ for (const [text, expected] of ROWS) {
 
 it("values of the environment and both ends of mounts are filled in, names and the rest are not", () => {
   const text = "{{.Task.Slot}}";
+  const volumeOptions = {
+    noCopy: true,
+    labels: { slot: text },
+    driverConfig: { name: "local", options: { device: `:/export/${text}` } },
+  };
   const spec = expandTemplates(
     taskWith({
       env: [`SLOT=${text}`, `${text}=x`, "PLAIN"],
-      mounts: [{ type: "volume", source: `data-${text}`, target: `/data/${text}` }],
+      mounts: [{ type: "volume", source: `data-${text}`, target: `/data/${text}`, volumeOptions }],
       args: [text],
     }),
     NODE,
   );
   assert.deepEqual(spec.env, ["SLOT=1", `${text}=x`, "PLAIN"]);
-  assert.deepEqual(spec.mounts, [{ type: "volume", source: "data-1", target: "/data/1" }]);
+  const [mount] = spec.mounts ?? [];
+  assert.deepEqual([mount?.source, mount?.target], ["data-1", "/data/1"]);
+  assert.deepEqual(mount?.volumeOptions, {
+    noCopy: true,
+    labels: { slot: "1" },
+    driverConfig: { name: "local", options: { device: ":/export/1" } },
+  });
   assert.deepEqual(spec.args, [text]);
 });
 
@@ -76,6 +87,12 @@ it("a placeholder that no task has is refused before there is a task", () => {
     [
       { mounts: [{ type: "volume", source: "{{end}}", target: "/x" }] },
       /^expanding mounts failed: expanding mount source/,
+    ],
+    [
+      {
+        mounts: [{ type: "volume", target: "/x", volumeOptions: { labels: { a: "{{.Foo}}" } } }],
+      },
+      /^expanding mounts failed: expanding volume labels: expanding map entry "a"="\{\{\.Foo\}\}": invalid template/,
     ],
   ] as const;
   for (const [spec, expected] of refusals) {

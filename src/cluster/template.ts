@@ -13,6 +13,12 @@ export interface TemplateNode {
   readonly platform: NodeDescription["platform"];
 }
 
+/** What of a volume's options may hold placeholders, as the API has decoded it. */
+interface VolumeTexts {
+  readonly labels?: Labels;
+  readonly driverConfig?: { readonly options?: Labels };
+}
+
 /** The task's container spec with every placeholder filled in; throws what the task is rejected with. */
 export function expandTemplates(task: Task, node: TemplateNode): ContainerSpec {
   return expandSpec(task.spec.containerSpec, (text) => expandText(text, task, node));
@@ -21,17 +27,24 @@ export function expandTemplates(task: Task, node: TemplateNode): ContainerSpec {
 /** Throws what is wrong with a placeholder of the spec, whatever task and node it is filled in for. */
 export function checkTemplates(spec: ContainerSpec): void {
   const { hostname = "", env = [], mounts = [] } = spec;
-  const check = (text: string, what: string, part?: string) => {
+  const check = (text: string, what: string, part = "") => {
     const fault = faultIn(text);
     if (fault === undefined) return;
-    const where = part === undefined ? "" : `expanding ${part} ${JSON.stringify(text)}: `;
+    const where = part === "" ? "" : `expanding ${part}${JSON.stringify(text)}: `;
     throw new InvalidParameterError(`expanding ${what} failed: ${where}${fault}`);
   };
   check(hostname, "hostname");
-  for (const line of env) check(line, "env", "env");
-  for (const { source = "", target } of mounts) {
-    check(source, "mounts", "mount source");
-    check(target, "mounts", "mount target");
+  for (const line of env) check(line, "env", "env ");
+  for (const { source = "", target, volumeOptions = {} } of mounts) {
+    check(source, "mounts", "mount source ");
+    check(target, "mounts", "mount target ");
+    const { labels, driverConfig } = volumeOptions as VolumeTexts;
+    for (const [key, text] of Object.entries(labels ?? {})) {
+      check(text, "mounts", `volume labels: expanding map entry ${JSON.stringify(key)}=`);
+    }
+    for (const [key, text] of Object.entries(driverConfig?.options ?? {})) {
+      check(text, "mounts", `volume driver config: expanding map entry ${JSON.stringify(key)}=`);
+    }
   }
 }
 
@@ -57,6 +70,26 @@ function expandMount(mount: Mount, expand: (text: string) => string): Mount {
     ...mount,
     target: expand(mount.target),
     ...(mount.source === undefined ? {} : { source: expand(mount.source) }),
+    ...(mount.volumeOptions === undefined
+      ? {}
+      : { volumeOptions: expandVolume(mount.volumeOptions, expand) }),
+  };
+}
+
+/** Of a volume that is made for the mount: what its labels and its driver's options say. */
+function expandVolume(
+  options: NonNullable<Mount["volumeOptions"]>,
+  expand: (text: string) => string,
+): NonNullable<Mount["volumeOptions"]> {
+  const { labels, driverConfig } = options as VolumeTexts;
+  const values = (texts: Labels) =>
+    Object.fromEntries(Object.entries(texts).map(([key, text]) => [key, expand(text)]));
+  return {
+    ...options,
+    ...(labels === undefined ? {} : { labels: values(labels) }),
+    ...(driverConfig?.options === undefined
+      ? {}
+      : { driverConfig: { ...driverConfig, options: values(driverConfig.options) } }),
   };
 }
 
