@@ -30,6 +30,7 @@ const well: HostFacts = {
   lacks: new Map(),
   missingTools: [],
   canPing: true,
+  isClockKept: true,
   forwarding: true,
   hasDefaultRoute: true,
   hostRoutes: ["172.17.0.0/16", "192.168.99.0/24"],
@@ -63,6 +64,13 @@ const withPeer = (overrides: Partial<PeerFacts>): HostFacts => ({
 });
 
 const AILMENTS: readonly (readonly [string, HostFacts, "warn" | "fail", RegExp])[] = [
+  [
+    "an old Engine",
+    { ...fresh, engine: { version: "19.03.15", swarm: "inactive" } },
+    "fail",
+    /Docker 19\.03\.15 is older than 20\.10/,
+  ],
+  ["a clock that nothing keeps", { ...fresh, isClockKept: false }, "warn", /nothing keeps/],
   [
     "a port whose interface the host has not",
     { ...well, mesh: { ...mesh, placeless: ["8080/tcp"] } },
@@ -211,6 +219,12 @@ const AILMENTS: readonly (readonly [string, HostFacts, "warn" | "fail", RegExp])
 describe("the doctor", () => {
   for (const [name, facts] of [
     ["a member that is well", well],
+    ["a host whose Engine is new", { ...fresh, engine: { version: "29.0.1", swarm: "inactive" } }],
+    [
+      "a host whose Engine is oddly numbered",
+      { ...fresh, engine: { version: "dev", swarm: "inactive" } },
+    ],
+    ["a host of whose clock nobody knows", { ...fresh, isClockKept: undefined }],
     ["a host that is ready to join", fresh],
   ] as const) {
     it(`finds nothing wrong with ${name}`, () => {

@@ -28,6 +28,7 @@ export function findingsOf(facts: HostFacts): Finding[] {
     ...kernel(facts),
     ...tools(facts),
     ...engine(facts),
+    ...clock(facts),
     ...daemon(facts),
     ...ports(facts),
     ...routing(facts),
@@ -94,7 +95,37 @@ function engine({ engine: found }: HostFacts): Finding[] {
       ),
     ];
   }
+  if (isTooOld(found.version)) {
+    return [
+      fail(
+        "Engine",
+        `Docker ${found.version} is older than ${ENGINE_MIN.join(".")}, which Weft needs`,
+        "install a newer Docker Engine (apt-get install docker.io, or Docker's own packages)",
+      ),
+    ];
+  }
   return [ok("Engine", `Docker ${found.version}, not in swarm mode`)];
+}
+
+const ENGINE_MIN = [20, 10] as const;
+
+/** One whose version is no number is believed. */
+function isTooOld(version: string): boolean {
+  const [major = Number.NaN, minor = Number.NaN] = version.split(".").map(Number);
+  return major < ENGINE_MIN[0] || (major === ENGINE_MIN[0] && minor < ENGINE_MIN[1]);
+}
+
+/** Certificates are dated, and two hosts must agree what time it is; how far off each is, managers say once it is a member. */
+function clock({ isClockKept }: HostFacts): Finding[] {
+  if (isClockKept === undefined) return [];
+  if (isClockKept) return [ok("clock", "kept right by NTP")];
+  return [
+    warn(
+      "clock",
+      "nothing keeps this host's clock right",
+      "let it take its time from where the other hosts do (timedatectl set-ntp true)",
+    ),
+  ];
 }
 
 function daemon({ member }: HostFacts): Finding[] {

@@ -78,6 +78,8 @@ export interface HostFacts {
   readonly lacks: ReadonlyMap<KernelFeature, string>;
   readonly missingTools: readonly string[];
   readonly canPing: boolean;
+  /** Whether something keeps the host's clock right, as systemd says it; undefined where nobody knows. */
+  readonly isClockKept: boolean | undefined;
   readonly forwarding: boolean;
   readonly hasDefaultRoute: boolean;
   readonly hostRoutes: readonly string[];

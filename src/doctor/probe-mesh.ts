@@ -1,5 +1,6 @@
 /** What this host's kernel holds of the mesh, and whether packets reach its peers: on the underlay, and through the tunnel. */
 
+import { isOfIPv6 } from "../base/ip-address.ts";
 import type { LinkState } from "../datapath/ip/read.ts";
 import { readNetwork } from "../datapath/ip/read.ts";
 import { LINK, overlayMAC, TABLE } from "../datapath/names.ts";
@@ -9,8 +10,9 @@ import type { Nft } from "../datapath/nft/nft.ts";
 import type { RunTool } from "../datapath/run.ts";
 import type { MeshFacts, PeerFacts } from "./facts.ts";
 
-/** IPv4 and ICMP headers, which ping's size leaves out. */
+/** IP and ICMP headers, which ping's size leaves out. */
 const PING_OVERHEAD = 28;
+const PING_OVERHEAD6 = 48;
 /** Peers probed at a time; the rest waits. */
 const PEERS_AT_A_TIME = 16;
 /** Beyond these a cluster's network is known well enough. */
@@ -108,7 +110,8 @@ async function probePeer(
 
 /** One of three small packets, or of three of exactly this size that must not be cut on the way. */
 async function answers(run: RunTool, address: string, size?: number): Promise<boolean> {
-  const large = size === undefined ? [] : ["-M", "do", "-s", `${size - PING_OVERHEAD}`];
+  const overhead = isOfIPv6(address) ? PING_OVERHEAD6 : PING_OVERHEAD;
+  const large = size === undefined ? [] : ["-M", "do", "-s", `${size - overhead}`];
   const args = ["-n", "-q", "-c", "3", "-i", "0.2", "-W", "1", ...large, address];
   return (await run("ping", args)).status === 0;
 }

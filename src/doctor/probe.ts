@@ -58,6 +58,7 @@ export async function probeHost({ engineSocket, apiSocket, log }: ProbeInit): Pr
     lacks,
     missingTools,
     canPing,
+    isClockKept: await isClockKept(),
     forwarding: readSysctl("net/ipv4/ip_forward") === "1",
     hasDefaultRoute: await hasDefaultRoute(),
     hostRoutes: readHostRoutes(),
@@ -269,6 +270,14 @@ async function readTakenPorts(): Promise<readonly string[]> {
     if (isTaken) taken.push(`${port}/${protocol}`);
   }
   return taken;
+}
+
+/** By systemd's word; without it nobody asks. */
+async function isClockKept(): Promise<boolean | undefined> {
+  if (!isOnPath("timedatectl")) return undefined;
+  const args = ["show", "--property=NTPSynchronized", "--value"];
+  const { status, stdout } = await runTool("timedatectl", args);
+  return status === 0 ? stdout.trim() === "yes" : undefined;
 }
 
 async function hasDefaultRoute(): Promise<boolean> {
