@@ -55,7 +55,7 @@ function chains(view: MeshView, init: RulesetInit): [string, Chain][] {
     ["from_member", chain(fromMember())],
     ["no_loopback", chain(["ip daddr 127.0.0.0/8 drop", "ip saddr 127.0.0.0/8 drop"])],
     ["first_refusal", chain(firstRefusal())],
-    ["first_refusal6", chain(keptBack("ip6", "refusals6"))],
+    ["first_refusal6", chain(keptBack("ip6", "6"))],
     ["late_answer", chain(LATE_ANSWER)],
     [
       "mark_prerouting",
@@ -146,15 +146,20 @@ const REFUSAL = `${IS_REFUSAL} tcp sport != 1`;
 /**
  * A task's processes end before its link does, and meanwhile its kernel refuses what comes. The first refusal is
  * kept back: the client asks again within a second, and by then is led to another task if this one is gone. If
- * it is not, the second refusal is believed.
+ * it is not, the second refusal is believed; but of a task that drains none is, however long its end takes: what
+ * it refuses was led to it before, and it will be gone.
  */
 function firstRefusal(): string[] {
-  return ["meta nfproto ipv6 goto first_refusal6", ...keptBack("ip", "refusals")];
+  return ["meta nfproto ipv6 goto first_refusal6", ...keptBack("ip", "")];
 }
 
-function keptBack(family: "ip" | "ip6", seen: string): string[] {
+function keptBack(family: "ip" | "ip6", suffix: "" | "6"): string[] {
   const flow = `${family} saddr . tcp sport . ${family} daddr . tcp dport`;
-  return [`${flow} @${seen} accept`, `add @${seen} { ${flow} } drop`];
+  return [
+    `${family} saddr @draining${suffix} drop`,
+    `${flow} @refusals${suffix} accept`,
+    `add @refusals${suffix} { ${flow} } drop`,
+  ];
 }
 
 /** What another node has led here; its own connections get theirs with their destination. */

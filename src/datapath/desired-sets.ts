@@ -8,7 +8,7 @@ import { endpointsByAddress } from "./mesh.ts";
 import { overlayMAC } from "./names.ts";
 import { keptLong } from "./nft/balance.ts";
 import { type ElementSet, mapOf, setOf } from "./nft/ruleset.ts";
-import { type MeshPort, type MeshView, tunnelAddressOf } from "./view.ts";
+import { type MeshEndpoint, type MeshPort, type MeshView, tunnelAddressOf } from "./view.ts";
 
 /** The sets and maps of this node's rules, by name. */
 export function desiredSets(view: MeshView, mark: MarkLayout): [string, ElementSet][] {
@@ -35,6 +35,7 @@ export function desiredSets(view: MeshView, mark: MarkLayout): [string, ElementS
     ...bothFamilies("hairpin", ["ipv4_addr", "ipv4_addr"], hairpins(view)),
     ["mesh_tcp", { type: keptLong("ip"), kind: "ct timeout", elements: new Map() }],
     ["mesh_tcp6", { type: keptLong("ip6"), kind: "ct timeout", elements: new Map() }],
+    ...bothFamilies("draining", ["ipv4_addr"], endpointAddresses(view, isDraining)),
     ["refusals", setOf(refusals("ipv4_addr"), [])],
     ["refusals6", setOf(refusals("ipv6_addr"), [])],
     ...[...lateAnswerTypes("ip"), ...lateAnswerTypes("ip6")].map(
@@ -105,13 +106,26 @@ function ownHosts({ peers, subnet, subnet6 }: MeshView): string[] {
 }
 
 function hairpins(view: MeshView): string[] {
+  return endpointAddresses(view).map((address) => `${address} . ${address}`);
+}
+
+function isDraining({ state }: MeshEndpoint): boolean {
+  return state === "draining";
+}
+
+/** Of both families. */
+function endpointAddresses(
+  view: MeshView,
+  isWanted: (endpoint: MeshEndpoint) => boolean = () => true,
+): string[] {
   const { subnet, subnet6 } = view;
-  const own = [...endpointsByAddress(view).values()].flatMap(({ address, ipv6Ports }) =>
-    subnet6 === undefined || ipv6Ports === undefined
-      ? [address]
-      : [address, ipv6Of(subnet6, subnet, address)],
-  );
-  return own.map((address) => `${address} . ${address}`);
+  return [...endpointsByAddress(view).values()]
+    .filter(isWanted)
+    .flatMap(({ address, ipv6Ports }) =>
+      subnet6 === undefined || ipv6Ports === undefined
+        ? [address]
+        : [address, ipv6Of(subnet6, subnet, address)],
+    );
 }
 
 /** A set of IPv4 addresses, and the like of IPv6 ones. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { until } from "../../src/lab/until.ts";
 import { answerWithBytes, askForBytes, FRAGMENTS } from "./datapath/datagrams.ts";
-import { CLIENT, inNamespace, Lab, lan6, type Place, whyNot } from "./datapath/lab.ts";
+import { CLIENT, inNamespace, Lab, lan6, type Place, resetsSent, whyNot } from "./datapath/lab.ts";
 import { Mesh } from "./datapath/mesh.ts";
 
 const H1 = "192.168.99.100";
@@ -15,6 +15,7 @@ const TASKS = [
 const LOCAL = 8080;
 const REMOTE = 8081;
 const MOVING = 8082;
+const STOPPING = 8097;
 const DEAF = 8083;
 const DOOMED = 8085;
 const HELD = 8086;
@@ -86,6 +87,24 @@ describe("a connection through the mesh", { skip: whyNot() }, () => {
       lab.host("h1").run("conntrack", "-L", "-p", "tcp", "--orig-port-dst", `${MOVING}`);
     await until(async () => (await state()).includes("SYN_SENT"), { what: "the first SYN" });
     mesh.publish(MOVING, ["a1"]);
+    await mesh.apply();
+    assert.equal(await answer, `a1 ${CLIENT}`);
+  });
+
+  it("that a draining task refuses again is led to another when the task is gone", async () => {
+    mesh.publish(STOPPING, ["c3"]);
+    repoint(STOPPING, CLOSED_PORT);
+    await mesh.apply();
+    const ask = { protocol: "tcp", address: H1, port: STOPPING, deadlineMs: 20_000 } as const;
+    const before = await resetsSent(mesh.place("c3"));
+    const refusals = async () => (await resetsSent(mesh.place("c3"))) - before;
+    const answer = client.ask(ask);
+    await until(async () => (await refusals()) > 0, { what: "the first refusal" });
+    mesh.publish(STOPPING, ["c3:draining"]);
+    repoint(STOPPING, CLOSED_PORT);
+    await mesh.apply();
+    await until(async () => (await refusals()) > 1, { what: "the second refusal" });
+    mesh.publish(STOPPING, ["a1"]);
     await mesh.apply();
     assert.equal(await answer, `a1 ${CLIENT}`);
   });

@@ -7,7 +7,15 @@ import { after, before, describe, it } from "node:test";
 import { bridgeName, macOf, tunnelName } from "../../src/base/overlay-links.ts";
 import { until } from "../../src/lab/until.ts";
 import type { Ask } from "./datapath/agent.ts";
-import { CLIENT, type Host, inNamespace, Lab, type Place, whyNot } from "./datapath/lab.ts";
+import {
+  CLIENT,
+  type Host,
+  inNamespace,
+  Lab,
+  type Place,
+  resetsSent,
+  whyNot,
+} from "./datapath/lab.ts";
 import { linkOf, Overlays } from "./datapath/overlays.ts";
 
 const ONE = 4097;
@@ -392,14 +400,6 @@ async function pings(from: Place, address: string): Promise<boolean> {
 async function sent(host: Host): Promise<number> {
   const listed = await host.run("nft", "list", "table", "ip", "probe");
   return Number(/packets (\d+)/.exec(listed)?.[1]);
-}
-
-async function resetsSent({ namespace }: Place): Promise<number> {
-  const listed = await inNamespace(namespace, ["cat", "/proc/net/snmp"]);
-  const [names = [], values = []] = [...listed.matchAll(/^Tcp: (.*)$/gm)].map(([, words = ""]) =>
-    words.split(" "),
-  );
-  return Number(values[names.indexOf("OutRsts")]);
 }
 
 function must<T>(value: T | undefined): T {

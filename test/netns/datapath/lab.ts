@@ -403,3 +403,12 @@ async function ip(lines: readonly string[], namespace?: string): Promise<void> {
   );
   if (status !== 0) throw new Error(`${lines.join("; ")}: ${stderr}`);
 }
+
+/** How many refusals and resets the kernel of a namespace has sent. */
+export async function resetsSent({ namespace }: Place): Promise<number> {
+  const listed = await inNamespace(namespace, ["cat", "/proc/net/snmp"]);
+  const [names = [], values = []] = [...listed.matchAll(/^Tcp: (.*)$/gm)].map(([, words = ""]) =>
+    words.split(" "),
+  );
+  return Number(values[names.indexOf("OutRsts")]);
+}
