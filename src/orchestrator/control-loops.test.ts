@@ -27,6 +27,31 @@ test("six replicas on three nodes, then more, fewer, and none", async () => {
   assert.deepEqual(removed.list("task"), []);
 });
 
+test("fewer replicas are those that run, though others that have yet to start would be better balanced", async () => {
+  await using cluster = await SimulatedCluster.of(THREE);
+  for (const node of ["n2", "n3"]) await cluster.changeNode(node, { availability: "drain" });
+  await cluster.createService({
+    ...{ id: "s", replicas: 3, task: { containerSpec: { image: "slow" } } },
+  });
+  const before = cluster.running("s").map(({ id }) => id);
+  assert.equal(cluster.spread("s"), "n1:3");
+  for (const node of ["n2", "n3"]) await cluster.changeNode(node, { availability: "active" });
+  cluster.fates.set("slow", "starting");
+  const scaleTo = async (replicas: number) => {
+    await cluster.updateService("s", (spec) => ({ ...spec, mode: { replicated: { replicas } } }));
+    return (await cluster.settle()).tasksOfService("s");
+  };
+  assert.equal((await scaleTo(5)).length, 5);
+  await scaleTo(3);
+  assert.deepEqual(
+    cluster
+      .running("s")
+      .map(({ id }) => id)
+      .sort(),
+    before.sort(),
+  );
+});
+
 test("a thousand replicas run without time passing", async () => {
   await using cluster = await SimulatedCluster.of(THREE);
   await cluster.createService({ id: "s", replicas: 1_000 });

@@ -49,21 +49,24 @@ function missingSlots(slots: readonly Slot[], count: number): readonly number[] 
 }
 
 /**
- * In the order in which slots are kept: each node's first one, then each node's second, so that what is left
- * is balanced; on a node the running ones first; what has no node yet, or is being replaced, last.
+ * In the order in which slots are kept: the running ones first, as whoever is served by them would otherwise wait for one that
+ * has yet to start; of those each node's first one, then each node's second, so that what is left is balanced; what has
+ * no node yet, or is being replaced, last.
  */
 function bestBalanced(slots: readonly Slot[]): readonly Slot[] {
   const runningFirst = [...slots].sort((a, b) => Number(isRunning(b)) - Number(isRunning(a)));
   const perNode = new Map<string, number>();
   const ranked = runningFirst.map((slot) => {
     const nodeID = slot.wanted.length === 1 ? slot.wanted[0]?.nodeID : undefined;
-    if (nodeID === undefined) return { slot, rank: Number.POSITIVE_INFINITY };
-    const rank = (perNode.get(nodeID) ?? 0) + 1;
-    perNode.set(nodeID, rank);
-    return { slot, rank };
+    const rank = nodeID === undefined ? LAST : (perNode.get(nodeID) ?? 0) + 1;
+    if (nodeID !== undefined) perNode.set(nodeID, rank);
+    return { slot, rank: rank + (isRunning(slot) ? 0 : LAST) };
   });
-  return ranked.sort((a, b) => (a.rank === b.rank ? 0 : a.rank - b.rank)).map(({ slot }) => slot);
+  return ranked.sort((a, b) => a.rank - b.rank).map(({ slot }) => slot);
 }
+
+/** More than any node has of one service. */
+const LAST = 1_000_000;
 
 function isRunning({ wanted }: Slot): boolean {
   return wanted.some(({ status }) => status.state === "running");
