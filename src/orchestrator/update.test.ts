@@ -280,6 +280,21 @@ test("scaling during an update changes the number and not the pace", async () =>
   assert.equal(images(cluster), "v2:6");
 });
 
+test("and what it has in hand counts after that, too: no more stop at once", async () => {
+  await using cluster = await clusterWith({ delay: 0 });
+  const replicas = cluster.running("s").length;
+  cluster.fates.set("v2", "starting");
+  await cluster.updateService("s", toImage("v2"));
+  await cluster.settle();
+  assert.equal(cluster.running("s").length, replicas - 1);
+  for (const count of [replicas + 5, replicas, replicas + 1, replicas]) {
+    const mode = { replicated: { replicas: count } };
+    await cluster.updateService("s", (spec) => ({ ...spec, mode }));
+    await cluster.settle();
+    assert.equal(cluster.running("s").length, replicas - 1);
+  }
+});
+
 test("a global service is updated node by node, a paused node later", async () => {
   await using cluster = await SimulatedCluster.of(["n1", "n2", "n3"]);
   await cluster.createService({ id: "s", global: true, task: { containerSpec: { image: "v1" } } });

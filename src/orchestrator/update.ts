@@ -160,12 +160,16 @@ function paused(service: Service, message: string): Service {
 function advance(context: ServiceContext, tasks: readonly Task[], progress: Progress): UpdatePlan {
   const { config, dirty, made } = progress;
   const { service, deadlines } = context;
-  const busy = made.filter(
+  // Those too that were made before the service was scaled meanwhile, which is a new version of its spec.
+  const inHand = tasks.filter(
+    (task) => task.orchestration?.origin === "update" && !isDirty(context, task),
+  );
+  const busy = inHand.filter(
     (task) => isWanted(task) && !isTaskStateAtLeast(task.status.state, "running"),
   );
   if (dirty.length > 0) {
     const delayMs = millisecondsOf(config.delay ?? 0);
-    const resting = made.filter(
+    const resting = inHand.filter(
       (task) => !deadlines.reached(task.id, finishedMs(task) ?? 0, delayMs),
     );
     const room = (config.parallelism || dirty.length) - busy.length - resting.length;
