@@ -43,6 +43,26 @@ export function changeImage(order: Order): Operation {
   });
 }
 
+/** Another update before the first one is through. */
+export function changeTwice(service: ServiceName, order: Order): Operation {
+  return planned(`update --env-add ${service} during its update, ${order}`, async (cluster) => {
+    for (const value of ["first", "second"]) {
+      await cluster.update(service, "--env-add", `SOAK=${value}`, ...orderFlags(order));
+    }
+  });
+}
+
+/** More and then fewer tasks, while they are replaced. */
+export function scaleDuringUpdate(service: ServiceName, most: number, order: Order): Operation {
+  return planned(`scale ${service} to ${most} and back during its update`, async (cluster) => {
+    const before = await cluster.replicas(service);
+    await cluster.update(service, "--force", ...orderFlags(order));
+    for (const count of [most, before]) {
+      await cluster.docker("service", "scale", "--detach", `${service}=${count}`);
+    }
+  });
+}
+
 /** To what cannot start, which its own update config takes back. */
 export function failUpdate(service: ServiceName, order: Order): Operation {
   return planned(`update --entrypoint of ${service} that fails, ${order}`, async (cluster) => {
@@ -202,6 +222,8 @@ export function* drawnOperations(random: Random): Generator<Operation> {
     () => changeImage(order()),
     () => rollbackEarly(order()),
     () => failUpdate(service(), order()),
+    () => changeTwice(service(), order()),
+    () => scaleDuringUpdate(service(), 8, order()),
     () => scale(service(), pick(random, [1, 2]), 12, 2 + randomBelow(random, 4)),
     () => drainNode(1 + randomBelow(random, 3)),
     () => drainOnlyTask(service()),
