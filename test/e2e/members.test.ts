@@ -135,6 +135,8 @@ describe("who is a member", { skip: (await labUnavailable()) ?? false }, () => {
     await worker.dockerOk(["swarm", "join", "--token", token, `${manager.ip}:2377`]);
     await until(isMember, { what: "the member to be back" });
     await until(async () => (await swarm.readyNodes()) === 2, { what: "both nodes again" });
+    // Who has not been heard of yet is not heard to leave.
+    await gossips("n2", `${worker.ip}:7946`, "alive");
     await worker.dockerOk(["swarm", "leave"]);
     await until(async () => !(await isMember()), {
       what: "the member that left to be shut out",
