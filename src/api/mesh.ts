@@ -30,6 +30,8 @@ export interface MeshNodeAnswer {
   readonly Revision: number;
   /** Networks of its addresses at which it answers ports whose service does not say; all when absent. */
   readonly PublishDefault?: readonly string[];
+  /** Published ports that it does not answer, as "8080/tcp: no interface eth1"; absent when there are none. */
+  readonly Unanswered?: readonly string[];
 }
 
 export interface MeshServiceAnswer {
@@ -78,12 +80,17 @@ export function meshAnswer(
 ): MeshAnswer {
   const nodes = mesh.nodes.map(({ nodeID }): MeshNodeAnswer => {
     const kernel = kernels.get(nodeID);
+    const node = snapshot.get("node", nodeID);
+    const unanswered = (node?.portProblems ?? []).map(
+      ({ publishedPort, protocol, reason }) => `${publishedPort}/${protocol}: ${reason}`,
+    );
     return {
       ID: nodeID,
-      Hostname: snapshot.get("node", nodeID)?.description?.hostname ?? nodeID,
+      Hostname: node?.description?.hostname ?? nodeID,
       Answered: kernel !== undefined,
       Revision: kernel?.revision ?? 0,
       ...(kernel?.publishDefault === undefined ? {} : { PublishDefault: kernel.publishDefault }),
+      ...(unanswered.length === 0 ? {} : { Unanswered: unanswered }),
     };
   });
   const nodeIDs = new Map(mesh.nodes.map(({ index, nodeID }) => [index, nodeID]));

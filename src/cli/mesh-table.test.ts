@@ -67,6 +67,20 @@ test("which nodes answer at some of their addresses alone", () => {
   ]);
 });
 
+test("interfaces are named as such, and ports that a node does not answer are", () => {
+  const [first, ...others] = ANSWER.Nodes;
+  assert.ok(first);
+  const limits = {
+    PublishDefault: ["10.0.0.0/8", "eth1"],
+    Unanswered: ["80/tcp: no interface eth1"],
+  };
+  const answer = { ...ANSWER, Nodes: [{ ...first, ...limits }, ...others] };
+  assert.deepEqual(describeMesh(answer).slice(-2), [
+    "n1 answers at its addresses in 10.0.0.0/8 and those of eth1 alone, unless a service says otherwise",
+    "n1 does not answer port 80/tcp: no interface eth1",
+  ]);
+});
+
 test("each endpoint of a service", () => {
   assert.deepEqual(describeService(ANSWER).slice(0, 2), [
     "TASK    PORT           ADDRESS      RUNS ON   WANTED     KERNEL OF n1       KERNEL OF n2   KERNEL OF n3",

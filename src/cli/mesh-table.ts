@@ -37,14 +37,18 @@ function describeUnanswered({ Nodes, Services }: MeshAnswer): string[] {
   );
 }
 
-/** A line for each node that answers not at all its addresses by default. */
+/** A line for each node that answers not at all its addresses by default, and for each port that one does not answer. */
 function describeDefaults(nodes: readonly MeshNodeAnswer[]): string[] {
+  const unanswered = nodes.flatMap(({ Hostname, Unanswered = [] }) =>
+    Unanswered.map((port) => `${Hostname} does not answer port ${port}`),
+  );
   const lines = nodes.flatMap(({ Hostname, PublishDefault }) =>
     PublishDefault === undefined
       ? []
       : `${Hostname} answers at ${placesOf(PublishDefault)} alone, unless a service says otherwise`,
   );
-  return lines.length === 0 ? [] : ["", ...lines];
+  const said = [...lines, ...unanswered];
+  return said.length === 0 ? [] : ["", ...said];
 }
 
 /** As "its addresses in 10.0.0.0/8 and those of eth1". */

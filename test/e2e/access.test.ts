@@ -117,6 +117,8 @@ describe("a port with limits", { skip: (await labUnavailable()) ?? false }, () =
     const isSaid = async () =>
       (await swarm.docker(...message)).includes(`port ${EDGE}/tcp: no interface eth1`);
     await until(isSaid, { what: "the other node to say that it has no such interface" });
+    const { stdout } = await weft(swarm.manager, "mesh");
+    assert.match(stdout, /^n2 does not answer port 8084\/tcp: no interface eth1$/m);
     await host.execOk(["ip", "addr", "add", `${second}/32`, "dev", "eth1"]);
     await host.execOk(["ip", "addr", "del", `${first}/32`, "dev", "eth1"]);
     await becomes(second, client.ip);
