@@ -90,9 +90,12 @@ it("says which node does not answer a port, and why", async () => {
   await store.update((tx) =>
     tx.put("node", { ...makeNode({ id: "n2" }), portProblems: [problem] }),
   );
-  const { Services } = meshAnswer(SURVEY, store.view());
-  const told = Services.flatMap(({ Ports }) => Ports.map(({ Unanswered }) => Unanswered));
-  assert.deepEqual(told, [undefined, { n2: reason }]);
+  const { Nodes } = meshAnswer(SURVEY, store.view());
+  const told = [{ Protocol: "tcp", PublishedPort: 8081, Reason: reason }];
+  assert.deepEqual(
+    Nodes.map(({ Unanswered }) => Unanswered),
+    [undefined, told],
+  );
 });
 
 it("shows one service where one is asked for", async () => {

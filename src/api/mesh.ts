@@ -2,7 +2,6 @@
  * `/weft/mesh`: for each published port the endpoints as each node's kernel has them, read back for this answer,
  * beside what the managers want. Weft's own path; Docker has nothing of the kind.
  */
-import type { NodeID } from "../base/ids.ts";
 import { findService } from "../cluster/finders.ts";
 import type { Snapshot } from "../cluster/store.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
@@ -30,8 +29,15 @@ export interface MeshNodeAnswer {
   readonly Revision: number;
   /** Networks of its addresses at which it answers ports whose service does not say; all when absent. */
   readonly PublishDefault?: readonly string[];
-  /** Published ports that it does not answer, as "8080/tcp: no interface eth1"; absent when there are none. */
-  readonly Unanswered?: readonly string[];
+  /** Published ports that it does not answer; absent when there are none. */
+  readonly Unanswered?: readonly UnansweredPort[];
+}
+
+export interface UnansweredPort {
+  readonly Protocol: string;
+  readonly PublishedPort: number;
+  /** As "address already in use", or "no interface eth1". */
+  readonly Reason: string;
 }
 
 export interface MeshServiceAnswer {
@@ -45,8 +51,6 @@ export interface MeshPortAnswer {
   readonly PublishedPort: number;
   readonly TargetPort: number;
   readonly Endpoints: readonly MeshEndpointAnswer[];
-  /** By the id of a node that does not answer it: why, as "address already in use". Absent where all do. */
-  readonly Unanswered?: Readonly<Record<string, string>>;
 }
 
 export interface MeshEndpointAnswer {
@@ -82,7 +86,9 @@ export function meshAnswer(
     const kernel = kernels.get(nodeID);
     const node = snapshot.get("node", nodeID);
     const unanswered = (node?.portProblems ?? []).map(
-      ({ publishedPort, protocol, reason }) => `${publishedPort}/${protocol}: ${reason}`,
+      ({ publishedPort, protocol, reason }): UnansweredPort => ({
+        ...{ Protocol: protocol, PublishedPort: publishedPort, Reason: reason },
+      }),
     );
     return {
       ID: nodeID,
@@ -136,20 +142,9 @@ function serviceAnswer(service: ToldService, facts: Facts): MeshServiceAnswer {
       Protocol: port.protocol,
       PublishedPort: port.publishedPort,
       TargetPort: port.targetPort,
-      ...unanswered(port, facts),
       Endpoints: service.endpoints.map((endpoint) => endpointAnswer(endpoint, port, facts)),
     })),
   };
-}
-
-function unanswered(port: MeshPort, { snapshot, kernels }: Facts) {
-  const key = portKey(port.protocol, port.publishedPort);
-  const reasons = [...kernels.keys()].flatMap((nodeID) => {
-    const problems = snapshot.get("node", nodeID as NodeID)?.portProblems ?? [];
-    const found = problems.find((one) => portKey(one.protocol, one.publishedPort) === key);
-    return found === undefined ? [] : [[nodeID, found.reason] as const];
-  });
-  return reasons.length === 0 ? {} : { Unanswered: Object.fromEntries(reasons) };
 }
 
 function endpointAnswer(endpoint: ToldEndpoint, port: MeshPort, facts: Facts): MeshEndpointAnswer {

@@ -42,12 +42,11 @@ test("each port on each node, and which kernel lags", () => {
 });
 
 test("a port that a node does not answer, and why", () => {
-  const [web] = ANSWER.Services;
-  const [port] = web?.Ports ?? [];
-  assert.ok(web && port);
-  const Unanswered = { b: "address already in use" };
-  const answer = { ...ANSWER, Services: [{ ...web, Ports: [{ ...port, Unanswered }] }] };
-  const why = "n2 does not answer 8080/tcp of web: address already in use";
+  const [n1, n2, ...others] = ANSWER.Nodes;
+  assert.ok(n1 && n2);
+  const Unanswered = [{ Protocol: "tcp", PublishedPort: 8080, Reason: "address already in use" }];
+  const answer = { ...ANSWER, Nodes: [n1, { ...n2, Unanswered }, ...others] };
+  const why = "n2 does not answer port 8080/tcp: address already in use";
   const lines = describeMesh(answer);
   assert.match(lines[2] ?? "", /n2 {5}- {6}- {10}- {8}-/);
   assert.equal(lines.at(-1), why);
@@ -72,7 +71,7 @@ test("interfaces are named as such, and ports that a node does not answer are", 
   assert.ok(first);
   const limits = {
     PublishDefault: ["10.0.0.0/8", "eth1"],
-    Unanswered: ["80/tcp: no interface eth1"],
+    Unanswered: [{ Protocol: "tcp", PublishedPort: 80, Reason: "no interface eth1" }],
   };
   const answer = { ...ANSWER, Nodes: [{ ...first, ...limits }, ...others] };
   assert.deepEqual(describeMesh(answer).slice(-2), [

@@ -15,39 +15,23 @@ export function describeMesh(answer: MeshAnswer): string[] {
   const rows = answer.Services.flatMap(({ Name, Ports }) =>
     Ports.flatMap((port) => answer.Nodes.map((node) => portRow(Name, port, node, answer.Revision))),
   );
-  const unanswered = describeUnanswered(answer);
-  return [
-    ...align([head, ...rows]),
-    ...(unanswered.length === 0 ? [] : ["", ...unanswered]),
-    ...describeDefaults(answer.Nodes),
-  ];
-}
-
-/** A line for each port that a node does not answer, which leaves the rest of the node as it is. */
-function describeUnanswered({ Nodes, Services }: MeshAnswer): string[] {
-  return Services.flatMap(({ Name, Ports }) =>
-    Ports.flatMap(({ Protocol, PublishedPort, Unanswered = {} }) =>
-      Nodes.flatMap(({ ID, Hostname }) => {
-        const why = Unanswered[ID];
-        return why === undefined
-          ? []
-          : `${Hostname} does not answer ${PublishedPort}/${Protocol} of ${Name}: ${why}`;
-      }),
-    ),
-  );
+  return [...align([head, ...rows]), ...describeLimits(answer.Nodes)];
 }
 
 /** A line for each node that answers not at all its addresses by default, and for each port that one does not answer. */
-function describeDefaults(nodes: readonly MeshNodeAnswer[]): string[] {
-  const unanswered = nodes.flatMap(({ Hostname, Unanswered = [] }) =>
-    Unanswered.map((port) => `${Hostname} does not answer port ${port}`),
-  );
-  const lines = nodes.flatMap(({ Hostname, PublishDefault }) =>
+function describeLimits(nodes: readonly MeshNodeAnswer[]): string[] {
+  const defaults = nodes.flatMap(({ Hostname, PublishDefault }) =>
     PublishDefault === undefined
       ? []
       : `${Hostname} answers at ${placesOf(PublishDefault)} alone, unless a service says otherwise`,
   );
-  const said = [...lines, ...unanswered];
+  const unanswered = nodes.flatMap(({ Hostname, Unanswered = [] }) =>
+    Unanswered.map(
+      ({ Protocol, PublishedPort, Reason }) =>
+        `${Hostname} does not answer port ${PublishedPort}/${Protocol}: ${Reason}`,
+    ),
+  );
+  const said = [...defaults, ...unanswered];
   return said.length === 0 ? [] : ["", ...said];
 }
 
@@ -79,7 +63,7 @@ export function describeService(answer: MeshAnswer): string[] {
     ),
   );
   const lag = answer.Nodes.map((node) => `${node.Hostname}: ${lagOf(node, answer.Revision)}`);
-  return [...align([[...head, ...columns], ...rows]), "", ...lag, ...describeUnanswered(answer)];
+  return [...align([[...head, ...columns], ...rows]), "", ...lag, ...describeLimits(answer.Nodes)];
 }
 
 function portRow(
@@ -93,21 +77,27 @@ function portRow(
     String(kernels.filter(({ State }) => State === state).length);
   const connections = kernels.reduce((sum, { Connections }) => sum + Connections, 0);
   const counts = [count("live"), count("draining"), count("hidden"), String(connections)];
-  const isUnanswered = port.Unanswered?.[node.ID] !== undefined;
-  const shown =
-    node.Answered && !isUnanswered ? counts : counts.map(() => (isUnanswered ? "-" : "?"));
+  const cell = isUnanswered(port, node) ? "-" : "?";
+  const shown = node.Answered && cell === "?" ? counts : counts.map(() => cell);
   return [service, nameOf(port), node.Hostname, ...shown, lagOf(node, revision)];
 }
 
 function endpointCell(
   { Kernels }: MeshEndpointAnswer,
-  { Unanswered }: MeshPortAnswer,
-  { ID }: MeshNodeAnswer,
+  port: MeshPortAnswer,
+  node: MeshNodeAnswer,
 ): string {
-  const kernel = Kernels[ID];
+  const kernel = Kernels[node.ID];
   if (kernel === undefined) return "?";
-  if (Unanswered?.[ID] !== undefined) return "not answered";
+  if (isUnanswered(port, node)) return "not answered";
   return kernel.Connections === 0 ? kernel.State : `${kernel.State}, ${kernel.Connections} conn`;
+}
+
+function isUnanswered(port: MeshPortAnswer, { Unanswered = [] }: MeshNodeAnswer): boolean {
+  return Unanswered.some(
+    ({ Protocol, PublishedPort }) =>
+      Protocol === port.Protocol && PublishedPort === port.PublishedPort,
+  );
 }
 
 function lagOf({ Answered, Revision }: MeshNodeAnswer, revision: number): string {
