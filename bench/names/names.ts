@@ -1,7 +1,7 @@
 /** The part "names": how many questions a keeper answers with one core, how soon, and whether more names are in the way. */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { LabError } from "../../src/lab/errors.ts";
@@ -18,6 +18,9 @@ const SECONDS_QUICK = 2;
 /** At which latency is measured: what one node's containers would hardly ask. */
 const STEADY_RATE = 10_000;
 const PORT = 19_353;
+/** The keeper has a core of its own, and who asks has the others: what is measured is what one core answers. */
+const KEEPERS_CORE = "0";
+const ASKERS_CORES = availableParallelism() > 1 ? `1-${availableParallelism() - 1}` : KEEPERS_CORE;
 const WORKER = new URL("./worker.ts", import.meta.url).pathname;
 
 /** dnsperf with all the questions it can keep open, and what the keeper spent on each. */
@@ -61,9 +64,8 @@ export async function benchNames(
 
 async function measure(services: number, seconds: number): Promise<NamesResult> {
   const plan: NamesPlan = { services, port: PORT, changes: Math.min(CHANGES, services) };
-  const worker = spawn(process.execPath, [WORKER, JSON.stringify(plan)], {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
+  const argv = ["-c", KEEPERS_CORE, process.execPath, WORKER, JSON.stringify(plan)];
+  const worker = spawn("taskset", argv, { stdio: ["pipe", "pipe", "inherit"] });
   const directory = mkdtempSync(join(tmpdir(), "weft-bench-questions-"));
   try {
     const lines = createInterface({ input: worker.stdout })[Symbol.asyncIterator]();
@@ -100,7 +102,7 @@ async function measure(services: number, seconds: number): Promise<NamesResult> 
 
 async function dnsperf(file: string, seconds: number, options: readonly string[]) {
   const where = ["-s", "127.0.0.1", "-p", String(PORT), "-d", file, "-l", String(seconds)];
-  const output = await runOk(["dnsperf", ...where, ...options]);
+  const output = await runOk(["taskset", "-c", ASKERS_CORES, "dnsperf", ...where, ...options]);
   const figureOf = (title: string) => {
     const found = new RegExp(`${title}:\\s+([\\d.]+)`).exec(output)?.[1];
     if (found === undefined) throw new LabError(`dnsperf did not say "${title}":\n${output}`);
