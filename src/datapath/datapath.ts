@@ -253,9 +253,8 @@ export class Datapath {
   }
 
   async #auditOnce(view: MeshView): Promise<Drift[]> {
-    const endpoints = this.#actual && this.#endpointsOf(this.#actual);
     const reading = await this.#readBack();
-    const actual = endpoints === undefined ? reading.state : { ...reading.state, endpoints };
+    const actual = reading.state;
     const on = { view, facts: await this.#facts(view, actual, reading.links) };
     const wanted = this.#desired(on);
     const sysctls = readSysctls(wanted.network.sysctls.keys());
@@ -381,13 +380,17 @@ export class Datapath {
   async #execute(changing: Plan, wanted: Belief): Promise<void> {
     // Until all of it is done, nobody knows what the kernel holds.
     this.#actual = undefined;
-    if (!isEmpty(changing)) await this.#executor.carryOut(changing);
+    if (!isEmpty(changing) || this.#executor.owes) await this.#executor.carryOut(changing);
     this.#actual = wanted;
     this.#interfaces = wanted.on?.facts.interfaces ?? this.#interfaces;
   }
 
   async #readBack(): Promise<KernelReading> {
-    const reading = await readKernel(this.#nft, this.#run);
+    const found = await readKernel(this.#nft, this.#run);
+    // Which of the endpoints drain, and which have lost their link and with it the route, is only known here.
+    const endpoints = this.#actual && this.#endpointsOf(this.#actual);
+    const reading =
+      endpoints === undefined ? found : { ...found, state: { ...found.state, endpoints } };
     this.#actual = { on: undefined, state: reading.state };
     this.#holders = reading.holders;
     this.#addresses = reading.addresses;

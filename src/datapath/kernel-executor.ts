@@ -4,6 +4,7 @@ import type { Logger } from "../base/logger.ts";
 import type { Meters } from "../base/meters.ts";
 import type { Conntrack } from "./conntrack/conntrack.ts";
 import type { FlowMeter } from "./conntrack/flow-meter.ts";
+import type { Forget } from "./conntrack/forget.ts";
 import type { HostSettings } from "./host-settings.ts";
 import { batches, type NetworkCommand } from "./ip/command.ts";
 import { execute, executeRemovals } from "./ip/execute.ts";
@@ -12,6 +13,9 @@ import type { Nft } from "./nft/nft.ts";
 import { renderTransaction } from "./nft/transaction.ts";
 import type { Plan } from "./plan.ts";
 import type { RunTool } from "./run.ts";
+
+/** So much may be owed; of what is older the clients find out by themselves. */
+const OWED_MAX = 10_000;
 
 export interface KernelExecutorComponents {
   readonly log: Logger;
@@ -29,6 +33,8 @@ export class KernelExecutor {
   readonly #components: KernelExecutorComponents;
   #executing = 0;
   #changedAt = 0;
+  /** What a plan that failed halfway was to forget: who plans next does not know of it any more. */
+  #owed: readonly Forget[] = [];
 
   constructor(components: KernelExecutorComponents) {
     this.#components = components;
@@ -39,19 +45,30 @@ export class KernelExecutor {
     return this.#executing > 0 ? Number.POSITIVE_INFINITY : this.#changedAt;
   }
 
+  /** Whether something of a plan that failed is still to be done, whatever the next one is. */
+  get owes(): boolean {
+    return this.#owed.length > 0;
+  }
+
   /** Resolves when the kernel has all of it. */
   async carryOut(plan: Plan): Promise<void> {
     const { clock, meters, run, settings } = this.#components;
     const startedAt = clock.monotonic();
+    const forget = [...this.#owed, ...plan.forget].slice(-OWED_MAX);
+    const gone = goneIn(forget);
+    this.#owed = forget;
     await this.changing(async () => {
       await settings.remember(plan.additions);
       await execute(run, batches(plan.additions));
       await this.#commit(plan);
       await this.#expectLateAnswers(plan);
-      await this.#forget(plan.forget);
+      await this.#forget(forget);
       await executeRemovals(run, batches(plan.removals));
-      await this.#wake(plan);
+      // A packet that the rules of before had judged may have begun a flow meanwhile; now none finds a way there.
+      await this.#forget(forget.filter((one) => "address" in one && gone.includes(one.address)));
+      await this.#wake(gone);
     });
+    this.#owed = [];
     meters.apply.observe(clock.monotonic() - startedAt);
   }
 
@@ -79,7 +96,8 @@ export class KernelExecutor {
   }
 
   /** A connection that is not forgotten is only slower: the change itself stands. */
-  async #forget(forget: Plan["forget"]): Promise<void> {
+  async #forget(forget: readonly Forget[]): Promise<void> {
+    if (forget.length === 0) return;
     try {
       await this.#components.conntrack.forget(forget);
     } catch (error) {
@@ -101,9 +119,8 @@ export class KernelExecutor {
   }
 
   /** Last, when what clients then ask finds no way any more. Who is not woken finds out later. */
-  async #wake({ forget }: Plan): Promise<void> {
+  async #wake(gone: readonly string[]): Promise<void> {
     const { conntrack, flows, log } = this.#components;
-    const gone = forget.flatMap((one) => (one.kind === "half-open-to" ? [one.address] : []));
     if (gone.length === 0) return;
     flows?.forget(gone);
     try {
@@ -113,4 +130,9 @@ export class KernelExecutor {
       log.warn("clients of tasks that are gone are not told", { error });
     }
   }
+}
+
+/** Endpoints that are no more, of those that flows are to be forgotten to. */
+function goneIn(forget: readonly Forget[]): readonly string[] {
+  return forget.flatMap((one) => (one.kind === "half-open-to" ? [one.address] : []));
 }
