@@ -23,6 +23,8 @@ import { NO_CONTAINER } from "./wire/service.ts";
 
 /** A DNS label's length: the service's name is one. */
 const MAX_NAME_LENGTH = 63;
+/** Of one service: about as many as an ingress network has addresses for. */
+const TASKS_MAX = 50_000;
 const NAME = /^[A-Za-z0-9](?:[-_A-Za-z0-9]*[A-Za-z0-9])?$/;
 const MAX_PORT = 65_535;
 
@@ -38,6 +40,7 @@ export function validateServiceSpec(spec: ServiceSpec): void {
   if (Object.keys(spec.mode).length > 1) {
     throw new InvalidParameterError("must specify only one service mode");
   }
+  validateMode(spec.mode);
   validateName(spec.name);
   validateServiceLabels(spec.labels);
   validateTask(spec.taskTemplate);
@@ -57,6 +60,17 @@ function validateRuntime(task: TaskSpec): void {
   if (task.runtime !== undefined) {
     if (task.runtime !== "plugin") throw new InvalidParameterError("unsupported runtime");
     throw new NotImplementedError("services of plugins are not supported by Weft");
+  }
+}
+
+/** Refused, where Docker takes what is written and makes tasks until its managers have no memory left. */
+function validateMode({ replicated, replicatedJob }: ServiceSpec["mode"]): void {
+  const { maxConcurrent = 0, totalCompletions = 0 } = replicatedJob ?? {};
+  const most = Math.max(replicated?.replicas ?? 0, maxConcurrent, totalCompletions);
+  if (most > TASKS_MAX) {
+    throw invalid(
+      `ServiceSpec: ${most} tasks are asked for, and a service has ${TASKS_MAX} at most`,
+    );
   }
 }
 
