@@ -46,7 +46,7 @@ function updateNode(tx: Transaction, reference: string, version: number, spec: N
   const node = findNode(tx, reference);
   if (node.version.index !== version) throw outOfSequence();
   if (node.spec.role !== spec.role) refuseRoleChange(tx, spec);
-  tx.put("node", { ...node, spec });
+  tx.putWritten("node", { ...node, spec });
 }
 
 function refuseRoleChange(tx: Transaction, spec: NodeSpec): never {

@@ -63,7 +63,7 @@ export function updatePayload(
     throw rpcError("InvalidArgument", "only updates to Labels are allowed");
   }
   const { version: _, createdAt: __, updatedAt: ___, ...kept } = stored;
-  tx.put(kind, { ...kept, spec: { ...stored.spec, labels: spec.labels } } as never);
+  tx.putWritten(kind, { ...kept, spec: { ...stored.spec, labels: spec.labels } } as never);
 }
 
 /** Removes it, unless a service's spec refers to it. */

@@ -117,7 +117,7 @@ export async function postSwarmUpdate(call: ApiCall): Promise<Answer> {
     manager.store.update((tx) => {
       if (isOld(tx)) throw outOfSequence();
       const { rootRotation: _before, ...cluster } = requireCluster(tx);
-      tx.put("cluster", { ...cluster, ...plan, spec });
+      tx.putWritten("cluster", { ...cluster, ...plan, spec });
     }),
   );
   if (rotateWorker) await manager.rotateJoinToken("worker");

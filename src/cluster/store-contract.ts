@@ -97,6 +97,15 @@ export function storeContract(
     assert.equal(events, 0);
   });
 
+  promise("makes a version of what a user has written, be it the same", async ({ store }) => {
+    const node = makeNode({ id: "n1" });
+    await store.update((tx) => tx.put("node", node));
+    const before = store.view().get("node", "n1");
+    await store.update((tx) => tx.putWritten("node", node));
+    assert.equal(store.view().get("node", "n1")?.version.index, 2);
+    assert.deepEqual(store.view().get("node", "n1")?.spec, before?.spec);
+  });
+
   promise("drops the whole of a transaction that throws, and only that", async ({ store }) => {
     const results = await Promise.allSettled([
       store.update((tx) => tx.put("node", makeNode({ id: "n1" }))),

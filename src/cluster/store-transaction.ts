@@ -22,6 +22,8 @@ export class StoreTransaction implements Transaction {
   readonly nextRevision: Revision;
   readonly #now: string;
   readonly #base: Replica;
+  /** Written by users, so that a change is made of them whatever they say. */
+  readonly #written = new Set<string>();
   readonly #touched = new Map<string, Touched>();
   #state: Replica;
   #ended = false;
@@ -50,6 +52,14 @@ export class StoreTransaction implements Transaction {
   }
 
   put<K extends Kind>(kind: K, draft: Draft<ObjectsByKind[K]>): void {
+    this.#put(kind, draft, false);
+  }
+
+  putWritten<K extends Kind>(kind: K, draft: Draft<ObjectsByKind[K]>): void {
+    this.#put(kind, draft, true);
+  }
+
+  #put<K extends Kind>(kind: K, draft: Draft<ObjectsByKind[K]>, isWritten: boolean): void {
     this.#assertOpen();
     // What is left of a draft is the object without its meta: the three fields that are set here.
     const id = draft.id as string;
@@ -60,8 +70,9 @@ export class StoreTransaction implements Transaction {
       createdAt: this.#base.get(kind, id)?.createdAt ?? old?.createdAt ?? this.#now,
       updatedAt: this.#now,
     } as ObjectsByKind[K];
-    if (old !== undefined && sameContent(old, object)) return;
+    if (!isWritten && old !== undefined && sameContent(old, object)) return;
     this.#touch(kind, id);
+    if (isWritten) this.#written.add(keyOf(kind, id));
     this.#state = this.#state.with(kind, object);
   }
 
@@ -78,7 +89,8 @@ export class StoreTransaction implements Transaction {
     const changes: Change[] = [];
     let replica = this.#base;
     for (const { kind, id, original } of this.#touched.values()) {
-      const change = changeOf(kind, original, this.#state.get(kind, id));
+      const isWritten = this.#written.has(keyOf(kind, id));
+      const change = changeOf(kind, original, this.#state.get(kind, id), isWritten);
       if (change === undefined) continue;
       changes.push(change);
       replica = replica.apply(change);
@@ -91,7 +103,7 @@ export class StoreTransaction implements Transaction {
   }
 
   #touch(kind: Kind, id: string): void {
-    const key = `${kind}/${id}`;
+    const key = keyOf(kind, id);
     if (this.#touched.has(key)) return;
     this.#touched.set(key, { kind, id, original: this.#base.get(kind, id) });
   }
@@ -101,17 +113,22 @@ export class StoreTransaction implements Transaction {
   }
 }
 
+function keyOf(kind: Kind, id: string): string {
+  return `${kind}/${id}`;
+}
+
 function changeOf(
   kind: Kind,
   original: ObjectsByKind[Kind] | undefined,
   object: ObjectsByKind[Kind] | undefined,
+  isWritten: boolean,
 ): Change | undefined {
   if (object === undefined) {
     if (original === undefined) return undefined;
     return { action: "remove", kind, object: original } as Change;
   }
   if (original === undefined) return { action: "create", kind, object } as Change;
-  if (sameContent(original, object)) return undefined;
+  if (!isWritten && sameContent(original, object)) return undefined;
   return { action: "update", kind, object, old: original } as Change;
 }
 

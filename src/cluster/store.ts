@@ -56,8 +56,10 @@ export type Draft<T> = Omit<T, "version" | "createdAt" | "updatedAt">;
 export interface Transaction extends Snapshot {
   /** The version index that whatever this transaction writes will have; `revision` is the one it reads. */
   readonly nextRevision: Revision;
-  /** Creates, or replaces whole. */
+  /** Creates, or replaces whole; what says the same as before is no change. */
   put<K extends Kind>(kind: K, object: Draft<ObjectsByKind[K]>): void;
+  /** The same, of what a user has written: a version of its own even when it says what was. */
+  putWritten<K extends Kind>(kind: K, object: Draft<ObjectsByKind[K]>): void;
   /** Harmless when it is not there. */
   delete(kind: Kind, id: string): void;
 }
