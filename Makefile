@@ -32,7 +32,7 @@ check: deps ## what needs no root: format, lint, types, unit tests
 	@npm run -s check
 
 sim: deps ## whole clusters on a simulated network, thousands of seeds; SEED=17 replays one
-	@SIM_FACTOR=$${SIM_FACTOR:-40} npm run -s sim
+	@SIM_FACTOR=$${SIM_FACTOR:-10} npm run -s sim
 
 lab: setup ## three hosts to play with, until Ctrl-C (root)
 	@node src/lab/main.ts

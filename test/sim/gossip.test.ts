@@ -23,7 +23,7 @@ const DEATH_MS_MAX = { 2: 3_000, 3: 3_000, 4: 3_000, 7: 3_000, 30: 5_000 };
 for (const [count, deathMsMax] of Object.entries(DEATH_MS_MAX)) {
   const nodes = Number(count);
   test(`of ${nodes} nodes one crashes: dead on every other within ${deathMsMax} ms, and nobody else`, () => {
-    forSeeds(nodes > 10 ? 4 : 30, (seed) => {
+    forSeeds(nodes > 10 ? 20 : 300, (seed) => {
       const cluster = settled({ seed, nodes });
       const crashedAt = cluster.now;
       cluster.crash("n2");
@@ -44,7 +44,7 @@ test("no false verdict in minutes at 5 % loss", () => {
 });
 
 test("a member that sleeps for a second is not dead, and holds nobody else for dead", () => {
-  forSeeds(20, (seed) => {
+  forSeeds(100, (seed) => {
     const cluster = settled({ seed, nodes: 3 + (seed % 4), loss: 0.01 });
     for (let round = 0; round < 10; round++) {
       cluster.pause(`n${1 + (round % cluster.nodes.length)}`, 1_000);
@@ -55,7 +55,7 @@ test("a member that sleeps for a second is not dead, and holds nobody else for d
 });
 
 test("who crashed and comes back without memory is believed again at once", () => {
-  forSeeds(20, (seed) => {
+  forSeeds(200, (seed) => {
     const cluster = settled({ seed, nodes: 5 });
     cluster.crash("n3");
     cluster.run(cluster.random.next() * 6_000);
@@ -66,7 +66,7 @@ test("who crashed and comes back without memory is believed again at once", () =
 });
 
 test("a leave is left everywhere, not dead", () => {
-  forSeeds(10, (seed) => {
+  forSeeds(100, (seed) => {
     const cluster = settled({ seed, nodes: 6, loss: 0.05 });
     cluster.leave("n4");
     cluster.run(2_000);
@@ -103,7 +103,7 @@ test("packets that are recorded and sent again up to a minute later revive nobod
 });
 
 test("a partition of any length heals within seconds", () => {
-  forSeeds(6, (seed) => {
+  forSeeds(20, (seed) => {
     const cluster = settled({ seed, nodes: 6 });
     cluster.partition((node) => Number(["n1", "n2"].includes(node)));
     cluster.run([10_000, 40_000, 300_000][seed % 3] ?? 0);
@@ -124,7 +124,7 @@ test("fifty join at once through one, and all know all", () => {
 });
 
 test("whatever happens, all agree in the end on who is there", () => {
-  forSeeds(25, (seed) => {
+  forSeeds(100, (seed) => {
     const cluster = new SimulatedGossip({ seed, nodes: 3 + (seed % 8), timings: lan });
     const { random } = cluster;
     const steps = 5 + randomBelow(random, 20);

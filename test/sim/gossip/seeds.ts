@@ -1,7 +1,7 @@
 import { messageOf } from "../../../src/base/errors.ts";
 
 /**
- * Which seeds a simulation runs: by default `count`, `SIM_FACTOR=40` times as many, `SEED=17` that one,
+ * Which seeds a simulation runs: by default `count`, `SIM_FACTOR=10` times as many, `SEED=17` that one,
  * `SIM_FROM=1000` others than usual.
  */
 export function seeds(count: number): readonly number[] {
