@@ -54,8 +54,8 @@ describe("firewalld", () => {
     const { run, told } = firewallCmd();
     await trustLinks(run, ["weft0", "wv+"]);
     assert.deepEqual(told, [
-      "--zone=trusted --add-interface=weft0 --add-interface=wv+",
       "--permanent --zone=trusted --add-interface=weft0 --add-interface=wv+",
+      "--zone=trusted --add-interface=weft0 --add-interface=wv+",
     ]);
   });
 
@@ -75,11 +75,12 @@ describe("firewalld", () => {
   });
 
   it("says in its own words why it refused", async () => {
-    const { run } = firewallCmd([], 112);
+    const { run, told } = firewallCmd([], 112);
     await assert.rejects(trustLinks(run, ["weft0"]), (error: Error) => {
       assert(error instanceof SystemError);
       assert.match(error.message, /INVALID_ZONE/);
       return true;
     });
+    assert.equal(told.length, 1, "the running one is what is looked at, so it is told last");
   });
 });

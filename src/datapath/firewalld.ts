@@ -37,12 +37,15 @@ export async function readFirewalld(nft: Nft): Promise<Firewalld> {
   return undefined;
 }
 
-/** Puts the links into the zone; firewalld says yes to what is there already. */
+/**
+ * Puts the links into the zone; firewalld says yes to what is there already. The running configuration last: only that is looked
+ * at, so whatever fails on the way is tried again.
+ */
 export async function trustLinks(run: RunTool, links: readonly string[]): Promise<void> {
   if (links.length === 0) return;
   const words = links.map((link) => `--add-interface=${link}`);
-  await firewallCmd(run, [`--zone=${ZONE}`, ...words]);
   await firewallCmd(run, ["--permanent", `--zone=${ZONE}`, ...words]);
+  await firewallCmd(run, [`--zone=${ZONE}`, ...words]);
 }
 
 /** Takes the links out of the zone, and the zone's file away when it says nothing that the default does not. */
