@@ -62,6 +62,18 @@ it("forgets flows to who is gone once more when no way leads there, and only the
   assert.equal(kernel.owes, false);
 });
 
+it("forgets all that a plan says, however much that is", async () => {
+  const { executor: kernel, done } = executor();
+  const forget = Array.from({ length: 12_000 }, (_, n): Forget => {
+    return { kind: "half-open-to", address: `10.${n >> 8}.${n & 255}.1` };
+  });
+  await kernel.carryOut({ ...NOTHING, forget });
+  assert.deepEqual(
+    done.map((line) => line.split(",").length),
+    [12_000, 12_000, 12_000],
+  );
+});
+
 it("owes what a plan that failed was to forget, to whatever comes next", async () => {
   const { executor: kernel, done, host } = executor();
   const additions: Plan["additions"] = [{ kind: "route.replace", route: ROUTE }];

@@ -54,9 +54,9 @@ export class KernelExecutor {
   async carryOut(plan: Plan): Promise<void> {
     const { clock, meters, run, settings } = this.#components;
     const startedAt = clock.monotonic();
-    const forget = [...this.#owed, ...plan.forget].slice(-OWED_MAX);
+    const forget = [...this.#owed, ...plan.forget];
     const gone = goneIn(forget);
-    this.#owed = forget;
+    this.#owed = forget.slice(-OWED_MAX);
     await this.changing(async () => {
       await settings.remember(plan.additions);
       await execute(run, batches(plan.additions));
@@ -65,8 +65,8 @@ export class KernelExecutor {
       await this.#forget(forget);
       await executeRemovals(run, batches(plan.removals));
       // A packet that the rules of before had judged may have begun a flow meanwhile; now none finds a way there.
-      await this.#forget(forget.filter((one) => "address" in one && gone.includes(one.address)));
-      await this.#wake(gone);
+      await this.#forget(forget.filter((one) => "address" in one && gone.has(one.address)));
+      await this.#wake([...gone]);
     });
     this.#owed = [];
     meters.apply.observe(clock.monotonic() - startedAt);
@@ -133,6 +133,6 @@ export class KernelExecutor {
 }
 
 /** Endpoints that are no more, of those that flows are to be forgotten to. */
-function goneIn(forget: readonly Forget[]): readonly string[] {
-  return forget.flatMap((one) => (one.kind === "half-open-to" ? [one.address] : []));
+function goneIn(forget: readonly Forget[]): ReadonlySet<string> {
+  return new Set(forget.flatMap((one) => (one.kind === "half-open-to" ? [one.address] : [])));
 }
