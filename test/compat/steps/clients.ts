@@ -1,62 +1,14 @@
 /** Events of the swarm, and clients of other ages. */
 import { RUN, SHAPE, SLEEP, type Step, step } from "./step.ts";
 
+const NAMED = "{{.Action}} {{.Actor.Attributes.name}}";
+const TYPED = `{{.Type}} ${NAMED}`;
+
 export const EVENTS: readonly Step[] = [
-  step([
-    "events",
-    "--since",
-    "0",
-    "--until",
-    "0s",
-    "--filter",
-    "type=secret",
-    "--format",
-    "{{.Action}} {{.Actor.Attributes.name}}",
-  ]),
-  step(
-    [
-      "events",
-      "--since",
-      "0",
-      "--until",
-      "0s",
-      "--filter",
-      "type=node",
-      "--filter",
-      "event=update",
-      "--format",
-      "{{.Action}} {{.Actor.Attributes.name}}",
-    ],
-    { silent: true },
-  ),
-  step([
-    "events",
-    "--since",
-    "0",
-    "--until",
-    "0s",
-    "--filter",
-    "type=service",
-    "--filter",
-    "service=job",
-    "--filter",
-    "event=create",
-    "--format",
-    "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}",
-  ]),
-  step([
-    "events",
-    "--since",
-    "0",
-    "--until",
-    "0s",
-    "--filter",
-    "type=config",
-    "--filter",
-    "config=conf",
-    "--format",
-    "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}",
-  ]),
+  step(eventsOf(NAMED, "type=secret")),
+  step(eventsOf(NAMED, "type=node", "event=update"), { silent: true }),
+  step(eventsOf(TYPED, "type=service", "service=job", "event=create")),
+  step(eventsOf(TYPED, "type=config", "config=conf")),
 ];
 
 /** As clients of other ages speak. */
@@ -73,3 +25,9 @@ export const AGES: readonly Step[] = [
   step("service ls", { apiVersion: "1.99" }),
   step("service rm old"),
 ];
+
+/** All that there have been until now. */
+function eventsOf(format: string, ...filters: readonly string[]): readonly string[] {
+  const filtered = filters.flatMap((filter) => ["--filter", filter]);
+  return ["events", "--since", "0", "--until", "0s", ...filtered, "--format", format];
+}
