@@ -18,7 +18,7 @@ import { meshMTU } from "./desired-network.ts";
 import { DriftLog } from "./drift-log.ts";
 import type { HostFacts } from "./facts.ts";
 import { SYSCTL_COUNT_FLOWS, SYSCTL_FILTER_ALL } from "./facts.ts";
-import { HostFirewalls } from "./host-firewalls.ts";
+import { type FirewallsFound, HostFirewalls } from "./host-firewalls.ts";
 import { HostSettings } from "./host-settings.ts";
 import { type HostTrace, hostTrace, type TraceQuestion } from "./host-trace.ts";
 import { type KernelMesh, kernelMesh } from "./inspect.ts";
@@ -33,7 +33,7 @@ import { markLayout } from "./mark.ts";
 import { LINK, TASK_LINK_PREFIX, vxlanOverhead } from "./names.ts";
 import { narrow, type ViewOnHost } from "./narrow.ts";
 import type { Nft } from "./nft/nft.ts";
-import { OverlayDatapath } from "./overlay/overlay-datapath.ts";
+import { OverlayDatapath, type OverlaysFound } from "./overlay/overlay-datapath.ts";
 import { sandboxEntrance } from "./overlay/sandbox-entrance.ts";
 import { Sandboxes } from "./overlay/sandboxes.ts";
 import { placeInOverlay } from "./overlay/view.ts";
@@ -45,6 +45,7 @@ import type { KernelReading } from "./read-back.ts";
 import { readKernel } from "./read-back.ts";
 import type { RunTool } from "./run.ts";
 import { readSysctl, readSysctls } from "./sysctl.ts";
+import { Turns } from "./turns.ts";
 import { type MeshView, tunnelAddressOf } from "./view.ts";
 
 export interface DatapathComponents {
@@ -95,6 +96,13 @@ interface Belief {
   readonly state: KernelState;
 }
 
+/** What one look at the host has found. */
+interface HostLook {
+  readonly kernel: KernelReading;
+  readonly overlays: OverlaysFound;
+  readonly firewalls: FirewallsFound;
+}
+
 const DEFAULT_MEMO_PATH = "/run/weft/datapath.json";
 export class Datapath {
   readonly #log: Logger;
@@ -121,7 +129,7 @@ export class Datapath {
   #interfaces: InterfaceAddresses = new Map();
   #onInterfaces: () => void = () => {};
   #hindrances: readonly string[] = [];
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
 
   constructor(
     { log, nft, run, conntrack, flows, clock, meters }: DatapathComponents,
@@ -146,7 +154,10 @@ export class Datapath {
       nft,
       run,
       sandboxes: this.#sandboxes,
-      changing: (work) => this.#executor.changing(work),
+      changing: (work) => {
+        this.#turns.noteChange();
+        return this.#executor.changing(work);
+      },
     });
     this.#mark = markLayout(init.markShift);
     this.#settings = new HostSettings(init.memoPath ?? DEFAULT_MEMO_PATH);
@@ -158,7 +169,7 @@ export class Datapath {
 
   /** Reads what the kernel holds of Weft's, so that the first `apply` changes only what differs. */
   async adopt(): Promise<void> {
-    await this.#exclusively(() => this.#readBack());
+    await this.#turns.take(() => this.#readBack());
   }
 
   /** Network namespaces' files of the containers whose kernel knows the virtual IPs of all their networks. */
@@ -213,11 +224,11 @@ export class Datapath {
 
   /** Resolves when the kernel has it: the rules all or none of them, and no packet lost on the way. */
   async apply(view: MeshView): Promise<AppliedReport> {
-    return await this.#exclusively(async () => {
+    return await this.#turns.take(async () => {
       this.#view = view;
       this.#watchPublished(view);
       if (this.#actual === undefined) await this.#readBack();
-      if (!this.#firewalls.isMended) await this.#firewalls.mend();
+      if (!this.#firewalls.isMended) await this.#mendFirewalls();
       try {
         return await this.#applyOnce(view);
       } catch (error) {
@@ -239,21 +250,25 @@ export class Datapath {
 
   /** Compares the kernel with the view applied last, mends what differs, and says what it was. */
   async audit(): Promise<Drift[]> {
-    return await this.#exclusively(async () => {
-      const view = this.#view;
-      if (view === undefined) return [];
-      try {
-        return await this.#auditOnce(view);
-      } catch (error) {
-        // Whoever does the damage was not done yet: look again, once.
-        this.#log.debug("could not mend, reading back", { error });
-        return await this.#auditOnce(view);
-      }
-    });
+    if (this.#view === undefined) return [];
+    return await this.#turns.judge(
+      () => this.#look(),
+      async (seen) => {
+        try {
+          return await this.#auditOnce(seen);
+        } catch (error) {
+          // Whoever does the damage was not done yet: look again, once.
+          this.#log.debug("could not mend, reading back", { error });
+          return await this.#auditOnce(await this.#look());
+        }
+      },
+    );
   }
 
-  async #auditOnce(view: MeshView): Promise<Drift[]> {
-    const reading = await this.#readBack();
+  async #auditOnce(seen: HostLook): Promise<Drift[]> {
+    const view = this.#view;
+    if (view === undefined) return [];
+    const reading = this.#believe(seen);
     const actual = reading.state;
     const on = { view, facts: await this.#facts(view, actual, reading.links) };
     const wanted = this.#desired(on);
@@ -266,11 +281,11 @@ export class Datapath {
     const damage = isMoved
       ? plan({ ...actual, network }, this.#desired({ view, facts: found }))
       : mending;
-    const mended = [...driftsOf(damage), ...(await this.#firewalls.mend())];
+    const mended = [...driftsOf(damage), ...(await this.#mendFirewalls())];
     await this.#execute(mending, { on, state: wanted });
     if (isMoved) this.#onInterfaces();
     const mtu = tunnelMTU(view, on.facts.uplinkMTU);
-    const drifts = [...mended, ...(await this.#overlays.audit(view, mtu))];
+    const drifts = [...mended, ...(await this.#overlays.audit(view, mtu, seen.overlays))];
     this.#meters.audits.add();
     this.#meters.repairs.add(drifts.length);
     this.#driftLog.add(drifts);
@@ -287,7 +302,7 @@ export class Datapath {
   /** What the kernel holds of the mesh, read back. */
   async inspect(): Promise<KernelMesh> {
     const [reading, flows] = await Promise.all([
-      this.#exclusively(() => readKernel(this.#nft, this.#run)),
+      this.#turns.take(() => readKernel(this.#nft, this.#run)),
       this.#run("conntrack", ["-L", "-p", "tcp"]),
     ]);
     return kernelMesh(this.#view?.revision ?? 0, reading.state, flows.stdout);
@@ -310,7 +325,7 @@ export class Datapath {
     if (view === undefined) {
       throw new UnavailableError("this node's kernel has not been brought to the mesh yet");
     }
-    const { state, links, holders } = await this.#exclusively(() =>
+    const { state, links, holders } = await this.#turns.take(() =>
       readKernel(this.#nft, this.#run),
     );
     const facts = await this.#facts(view, state, links);
@@ -328,7 +343,8 @@ export class Datapath {
 
   /** Takes every trace of Weft's off the host: tables, links, routes, rules, and settings that it made. */
   async reset(): Promise<void> {
-    await this.#exclusively(async () => {
+    await this.#turns.take(async () => {
+      this.#turns.noteChange();
       const { state, links } = await this.#readBack();
       const taskLinks = [...links].filter((name) => name.startsWith(TASK_LINK_PREFIX));
       await this.#executor.clear(plan(state, EMPTY_STATE), taskLinks, [...state.endpoints.keys()]);
@@ -380,13 +396,27 @@ export class Datapath {
   async #execute(changing: Plan, wanted: Belief): Promise<void> {
     // Until all of it is done, nobody knows what the kernel holds.
     this.#actual = undefined;
-    if (!isEmpty(changing) || this.#executor.owes) await this.#executor.carryOut(changing);
+    if (!isEmpty(changing) || this.#executor.owes) {
+      this.#turns.noteChange();
+      await this.#executor.carryOut(changing);
+    }
     this.#actual = wanted;
     this.#interfaces = wanted.on?.facts.interfaces ?? this.#interfaces;
   }
 
   async #readBack(): Promise<KernelReading> {
-    const found = await readKernel(this.#nft, this.#run);
+    return this.#believe(await this.#look());
+  }
+
+  /** All that audits compare, as it is now. Changes nothing here: what it found may be of the past once it has. */
+  async #look(): Promise<HostLook> {
+    const kernel = await readKernel(this.#nft, this.#run);
+    const overlays = await this.#overlays.look(kernel.listing);
+    return { kernel, overlays, firewalls: await this.#firewalls.look() };
+  }
+
+  /** This is how things are now. */
+  #believe({ kernel: found, firewalls }: HostLook): KernelReading {
     // Which of the endpoints drain, and which have lost their link and with it the route, is only known here.
     const endpoints = this.#actual && this.#endpointsOf(this.#actual);
     const reading =
@@ -394,8 +424,13 @@ export class Datapath {
     this.#actual = { on: undefined, state: reading.state };
     this.#holders = reading.holders;
     this.#addresses = reading.addresses;
-    await this.#firewalls.read();
+    this.#firewalls.believe(firewalls);
     return reading;
+  }
+
+  async #mendFirewalls(): Promise<Drift[]> {
+    this.#turns.noteChange();
+    return await this.#firewalls.mend();
   }
 
   /** An address that is away for a while (a new lease, a link taken down) does not keep the rest from being right. */
@@ -455,13 +490,6 @@ export class Datapath {
     }
     this.#hindrances = hindrances;
     return hindrances;
-  }
-
-  /** One at a time; callers wait their turn. */
-  async #exclusively<T>(action: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(action);
-    this.#turn = turn.catch(() => {});
-    return await turn;
   }
 }
 

@@ -21,6 +21,14 @@ import type { RunTool } from "./run.ts";
 export const DROPS =
   "the host's firewall drops forwarded packets (FORWARD policy DROP), and there is no DOCKER-USER chain to accept the mesh's in: start the Docker Engine again, or accept packets from and to weft0 and wv+, and from wb+ to wb+, there";
 
+/** What a look has found. */
+export interface FirewallsFound {
+  /** Of legacy iptables, before the rest was read. */
+  readonly outlines: string;
+  readonly engine: ReadonlyMap<FirewallTool, EngineFirewall>;
+  readonly firewalld: Firewalld;
+}
+
 export class HostFirewalls {
   readonly #nft: Nft;
   readonly #run: RunTool;
@@ -49,10 +57,10 @@ export class HostFirewalls {
     return this.#isMended;
   }
 
-  async read(): Promise<void> {
-    this.#isMended = false;
+  /** Changes nothing here: what it found may be of the past once it has. */
+  async look(): Promise<FirewallsFound> {
     // First, so that what changes while it is read is looked at once more.
-    this.#legacy.note();
+    const outlines = this.#legacy.outlines();
     const [engine, firewalld] = await Promise.all([
       Promise.all(
         FIREWALL_TOOLS.map(
@@ -62,7 +70,14 @@ export class HostFirewalls {
       ),
       readFirewalld(this.#nft),
     ]);
-    this.#engine = new Map(engine);
+    return { outlines, engine: new Map(engine), firewalld };
+  }
+
+  /** This is how they are now. */
+  believe({ outlines, engine, firewalld }: FirewallsFound): void {
+    this.#isMended = false;
+    this.#legacy.note(outlines);
+    this.#engine = engine;
     this.#firewalld = firewalld;
   }
 

@@ -6,7 +6,7 @@ import { LegacyTables } from "./legacy-tables.ts";
 it("notices when a table of either family is another, comes or goes, since it was noted", () => {
   const outlines: Partial<Record<FirewallTool, string>> = {};
   const tables = new LegacyTables((tool) => outlines[tool]);
-  tables.note();
+  tables.note(tables.outlines());
   assert.equal(tables.haveChanged(), false, "a host without legacy iptables");
   for (const change of [
     () => (outlines.iptables = "9 rules"),
@@ -16,11 +16,11 @@ it("notices when a table of either family is another, comes or goes, since it wa
   ]) {
     change();
     assert.equal(tables.haveChanged(), true);
-    tables.note();
+    tables.note(tables.outlines());
     assert.equal(tables.haveChanged(), false);
   }
   tables.distrust();
   assert.equal(tables.haveChanged(), true, "what Weft changed itself is looked at");
-  tables.note();
+  tables.note(tables.outlines());
   assert.equal(tables.haveChanged(), false);
 });

@@ -30,9 +30,14 @@ export class LegacyTables {
     this.#read = read;
   }
 
-  /** What is there now is what later looks are compared with. */
-  note(): void {
-    this.#known = this.#outlines();
+  /** What is there now. */
+  outlines(): string {
+    return FIREWALL_TOOLS.map(this.#read).join();
+  }
+
+  /** What later looks are compared with. */
+  note(outlines: string): void {
+    this.#known = outlines;
   }
 
   /** What was noted is no more, as Weft has changed it itself: the next look says so, whatever it finds. */
@@ -42,11 +47,7 @@ export class LegacyTables {
 
   /** Whether anything has changed since it was noted; false before. */
   haveChanged(): boolean {
-    return this.#known !== undefined && this.#outlines() !== this.#known;
-  }
-
-  #outlines(): string {
-    return FIREWALL_TOOLS.map(this.#read).join();
+    return this.#known !== undefined && this.outlines() !== this.#known;
   }
 }
 

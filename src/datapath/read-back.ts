@@ -7,8 +7,8 @@ import {
   SYSCTL_IP_FORWARD,
   SYSCTL_IP6_FORWARD,
 } from "./facts.ts";
-import type { NetworkReading } from "./ip/read.ts";
-import { readNetwork } from "./ip/read.ts";
+import { type HostListing, listHost } from "./ip/host-listing.ts";
+import { decodeNetwork, type NetworkReading } from "./ip/read.ts";
 import type { NetworkState } from "./ip/state.ts";
 import { isUplinkName } from "./ipv6-host.ts";
 import { EGRESS_TABLE, LINK, NOWHERE6, TABLE, TASK_LINK_PREFIX } from "./names.ts";
@@ -20,10 +20,13 @@ import { readSysctls } from "./sysctl.ts";
 
 export interface KernelReading extends Omit<NetworkReading, "state"> {
   readonly state: KernelState;
+  /** What the links' part of it was read from. */
+  readonly listing: HostListing;
 }
 
 export async function readKernel(nft: Nft, run: RunTool): Promise<KernelReading> {
-  const [{ state, ...host }, ruleset] = await Promise.all([readNetwork(run), readRuleset(nft)]);
+  const [listing, ruleset] = await Promise.all([listHost(run), readRuleset(nft)]);
+  const { state, ...host } = decodeNetwork(listing);
   const sysctls = readSysctls([
     SYSCTL_IP_FORWARD,
     SYSCTL_IP6_FORWARD,
@@ -32,7 +35,7 @@ export async function readKernel(nft: Nft, run: RunTool): Promise<KernelReading>
     ...[...host.links].filter(isUplinkName).map(acceptRA),
   ]);
   const network = { ...state, sysctls };
-  return { ...host, state: { ruleset, network, endpoints: endpointsOf(network) } };
+  return { ...host, listing, state: { ruleset, network, endpoints: endpointsOf(network) } };
 }
 
 async function readRuleset(nft: Nft): Promise<Ruleset> {

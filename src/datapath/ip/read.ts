@@ -5,7 +5,8 @@ import type { JsonObject } from "../json.ts";
 import { numberOf, objectsOf, stringOf } from "../json.ts";
 import { LINK, ROUTE_PROTOCOL, TASK_GATEWAY, TASK_GATEWAY6, TASK_LINK_PREFIX } from "../names.ts";
 import type { RunTool } from "../run.ts";
-import { hasWord, isUp, listing, nameOf, vxlanOf } from "./listing.ts";
+import { type HostListing, listHost } from "./host-listing.ts";
+import { isUp, nameOf, vxlanOf } from "./listing.ts";
 import type { NetworkState, Route, RoutingRule, TaskLink, VxlanLink } from "./state.ts";
 import { routeKey, ruleKey } from "./state.ts";
 
@@ -27,12 +28,14 @@ export interface AddressHolder {
 }
 
 export async function readNetwork(run: RunTool): Promise<NetworkReading> {
-  const [links, { routes, rules, neighbours }, fdb] = await Promise.all([
-    listing(run, "ip", ["-details", "-json", "address", "show"]),
-    readTables(run),
-    listing(run, "bridge", ["-json", "fdb", "show", "dev", LINK]),
-  ]);
+  return decodeNetwork(await listHost(run));
+}
+
+export function decodeNetwork(listing: HostListing): NetworkReading {
+  const { links, routes, rules } = listing;
   const tunnel = links.find((link) => stringOf(link, "ifname") === LINK);
+  const neighbours = listing.neighbours.filter((one) => stringOf(one, "dev") === LINK);
+  const fdb = listing.fdb.filter((entry) => stringOf(entry, "ifname") === LINK);
   const state: LinkState = {
     links: new Map(tunnel === undefined ? [] : [[LINK, decodeLink(tunnel)]]),
     taskLinks: new Map(links.filter(isTaskLink).map((link) => [nameOf(link), taskLink(link)])),
@@ -44,7 +47,7 @@ export async function readNetwork(run: RunTool): Promise<NetworkReading> {
         .map(decodeRule)
         .map((rule) => [ruleKey(rule), rule]),
     ),
-    neighbours: new Map(neighbours.filter(isPermanent).map(decodeNeighbour)),
+    neighbours: new Map(neighbours.map(decodeNeighbour)),
     fdb: new Map(fdb.filter((entry) => stringOf(entry, "dst") !== undefined).map(decodeEntry)),
   };
   const others = links.filter((link) => !isTaskLink(link));
@@ -53,26 +56,6 @@ export async function readNetwork(run: RunTool): Promise<NetworkReading> {
     links: new Set(links.map(nameOf)),
     holders: holdersOf(links),
     addresses: new Map(others.map((link) => [nameOf(link), bareAddressesOf(link)])),
-  };
-}
-
-const TABLES = [
-  `route show table all proto ${ROUTE_PROTOCOL}`,
-  "rule show",
-  `neighbour show dev ${LINK}`,
-];
-
-/** One process for three listings: starting one is most of what a listing costs. Each object shows which it is of. */
-async function readTables(run: RunTool) {
-  const read = (family: string) =>
-    listing(run, "ip", [family, "-json", "-force", "-batch", "-"], `${TABLES.join("\n")}\n`);
-  const listed = (await Promise.all([read("-4"), read("-6")])).flat();
-  const isRule = (object: JsonObject) => object["priority"] !== undefined;
-  const isNeighbour = (object: JsonObject) => Array.isArray(object["state"]);
-  return {
-    rules: listed.filter(isRule),
-    neighbours: listed.filter(isNeighbour),
-    routes: listed.filter((object) => !isRule(object) && !isNeighbour(object)),
   };
 }
 
@@ -148,10 +131,6 @@ function decodeRule(rule: JsonObject): RoutingRule {
 /** The length is left out where it is the whole address. */
 function prefixOf(address: string, length: number | undefined): string {
   return `${address}/${length ?? (isOfIPv6(address) ? 128 : 32)}`;
-}
-
-function isPermanent(neighbour: JsonObject): boolean {
-  return hasWord(neighbour["state"], "PERMANENT");
 }
 
 function decodeNeighbour(neighbour: JsonObject): [string, string] {

@@ -7,7 +7,9 @@ import { isDeepStrictEqual } from "node:util";
 import { BRIDGE_PREFIX, PORT_PREFIX, TUNNEL_PREFIX } from "../../base/overlay-links.ts";
 import type { Drift } from "../describe.ts";
 import { driftsOf } from "../describe.ts";
+import type { HostListing } from "../ip/host-listing.ts";
 import { linkNames } from "../ip/links.ts";
+import { nameOf } from "../ip/listing.ts";
 import { decodeTable } from "../nft/decode.ts";
 import type { Nft } from "../nft/nft.ts";
 import { planTransaction } from "../nft/plan.ts";
@@ -28,7 +30,7 @@ import { hostRules, OVERLAY_TABLE } from "./host-rules.ts";
 import { type Networks, narrow } from "./narrow.ts";
 import type { OverlayPlan } from "./plan.ts";
 import { planLinks } from "./plan.ts";
-import { readLinks } from "./read-links.ts";
+import { decodeLinks, readLinks } from "./read-links.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 import { EMPTY_OVERLAYS, type OverlayState } from "./state.ts";
 import { type VirtualIP, virtualIPsOf } from "./virtual-ips.ts";
@@ -40,6 +42,14 @@ export interface OverlayDatapathComponents {
   /** Told of what is done to the host's kernel while it is done, for the kernel tells of that too. */
   readonly changing: (work: () => Promise<void>) => Promise<void>;
 }
+
+/** What a look has found. */
+export interface OverlaysFound {
+  readonly links: OverlayState;
+  readonly rules: Ruleset;
+}
+
+const NOTHING_FOUND: OverlaysFound = { links: EMPTY_OVERLAYS, rules: new Map() };
 
 interface Difference {
   readonly links: OverlayPlan;
@@ -87,11 +97,17 @@ export class OverlayDatapath {
     return links.additions.length + rules.length + links.removals.length;
   }
 
-  /** Compares the kernel with the view, mends what differs, and says what it was. */
-  async audit(view: MeshView, mtu: number): Promise<Drift[]> {
-    this.#actual = undefined;
+  /** What the kernel holds of these networks, as far as it is not in `listing`. Changes nothing here. */
+  async look(listing: HostListing): Promise<OverlaysFound> {
+    const isAny = listing.links.some((link) => OWN_LINKS.test(nameOf(link)));
+    if (!isAny) return NOTHING_FOUND;
+    return { links: decodeLinks(listing), rules: await this.#readRules() };
+  }
+
+  /** Compares what was found with the view, mends what differs, and says what it was. */
+  async audit(view: MeshView, mtu: number, { links, rules }: OverlaysFound): Promise<Drift[]> {
     const wanted = await networksOf(view, mtu, undefined);
-    const difference = await this.#difference(wanted);
+    const difference = differenceFrom(links, rules, wanted);
     await this.#execute(wanted, difference);
     return [
       ...linkDrifts(difference.links),
@@ -128,10 +144,7 @@ export class OverlayDatapath {
   async #difference(wanted: Networks): Promise<Difference> {
     if (this.#actual === undefined) {
       const [links, rules] = await this.#readIfAny(wanted);
-      return {
-        links: planLinks(links, desiredLinks(wanted.place, wanted.local)),
-        rules: planTransaction(rules, hostRules(wanted.place, wanted.local)),
-      };
+      return differenceFrom(links, rules, wanted);
     }
     const { before, after } = narrow(this.#actual, wanted);
     const links = desiredLinks(after.place, after.local);
@@ -174,13 +187,12 @@ export class OverlayDatapath {
   }
 
   async #read(): Promise<[OverlayState, Ruleset]> {
-    const [links, listing] = await Promise.all([
-      readLinks(this.#run),
-      this.#nft.list(`table ${OVERLAY_TABLE}`),
-    ]);
-    const rules: Ruleset =
-      listing === undefined ? new Map() : new Map([[OVERLAY_TABLE, decodeTable(listing)]]);
-    return [links, rules];
+    return await Promise.all([readLinks(this.#run), this.#readRules()]);
+  }
+
+  async #readRules(): Promise<Ruleset> {
+    const listing = await this.#nft.list(`table ${OVERLAY_TABLE}`);
+    return listing === undefined ? new Map() : new Map([[OVERLAY_TABLE, decodeTable(listing)]]);
   }
 
   /** The same list as before where nothing changed, so that nothing is compared twice. */
@@ -215,6 +227,13 @@ export class OverlayDatapath {
     this.#virtualIPs.set(network.vni, { of: network, place, are });
     return are;
   }
+}
+
+function differenceFrom(links: OverlayState, rules: Ruleset, wanted: Networks): Difference {
+  return {
+    links: planLinks(links, desiredLinks(wanted.place, wanted.local)),
+    rules: planTransaction(rules, hostRules(wanted.place, wanted.local)),
+  };
 }
 
 /** Networks that are as before are the very same objects. */

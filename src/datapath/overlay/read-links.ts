@@ -6,7 +6,8 @@ import {
   TUNNEL_PREFIX,
   vniOfLink,
 } from "../../base/overlay-links.ts";
-import { detailsOf, hasWord, isUp, listing, nameOf, vxlanOf } from "../ip/listing.ts";
+import { type HostListing, listHost } from "../ip/host-listing.ts";
+import { detailsOf, hasWord, isUp, nameOf, vxlanOf } from "../ip/listing.ts";
 import type { JsonObject } from "../json.ts";
 import { stringOf } from "../json.ts";
 import type { RunTool } from "../run.ts";
@@ -14,12 +15,13 @@ import { readSysctls } from "../sysctl.ts";
 import type { BridgePort, OverlayState, TunnelLink } from "./state.ts";
 
 export async function readLinks(run: RunTool): Promise<OverlayState> {
-  const { links, neighbours } = await readTables(run);
+  return decodeLinks(await listHost(run));
+}
+
+export function decodeLinks({ links, neighbours, fdb }: HostListing): OverlayState {
   const bridges = links.filter((link) => isNetworkLink(link, BRIDGE_PREFIX));
   const tunnels = links.filter((link) => isNetworkLink(link, TUNNEL_PREFIX));
   const ports = links.filter((link) => nameOf(link).startsWith(PORT_PREFIX));
-  const isAny = bridges.length + tunnels.length > 0;
-  const fdb = isAny ? await listing(run, "bridge", ["-json", "fdb", "show"]) : [];
   const settings = bridges.flatMap((bridge) => bridgeSettings(nameOf(bridge)));
   return {
     bridges: new Map(bridges.map((link) => [nameOf(link), isUp(link)])),
@@ -35,23 +37,15 @@ export async function readLinks(run: RunTool): Promise<OverlayState> {
       fdb.filter(isRemote).map((one) => [keyOf(one, "ifname"), stringOf(one, "dst") ?? ""]),
     ),
     neighbours: new Map(
-      neighbours.map((one) => [
-        `${stringOf(one, "dev")} ${stringOf(one, "dst")}`,
-        stringOf(one, "lladdr") ?? "",
-      ]),
+      neighbours
+        .filter((one) => isNetworkName(stringOf(one, "dev"), TUNNEL_PREFIX))
+        .map((one) => [
+          `${stringOf(one, "dev")} ${stringOf(one, "dst")}`,
+          stringOf(one, "lladdr") ?? "",
+        ]),
     ),
     // A kernel without IPv6 has none of IPv6.
     sysctls: readSysctls(settings.map(([path]) => path)),
-  };
-}
-
-/** One process for both listings: starting one is most of what a listing costs. A link has an index, a neighbour none. */
-async function readTables(run: RunTool) {
-  const input = "link show\nneighbour show nud permanent\n";
-  const listed = await listing(run, "ip", ["-details", "-json", "-batch", "-"], input);
-  return {
-    links: listed.filter((one) => one["ifindex"] !== undefined),
-    neighbours: listed.filter((one) => isNetworkName(stringOf(one, "dev"), TUNNEL_PREFIX)),
   };
 }
 
