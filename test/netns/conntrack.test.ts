@@ -5,15 +5,13 @@ import { describe, it } from "node:test";
 import type { Forget } from "../../src/datapath/conntrack/forget.ts";
 import { whyNot } from "./datapath/lab.ts";
 
-const OPEN = new URL("../../src/datapath/conntrack/open.ts", import.meta.url).pathname;
+const CONNTRACK = new URL("../../src/datapath/conntrack/netlink.ts", import.meta.url).pathname;
 const SOURCE = new URL("../../src/datapath/conntrack/flow-source.ts", import.meta.url).pathname;
-const RUN = new URL("../../src/datapath/run.ts", import.meta.url).pathname;
 
 /** In a namespace of its own: makes flows, forgets one list after the other, and prints what is left after each. */
 const PROGRAM = `
 import { execFileSync } from "node:child_process";
-import { openConntrack } from ${JSON.stringify(OPEN)};
-import { runTool } from ${JSON.stringify(RUN)};
+import { openConntrackSocket } from ${JSON.stringify(CONNTRACK)};
 const run = (tool, ...args) => execFileSync(tool, args, { encoding: "utf8", stdio: "pipe" });
 const add = (protocol, from, port, to, status, more = []) =>
   run("conntrack", "-I", "-p", protocol, "-s", from, "-d", "192.0.2.1", "-q", from,
@@ -37,9 +35,17 @@ add6("tcp", "2001:db8:51::9", "fd12::aff:9", "UNSET", ["--state", "SYN_SENT"]);
 add6("udp", "2001:db8:51::a", "2001:db8::1", "UNSET");
 add6("udp", "2001:db8:51::b", "fd12::aff:8", "SEEN_REPLY");
 const left = () => [...run("conntrack", "-L").matchAll(/src=(?:198\\.51\\.100\\.|2001:db8:51::)(\\w)/g)].map((m) => m[1]).sort().join("");
-const conntrack = await openConntrack({ info: (text, { error }) => { throw error; } }, runTool);
+const [flowsAWalk, lists, listed] = process.argv.slice(1);
+const conntrack = await openConntrackSocket(undefined, Number(flowsAWalk));
+if (listed !== undefined) {
+  const clients = (flows) => flows.map(({ client }) => client.address.at(-1)).sort().join("");
+  const flows = await Promise.all(JSON.parse(listed).map((addresses) => conntrack.flows(addresses, 9)));
+  console.log(JSON.stringify(flows.map(clients)));
+  await conntrack.close();
+  process.exit(0);
+}
 const told = [left()];
-for (const forget of JSON.parse(process.argv[1])) {
+for (const forget of JSON.parse(lists)) {
   await conntrack.forget(forget);
   told.push(left());
 }
@@ -47,10 +53,22 @@ await conntrack.close();
 console.log(JSON.stringify(told));
 `;
 
+/** One list, and what is found deleted by name; or the kernel does it all, a walk for each address. */
+const WAYS = [4_000, 0];
+
 function leftAfter(lists: readonly (readonly Forget[])[]): unknown {
-  const argv = ["-n", process.execPath, "--input-type=module", "-e", PROGRAM];
-  const said = execFileSync("unshare", [...argv, JSON.stringify(lists)], { encoding: "utf8" });
-  return JSON.parse(said);
+  return toldBy(JSON.stringify(lists));
+}
+
+/** The same either way. */
+function toldBy(...args: readonly string[]): unknown {
+  const [told, ...others] = WAYS.map((flowsAWalk): unknown => {
+    const program = ["-n", process.execPath, "--input-type=module", "-e", PROGRAM];
+    const argv = [...program, String(flowsAWalk), ...args];
+    return JSON.parse(execFileSync("unshare", argv, { encoding: "utf8" }));
+  });
+  for (const other of others) assert.deepEqual(other, told);
+  return told;
 }
 
 describe("conntrack in process", { skip: whyNot() }, () => {
@@ -74,10 +92,37 @@ describe("conntrack in process", { skip: whyNot() }, () => {
   });
 
   it("forgets many things at once, more than go to the kernel in one call", () => {
-    const nobody = Array.from({ length: 70 }, (_, n) => `10.255.1.${n}`);
+    const nobody = Array.from({ length: 35 }, (_, n) => `10.255.1.${n}`);
     const addresses = ["10.255.0.9", ...nobody, "10.255.0.8"];
     const left = leftAfter([addresses.map((address) => ({ kind: "all-to", address }))]);
     assert.deepEqual(left, ["123456789ab", "6789ab"]);
+  });
+
+  it("forgets by IPv6 addresses of several kinds at once, and nothing of the others", () => {
+    const left = leftAfter([
+      [
+        { kind: "udp-to", address: "fd12::aff:8" },
+        { kind: "half-open-to", address: "fd12::aff:8" },
+        { kind: "half-open-to", address: "fd12::aff:9" },
+        { kind: "half-open-to", address: "10.255.0.8" },
+      ],
+      [
+        { kind: "all-to", address: "fd12::aff:9" },
+        { kind: "udp-to", address: "2001:db8::1" },
+      ],
+    ]);
+    assert.deepEqual(left, ["123456789ab", "1234678a", "123467a"]);
+  });
+
+  it("lists the UDP flows that were led to these addresses, of both families", () => {
+    const lists = [
+      ["10.255.0.9"],
+      ["fd12::aff:8"],
+      ["10.255.0.8", "fd12::aff:9"],
+      [],
+      ["192.0.2.1"],
+    ];
+    assert.deepEqual(toldBy("[]", JSON.stringify(lists)), ["1", "b", "28", "", ""]);
   });
 });
 

@@ -9,6 +9,7 @@ import {
   CTA_FILTER,
   CTA_FILTER_ORIG_FLAGS,
   CTA_FILTER_REPLY_FLAGS,
+  CTA_ID,
   CTA_IP_V4_SRC,
   CTA_PROTO_DST_PORT,
   CTA_PROTO_NUM,
@@ -21,6 +22,7 @@ import {
   hostU32,
   IPCTNL_MSG_CT_DELETE,
   IPCTNL_MSG_CT_GET,
+  IPCTNL_MSG_CT_GET_STATS,
   IPPROTO_TCP,
   IPPROTO_UDP,
   IPS_DST_NAT,
@@ -33,21 +35,19 @@ import {
   u8,
 } from "./ctnetlink.ts";
 import type { Forget } from "./forget.ts";
+import type { ListedFlow } from "./listed-flows.ts";
 
-const AF_UNSPEC = 0;
+export const AF_UNSPEC = 0;
 /** What of a tuple is compared. */
 const BY_SOURCE = 1 << 0;
 const BY_PROTOCOL = 1 << 3;
 const BY_DESTINATION_PORT = 1 << 5;
 
-/** What is forgotten by the address that answers come from. */
-export type ForgetTo = Exclude<Forget, { readonly kind: "unled-udp" }>;
-
 /**
  * The kernel's filter by an IPv6 address (Linux 5.8 to 6.18 at least) is the wrong way round: it takes every address but
  * that one. What goes by such an address is listed, and each flow of it deleted.
  */
-export function isByAddress6(forget: Forget): forget is ForgetTo {
+export function isByAddress6(forget: Forget): boolean {
   return forget.kind !== "unled-udp" && isOfIPv6(forget.address);
 }
 
@@ -57,37 +57,65 @@ export function deletionMessage(forget: Forget, sequence: number): Buffer {
   return message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, sequence, attributes, familyOf(forget));
 }
 
-/** A netlink message that lists all IPv6 flows of that kind, whatever their address. */
-export function listMessage6(kind: ForgetTo["kind"], sequence: number): Buffer {
-  const { protocol, state } = TRAITS[kind];
-  const attributes = [...(protocol.length > 0 ? repliesOf(protocol) : []), ...state];
-  return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, sequence, attributes, AF_INET6);
+/** A netlink message that deletes one flow as it was listed, and no later one of its tuple; acknowledged with the sequence number. */
+export function flowDeletionMessage({ id, tuple, family }: ListedFlow, sequence: number): Buffer {
+  const attributes = [nested(CTA_TUPLE_ORIG, [tuple]), attribute(CTA_ID, id)];
+  return message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, sequence, attributes, family);
 }
 
-/** A netlink message that deletes one IPv6 flow, given by the tuple that was listed; acknowledged with the sequence number. */
-export function flowDeletionMessage6(tuple: Buffer, sequence: number): Buffer {
-  const attributes = [nested(CTA_TUPLE_ORIG, [tuple])];
-  return message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, sequence, attributes, AF_INET6);
-}
-
-/**
- * A netlink message that lists the flows that this node has led to the address, or of IPv6 to whatever task; of TCP those
- * that were answered.
- */
-export function listMessage(protocol: "tcp" | "udp", address: string, sequence: number): Buffer {
-  const isTCP = protocol === "tcp";
-  const wanted = isTCP ? IPS_DST_NAT | IPS_SEEN_REPLY : IPS_DST_NAT;
-  const ofProtocol = [u8(CTA_PROTO_NUM, isTCP ? IPPROTO_TCP : IPPROTO_UDP)];
-  const isIPv6 = isOfIPv6(address);
-  const attributes = [
-    ...(isIPv6 ? repliesOf(ofProtocol) : repliesFrom(address, ofProtocol)),
-    ...status(wanted, wanted),
-  ];
-  const family = isIPv6 ? AF_INET6 : AF_INET;
+/** A netlink message that lists the flows among which are all that are to be forgotten; with `family`, those of that one only. */
+export function candidatesMessage(
+  forget: readonly Forget[],
+  family: typeof AF_INET6 | typeof AF_UNSPEC,
+  sequence: number,
+): Buffer {
+  const areLed = forget.every(({ kind }) => TRAITS[kind].isLed);
+  const attributes = areLed ? status(IPS_DST_NAT, IPS_DST_NAT) : [];
   return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, sequence, attributes, family);
 }
 
-/** A netlink message that lists all flows that this node has led elsewhere than they were sent. */
+/** Whether a listed flow is to be forgotten, by any of these. */
+export function matcherOf(forget: readonly Forget[]): (flow: ListedFlow) => boolean {
+  const byAddress = new Map<string, Forget["kind"][]>();
+  const ports = new Set<string>();
+  for (const one of forget) {
+    if (one.kind === "unled-udp") ports.add(`${one.family === 6 ? AF_INET6 : AF_INET} ${one.port}`);
+    else byAddress.set(one.address, [...(byAddress.get(one.address) ?? []), one.kind]);
+  }
+  return (flow) => {
+    const kinds = byAddress.get(flow.answersFrom) ?? [];
+    if (kinds.some((kind) => isOfKind(kind, flow))) return true;
+    return ports.has(`${flow.family} ${flow.askedPort}`) && isOfKind("unled-udp", flow);
+  };
+}
+
+/** Whatever its address and port. */
+function isOfKind(kind: Forget["kind"], flow: ListedFlow): boolean {
+  const {
+    protocol,
+    status: [value, mask],
+  } = TRAITS[kind];
+  return (protocol === undefined || flow.protocol === protocol) && (flow.status & mask) === value;
+}
+
+/** A netlink message that asks how many flows there are; it costs nothing, however many. */
+export function countMessage(sequence: number): Buffer {
+  return message(IPCTNL_MSG_CT_GET_STATS, 0, sequence, [], AF_UNSPEC);
+}
+
+/** A netlink message that lists the flows that this node has led to this IPv4 address; of TCP those that were answered. */
+export function listMessage(protocol: "tcp" | "udp", address: string, sequence: number): Buffer {
+  const attributes = [...repliesFrom(address, protocolOf(protocol)), ...ledStatus(protocol)];
+  return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, sequence, attributes, AF_INET);
+}
+
+/** The same, to whatever IPv6 address. */
+export function listAllMessage6(protocol: "tcp" | "udp", sequence: number): Buffer {
+  const attributes = [...repliesOf(protocolOf(protocol)), ...ledStatus(protocol)];
+  return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, sequence, attributes, AF_INET6);
+}
+
+/** A netlink message that lists all flows that this node has led elsewhere than they were sent, of both families and all protocols. */
 export function listLedMessage(sequence: number): Buffer {
   const led = status(IPS_DST_NAT, IPS_DST_NAT);
   return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, sequence, led, AF_UNSPEC);
@@ -95,28 +123,42 @@ export function listLedMessage(sequence: number): Buffer {
 
 function attributesOf(forget: Forget): readonly Buffer[] {
   if (forget.kind === "unled-udp") return [...sentTo(forget.port), ...status(0, IPS_DST_NAT)];
-  const { protocol, state } = TRAITS[forget.kind];
-  return [...repliesFrom(forget.address, protocol), ...state];
+  const {
+    protocol,
+    status: [value, mask],
+  } = TRAITS[forget.kind];
+  const ofProtocol = protocol === undefined ? [] : [u8(CTA_PROTO_NUM, protocol)];
+  return [...repliesFrom(forget.address, ofProtocol), ...(mask === 0 ? [] : status(value, mask))];
 }
 
 interface Traits {
-  readonly protocol: readonly Buffer[];
-  readonly state: readonly Buffer[];
+  readonly protocol?: number;
+  readonly status: readonly [value: number, mask: number];
+  /** Whether all of them have been led elsewhere than they were sent. */
+  readonly isLed: boolean;
 }
 
-/** What the flows of each kind have in common besides their address. */
-const TRAITS: Readonly<Record<ForgetTo["kind"], Traits>> = {
-  "all-to": { protocol: [], state: [] },
-  "udp-to": {
-    protocol: [u8(CTA_PROTO_NUM, IPPROTO_UDP)],
-    state: status(IPS_DST_NAT, IPS_DST_NAT),
-  },
+/** What the flows of each kind have in common besides their address or port. */
+const TRAITS: Readonly<Record<Forget["kind"], Traits>> = {
+  "all-to": { status: [0, 0], isLed: false },
+  "udp-to": { protocol: IPPROTO_UDP, status: [IPS_DST_NAT, IPS_DST_NAT], isLed: true },
   "half-open-to": {
-    protocol: [u8(CTA_PROTO_NUM, IPPROTO_TCP)],
-    state: status(IPS_DST_NAT, IPS_DST_NAT | IPS_SEEN_REPLY),
+    protocol: IPPROTO_TCP,
+    status: [IPS_DST_NAT, IPS_DST_NAT | IPS_SEEN_REPLY],
+    isLed: true,
   },
-  "unled-to": { protocol: [], state: status(0, IPS_DST_NAT) },
+  "unled-to": { status: [0, IPS_DST_NAT], isLed: false },
+  "unled-udp": { protocol: IPPROTO_UDP, status: [0, IPS_DST_NAT], isLed: false },
 };
+
+function protocolOf(protocol: "tcp" | "udp"): readonly Buffer[] {
+  return [u8(CTA_PROTO_NUM, protocol === "tcp" ? IPPROTO_TCP : IPPROTO_UDP)];
+}
+
+function ledStatus(protocol: "tcp" | "udp"): readonly Buffer[] {
+  const wanted = protocol === "tcp" ? IPS_DST_NAT | IPS_SEEN_REPLY : IPS_DST_NAT;
+  return status(wanted, wanted);
+}
 
 function familyOf(forget: Forget): number {
   return forget.kind === "unled-udp" && forget.family === 6 ? AF_INET6 : AF_INET;

@@ -1,6 +1,10 @@
 /**
- * Conntrack by the kernel's own interface, in process: one message for each thing to forget, many to a call. The `conntrack` tool
- * copies the whole table out for each look, which with some ten thousand connections took seconds on a busy host.
+ * Conntrack by the kernel's own interface, in process: the `conntrack` tool copies the whole table out for each look,
+ * which with some ten thousand connections took seconds on a busy host.
+ *
+ * To list by a filter, and to delete by one, the kernel walks over its table, which all namespaces share: 20 ms and more for one
+ * of the usual size, be it empty. So nothing is asked where there are no flows; where there are few, one list is all,
+ * and what is found is deleted by name; where there are many, each address is a walk, and nothing is copied out in vain.
  */
 
 import { SystemError } from "../../base/errors.ts";
@@ -13,18 +17,23 @@ import type { Forget } from "./forget.ts";
 import {
   type DecodeFlow,
   type Flow,
+  flowCountIn,
   type ListedFlow,
   listedFlow,
   listPartOf,
-  openFlow,
+  openFlowOf,
 } from "./listed-flows.ts";
 import {
+  AF_UNSPEC,
+  candidatesMessage,
+  countMessage,
   deletionMessage,
-  type ForgetTo,
-  flowDeletionMessage6,
+  flowDeletionMessage,
   isByAddress6,
+  listAllMessage6,
+  listLedMessage,
   listMessage,
-  listMessage6,
+  matcherOf,
 } from "./messages.ts";
 import { openNetlinkSocket } from "./netlink-socket.ts";
 import { questionOf } from "./question.ts";
@@ -42,19 +51,29 @@ const STRANGE_ANSWERS_MAX = 8;
  * processor away, and on a busy host gets it back only after everybody else's turn.
  */
 const DELETIONS_MAX = 32;
+const FLOWS_A_WALK = 4_000;
 const ENOENT = 2;
 
 /** Runs `work` in the network namespace that is meant; a socket that is made there belongs to it. */
 type Within = <T>(work: () => T) => T;
 
-/** Throws where the library or the kernel cannot: deleting by a filter came with Linux 6.3. `within` for another namespace than the host's. */
-export async function openConntrackSocket(within: Within = (work) => work()): Promise<Conntrack> {
+/** Whether this kernel deletes by a filter, which came with Linux 6.3. */
+let isProven = false;
+
+/**
+ * Throws where the library or the kernel cannot. `within` for another namespace than the host's; `flowsAWalk`: how many
+ * flows are copied out at the price of one walk over the table.
+ */
+export async function openConntrackSocket(
+  within: Within = (work) => work(),
+  flowsAWalk = FLOWS_A_WALK,
+): Promise<Conntrack> {
   const library = libc();
   const fd = within(() => openNetlinkSocket(library));
-  const conntrack = new ConntrackSocket(library, fd, within);
+  const conntrack = new ConntrackSocket(library, fd, within, flowsAWalk);
   try {
-    // No flow's replies come from here.
-    await conntrack.forget([{ kind: "half-open-to", address: "0.0.0.0" }]);
+    if (!isProven) await conntrack.prove();
+    isProven = true;
   } catch (error) {
     await conntrack.close();
     throw error;
@@ -66,17 +85,30 @@ class ConntrackSocket implements Conntrack {
   readonly #libc: Libc;
   readonly #fd: number;
   readonly #within: Within;
+  readonly #flowsAWalk: number;
   #sequence = 0;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(library: Libc, fd: number, within: Within) {
+  constructor(library: Libc, fd: number, within: Within, flowsAWalk: number) {
     this.#libc = library;
     this.#fd = fd;
     this.#within = within;
+    this.#flowsAWalk = flowsAWalk;
+  }
+
+  /** Throws where the kernel cannot delete by a filter. */
+  async prove(): Promise<void> {
+    // No flow's replies come from here.
+    const nothing: Forget = { kind: "half-open-to", address: "0.0.0.0" };
+    await this.#exclusively(() => this.#delete([nothing], deletionMessage, []));
   }
 
   async forget(forget: readonly Forget[]): Promise<void> {
-    await this.#exclusively(() => this.#forgetAll(forget));
+    if (forget.length === 0) return;
+    await this.#exclusively(async () => {
+      const count = this.#count();
+      if (count > 0) await this.#forgetAll(forget, count);
+    });
   }
 
   async wake(addresses: readonly string[]): Promise<number> {
@@ -106,11 +138,16 @@ class ConntrackSocket implements Conntrack {
     addresses: readonly string[],
     max: number,
   ): Promise<readonly Flow[]> {
+    if (addresses.length === 0) return [];
+    const wanted = new Set(addresses);
     const flows: Flow[] = [];
+    const decode = openFlowOf(protocol);
     await this.#exclusively(async () => {
-      for (const [asked, wanted] of listsOf(addresses)) {
-        const list = listMessage(protocol, asked, this.#nextSequence());
-        for await (const part of this.#parts(list, openFlow)) {
+      const count = this.#count();
+      const each = listsOf(protocol, addresses);
+      const isFew = each.length > 1 && count <= this.#flowsAWalk * each.length;
+      for (const listOf of count === 0 ? [] : isFew ? [listLedMessage] : each) {
+        for await (const part of this.#parts(listOf(this.#nextSequence()), decode)) {
           // What is beyond the bound is read too, or the next answer would be of this list.
           if (flows.length < max)
             flows.push(...part.filter(({ task }) => wanted.has(task.address)));
@@ -118,6 +155,14 @@ class ConntrackSocket implements Conntrack {
       }
     });
     return flows.slice(0, max);
+  }
+
+  /** How many flows the namespace has, of whatever kind. */
+  #count(): number {
+    const sequence = this.#nextSequence();
+    const sent = this.#libc.send(this.#fd, countMessage(sequence), 0);
+    if (sent < 0) throw new CallError("conntrack does not count its flows", sent);
+    return this.#answerTo((answer) => flowCountIn(answer, sequence));
   }
 
   /** Answers to a list, which has the last sequence number. */
@@ -167,24 +212,25 @@ class ConntrackSocket implements Conntrack {
     if (sent !== messages.length) throw new SystemError("netlink messages were not taken");
   }
 
-  async #forgetAll(forget: readonly Forget[]): Promise<void> {
+  async #forgetAll(forget: readonly Forget[], count: number): Promise<void> {
+    const listed = forget.filter(isByAddress6);
+    const walks = forget.length - listed.length + (listed.length > 0 ? 1 : 0);
+    if (count <= this.#flowsAWalk * walks) return await this.#deleteListed(forget, AF_UNSPEC);
     const filtered = forget.filter((one) => !isByAddress6(one));
     await this.#delete(filtered, deletionMessage, []);
-    for (const [kind, addresses] of addressesByKind(forget.filter(isByAddress6))) {
-      // A flow may end between being listed and being deleted.
-      await this.#delete(await this.#flowsTo(kind, addresses), flowDeletion, [ENOENT]);
-    }
+    if (listed.length > 0) await this.#deleteListed(listed, AF_INET6);
   }
 
-  async #flowsTo(
-    kind: ForgetTo["kind"],
-    addresses: ReadonlySet<string>,
-  ): Promise<readonly ListedFlow[]> {
+  async #deleteListed(
+    forget: readonly Forget[],
+    family: typeof AF_INET6 | typeof AF_UNSPEC,
+  ): Promise<void> {
+    const isForgotten = matcherOf(forget);
+    const list = candidatesMessage(forget, family, this.#nextSequence());
     const flows: ListedFlow[] = [];
-    for await (const part of this.#parts(listMessage6(kind, this.#nextSequence()), listedFlow)) {
-      flows.push(...part.filter(({ answersFrom }) => addresses.has(answersFrom)));
-    }
-    return flows;
+    for await (const part of this.#parts(list, listedFlow)) flows.push(...part.filter(isForgotten));
+    // A flow may end between being listed and being deleted.
+    await this.#delete(flows, flowDeletionMessage, [ENOENT]);
   }
 
   /** Many to a call: the kernel takes one message after the other out of one buffer, and answers each. */
@@ -214,32 +260,32 @@ class ConntrackSocket implements Conntrack {
   }
 
   #answer(sequence: number): number {
+    return this.#answerTo((answer) => errnoOf(answer, sequence));
+  }
+
+  /** What is made of the answer that is meant; undefined is for another's. */
+  #answerTo<T>(decode: (answer: Buffer) => T | undefined): T {
     for (let read = 0; read < STRANGE_ANSWERS_MAX; read++) {
       const answer = Buffer.alloc(ANSWER_BYTES_MAX);
       const length = this.#libc.recv(this.#fd, answer, MSG_DONTWAIT);
       if (length < 0) throw new CallError("no answer from conntrack", length);
-      const errno = errnoOf(answer.subarray(0, length), sequence);
-      if (errno !== undefined) return errno;
+      const decoded = decode(answer.subarray(0, length));
+      if (decoded !== undefined) return decoded;
     }
     throw new SystemError("conntrack answers others only");
   }
 }
 
-function flowDeletion({ tuple }: ListedFlow, sequence: number): Buffer {
-  return flowDeletionMessage6(tuple, sequence);
-}
+type ListOf = (sequence: number) => Buffer;
 
-function addressesByKind(forget: readonly ForgetTo[]): Map<ForgetTo["kind"], Set<string>> {
-  const found = new Map<ForgetTo["kind"], Set<string>>();
-  for (const { kind, address } of forget) {
-    found.set(kind, (found.get(kind) ?? new Set()).add(address));
-  }
-  return found;
-}
-
-/** What is asked for, and whose flows are taken: one by one, but of IPv6 once for all, as the kernel cannot tell those apart. */
-function* listsOf(addresses: readonly string[]): Generator<[string, ReadonlySet<string>]> {
+/** The lists that have the flows to these addresses in them: one for each of IPv4, and once all of IPv6, as the kernel cannot tell those apart. */
+function listsOf(protocol: "tcp" | "udp", addresses: readonly string[]): readonly ListOf[] {
   const { ipv4, ipv6 } = byFamily(addresses);
-  for (const address of ipv4) yield [address, new Set([address])];
-  if (ipv6[0] !== undefined) yield [ipv6[0], new Set(ipv6)];
+  const lists = ipv4.map(
+    (address): ListOf =>
+      (sequence) =>
+        listMessage(protocol, address, sequence),
+  );
+  const all6: ListOf = (sequence) => listAllMessage6(protocol, sequence);
+  return ipv6.length > 0 ? [...lists, all6] : lists;
 }
