@@ -1,12 +1,8 @@
 /** Runs one kernel tool: an argument array, never a shell; what it should read, by stdin. */
-import { spawn } from "node:child_process";
 import { SystemError } from "../base/errors.ts";
+import { CannotRunError, type ProgramResult, runProgram } from "../base/program.ts";
 
-export interface ToolResult {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+export type ToolResult = ProgramResult;
 
 export type RunTool = (
   tool: string,
@@ -26,29 +22,12 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   nsenter: "util-linux",
 };
 
-export const runTool: RunTool = (tool, args, stdin = "") =>
-  new Promise((resolve, reject) => {
-    const child = spawn(tool, args, { stdio: "pipe", timeout: TOOL_DEADLINE_MS });
-    const stdout: Buffer[] = [];
-    const stderr: Buffer[] = [];
-    child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
-    child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
-    child.on("error", (cause) => reject(cannotRun(tool, cause)));
-    child.on("close", (code, signal) => {
-      if (code === null) reject(new SystemError(`${tool} was ended by ${signal}`));
-      else resolve({ status: code, stdout: text(stdout), stderr: text(stderr) });
-    });
-    // A tool that ends before it has read everything says why on stderr; the broken pipe adds nothing.
-    child.stdin.on("error", () => {});
-    child.stdin.end(stdin);
-  });
-
-function cannotRun(tool: string, cause: NodeJS.ErrnoException): SystemError {
-  const from = PACKAGE_OF[tool] ?? tool;
-  const cure = cause.code === "ENOENT" ? ` (install the package ${from})` : "";
-  return new SystemError(`cannot run ${tool}: ${cause.message}${cure}`, { cause });
-}
-
-function text(chunks: readonly Buffer[]): string {
-  return Buffer.concat(chunks).toString("utf8");
-}
+export const runTool: RunTool = async (tool, args, input = "") => {
+  try {
+    return await runProgram(tool, args, { input, deadlineMs: TOOL_DEADLINE_MS });
+  } catch (error) {
+    if (!(error instanceof CannotRunError) || error.errorName !== "ENOENT") throw error;
+    const cure = `install the package ${PACKAGE_OF[tool] ?? tool}`;
+    throw new SystemError(`${error.message} (${cure})`, { cause: error });
+  }
+};

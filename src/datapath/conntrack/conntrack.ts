@@ -1,7 +1,4 @@
 /** Makes the kernel forget connections; here through the `conntrack` tool, one run for all, however many they are. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { SystemError } from "../../base/errors.ts";
 import type { RunTool, ToolResult } from "../run.ts";
 import type { Forget } from "./forget.ts";
@@ -44,22 +41,11 @@ async function forgetListed(run: RunTool, forget: readonly Forget[]): Promise<To
     }),
   );
   const lines = deletions.flat().map((words) => words.join(" "));
-  return lines.length === 0 ? NOTHING_TO_DO : await runCommands(run, lines);
+  if (lines.length === 0) return NOTHING_TO_DO;
+  return await run("conntrack", ["-R", "-"], `${lines.join("\n")}\n`);
 }
 
 const NOTHING_TO_DO: ToolResult = { status: 0, stdout: "", stderr: "" };
-
-/** By a file, for the tool opens /dev/stdin by name, which fails on the socket that Node gives a child. */
-async function runCommands(run: RunTool, lines: readonly string[]): Promise<ToolResult> {
-  const directory = await mkdtemp(join(tmpdir(), "weft-conntrack-"));
-  try {
-    const path = join(directory, "commands");
-    await writeFile(path, `${lines.join("\n")}\n`);
-    return await run("conntrack", ["-R", path]);
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
-}
 
 function failure(stderr: string): SystemError {
   return new SystemError(`conntrack failed: ${stderr.trim().replaceAll("\n", "; ")}`);

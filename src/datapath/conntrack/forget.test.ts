@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import type { RunTool } from "../run.ts";
 import { forgetConnections } from "./conntrack.ts";
@@ -14,9 +13,9 @@ const TUPLE =
 /** A host whose `conntrack -L` prints `saved` for UDP and nothing else; records what is deleted. */
 function host(saved = SAVED) {
   const seen = { runs: [] as string[], commands: "" };
-  const run: RunTool = async (_, args) => {
+  const run: RunTool = async (_, args, stdin = "") => {
     seen.runs.push(args[0] ?? "");
-    if (args[0] === "-R") seen.commands = await readFile(args[1] ?? "", "utf8");
+    if (args[0] === "-R") seen.commands = stdin;
     return { status: 0, stdout: args.includes("udp") ? saved : "", stderr: "" };
   };
   return { run, seen };
