@@ -40,10 +40,11 @@ import { placeInOverlay } from "./overlay/view.ts";
 import type { Plan } from "./plan.ts";
 import { isEmpty, plan, sizeOf } from "./plan.ts";
 import { type PortTraffic, portTraffic } from "./port-traffic.ts";
-import { type InterfaceAddresses, publishedInterfaces } from "./publish-places.ts";
+import { type InterfaceAddresses, interfacesNamed } from "./publish-places.ts";
 import type { KernelReading } from "./read-back.ts";
 import { readKernel } from "./read-back.ts";
 import type { RunTool } from "./run.ts";
+import { ServiceIndex } from "./service-index.ts";
 import { readSysctl, readSysctls } from "./sysctl.ts";
 import { Turns } from "./turns.ts";
 import { type MeshView, tunnelAddressOf } from "./view.ts";
@@ -119,6 +120,7 @@ export class Datapath {
   readonly #sandboxes: Sandboxes;
   readonly #overlays: OverlayDatapath;
   readonly #mayForward: () => boolean;
+  readonly #index = new ServiceIndex();
   /** What the kernel is believed to hold; undefined when it must be read back. */
   #actual: Belief | undefined;
   #view: MeshView | undefined;
@@ -243,7 +245,7 @@ export class Datapath {
 
   /** News of an interface that the view did not name before was not listened to: it is looked at. */
   #watchPublished(view: MeshView): void {
-    const named = publishedInterfaces(view);
+    const named = this.#interfacesOf(view);
     if (![...named].every((name) => this.#published.has(name))) this.#actual = undefined;
     this.#published = named;
   }
@@ -378,7 +380,7 @@ export class Datapath {
   /** After an apply, what the two views do not have in common: thousands of services cost what changed of them. */
   #difference(actual: Belief, wanted: ViewOnHost): { before: KernelState; after: KernelState } {
     if (actual.on === undefined) return { before: actual.state, after: this.#desired(wanted) };
-    const { before, after } = narrow(actual.on, wanted);
+    const { before, after } = narrow(actual.on, wanted, this.#index);
     return {
       before: this.#desired({ ...actual.on, view: before }),
       after: this.#desired({ ...wanted, view: after }),
@@ -459,8 +461,13 @@ export class Datapath {
     };
   }
 
+  #interfacesOf({ services, hostPorts }: MeshView): ReadonlySet<string> {
+    this.#index.follow(services);
+    return new Set([...this.#index.interfaces.keys(), ...interfacesNamed(hostPorts)]);
+  }
+
   #publishedAddresses(view: MeshView): InterfaceAddresses {
-    const found = [...publishedInterfaces(view)].flatMap((name) => {
+    const found = [...this.#interfacesOf(view)].flatMap((name) => {
       const addresses = this.#addresses.get(name);
       return addresses === undefined ? [] : [[name, addresses] as const];
     });

@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { desired } from "./desired.ts";
 import { narrow } from "./narrow.ts";
 import { type Plan, plan } from "./plan.ts";
+import { ServiceIndex } from "./service-index.ts";
 import { anyView, makeEndpoint, makeFacts, makeService, makeView } from "./testing.ts";
 import type { MeshView } from "./view.ts";
 
@@ -58,6 +59,33 @@ test("also when some services stay as they are", () => {
       assertSamePlan(from, { ...from, services, heldPorts, localLinks });
     }),
     { numRuns: 1_000 },
+  );
+});
+
+test("also with an index that has followed every view before", () => {
+  const anyLife = fc.array(
+    fc.record({
+      to: fc.oneof(anyViewOfTheSameMesh, anyView),
+      stays: fc.infiniteStream(fc.boolean()),
+    }),
+    { minLength: 2, maxLength: 6 },
+  );
+  fc.assert(
+    fc.property(anyLife, (life) => {
+      const index = new ServiceIndex();
+      let from = makeView(MESH);
+      for (const { to, stays } of life) {
+        const kept = from.services.filter(() => stays.next().value);
+        const ids = new Set(kept.map(({ serviceID }) => serviceID));
+        const others = to.services.filter(({ serviceID }) => !ids.has(serviceID));
+        const next = { ...to, services: [...kept, ...others] };
+        const { before, after } = narrow(onHost(from), onHost(next), index);
+        const alone = narrow(onHost(from), onHost(next));
+        assert.deepEqual({ before, after }, alone);
+        from = next;
+      }
+    }),
+    { numRuns: 300 },
   );
 });
 

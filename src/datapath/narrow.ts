@@ -6,7 +6,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { HostFacts } from "./facts.ts";
 import { type AnsweredPort, answeredPorts, Ways } from "./mesh.ts";
-import { chainOf } from "./served-ports.ts";
+import { chainOf, KEPT_CHAINS } from "./served-ports.ts";
+import { type ServiceChange, ServiceIndex } from "./service-index.ts";
 import type { MeshEndpoint, MeshPort, MeshService, MeshView } from "./view.ts";
 import { portKey } from "./view.ts";
 
@@ -21,16 +22,31 @@ export interface Narrowed {
   readonly after: MeshView;
 }
 
-/** Both as they are when the nodes, the tunnel or the host's addresses changed: every service may then lead somewhere else. */
-export function narrow(before: ViewOnHost, after: ViewOnHost): Narrowed {
+/**
+ * Both as they are when the nodes, the tunnel or the host's addresses changed: every service may then lead somewhere else.
+ * `index` goes on to the services of `after`; a caller that keeps it does not look at those that did not change.
+ */
+export function narrow(
+  before: ViewOnHost,
+  after: ViewOnHost,
+  index: ServiceIndex = new ServiceIndex(),
+): Narrowed {
   if (!isSameHost(before.facts, after.facts) || !isSameMesh(before.view, after.view))
     return { before: before.view, after: after.view };
-  const changed = changedServices(before, after);
-  const shared = sharing(before.view, after.view, changed);
-  const kept = new Set([...changed, ...shared]);
-  for (const witness of [...witnesses(before, after, kept)]) kept.add(witness);
-  const ports = portsOf(before.view, after.view, kept);
-  return { before: only(before.view, kept, ports), after: only(after.view, kept, ports) };
+  const changes = changesBetween(before.view, after.view, index);
+  const held = difference(before.view.heldPorts, after.view.heldPorts);
+  const changed = new Set(changes.flatMap(({ was, is }) => was?.serviceID ?? is?.serviceID ?? []));
+  for (const key of held) for (const id of index.ports.of(key)) changed.add(id);
+  for (const address of changedLinks(before, after))
+    for (const id of index.addresses.of(address)) changed.add(id);
+  const kept = new Set([...changed, ...sharing(changes, changed, index)]);
+  for (const witness of witnesses(before, after, kept)) kept.add(witness);
+  const services = { before: those(before.view, kept), after: those(after.view, kept) };
+  const ports = portsOf(held, [...services.before, ...services.after], [before.view, after.view]);
+  return {
+    before: only(before.view, services.before, ports),
+    after: only(after.view, services.after, ports),
+  };
 }
 
 function isSameHost(a: HostFacts, b: HostFacts): boolean {
@@ -49,23 +65,17 @@ function isSameMesh(a: MeshView, b: MeshView): boolean {
   return isDeepStrictEqual(meshOf(a), meshOf(b));
 }
 
-/** Ids of services that came, went or are otherwise, or whose ports or local endpoints are. */
-function changedServices(before: ViewOnHost, after: ViewOnHost): Set<string> {
-  const changed = new Set<string>();
-  const found = new Map(before.view.services.map((service) => [service.serviceID, service]));
-  const held = difference(before.view.heldPorts, after.view.heldPorts);
-  const links = changedLinks(before, after);
-  for (const service of after.view.services) {
-    const was = found.get(service.serviceID);
-    found.delete(service.serviceID);
-    const isSame = was !== undefined && sameService(was, service);
-    const hasOther =
-      (held.size > 0 && service.ports.some((port) => held.has(keyOf(port)))) ||
-      (links.size > 0 && service.endpoints.some(({ address }) => links.has(address)));
-    if (!isSame || hasOther) changed.add(service.serviceID);
-  }
-  for (const gone of found.keys()) changed.add(gone);
-  return changed;
+/** Services that came, went or are otherwise. */
+function changesBetween(
+  before: MeshView,
+  after: MeshView,
+  index: ServiceIndex,
+): readonly ServiceChange[] {
+  // It may have followed another view meanwhile.
+  index.follow(before.services);
+  return index
+    .follow(after.services)
+    .filter(({ was, is }) => was === undefined || is === undefined || !sameService(was, is));
 }
 
 /** Addresses of local tasks whose link came, went or is another. */
@@ -85,23 +95,17 @@ function changedLinks(before: ViewOnHost, after: ViewOnHost): Set<string> {
  * something of one thing, it is the last that counts, so both must be heard.
  */
 function* sharing(
-  before: MeshView,
-  after: MeshView,
+  changes: readonly ServiceChange[],
   changed: ReadonlySet<string>,
+  index: ServiceIndex,
 ): Generator<string> {
-  const ports = new Set<string>();
-  const addresses = new Set<string>();
-  for (const service of [...before.services, ...after.services]) {
-    if (!changed.has(service.serviceID)) continue;
-    for (const port of service.ports) ports.add(keyOf(port));
-    for (const { address } of service.endpoints) addresses.add(address);
-  }
-  if (changed.size === 0) return;
-  for (const service of after.services) {
-    const isShared =
-      service.ports.some((port) => ports.has(keyOf(port))) ||
-      service.endpoints.some(({ address }) => addresses.has(address));
-    if (isShared) yield service.serviceID;
+  const versions = [
+    ...changes.map(({ was }) => was),
+    ...Array.from(changed, (id) => index.get(id)),
+  ];
+  for (const service of versions) {
+    for (const port of service?.ports ?? []) yield* index.ports.of(keyOf(port));
+    for (const { address } of service?.endpoints ?? []) yield* index.addresses.of(address);
   }
 }
 
@@ -116,7 +120,7 @@ function* witnesses(
   const { view, facts } = after;
   const ways = new Ways(view, facts.links);
   for (const service of view.services) {
-    if (kept.has(service.serviceID)) continue;
+    if (kept.has(service.serviceID) || service.endpoints.length <= KEPT_CHAINS) continue;
     const names = chainsOfPorts(
       answeredPorts({ ...view, hostPorts: [], services: [service] }, ways),
     );
@@ -126,8 +130,10 @@ function* witnesses(
   }
 }
 
+/** Those of them that are not always there. */
 function chainsOf({ view, facts }: ViewOnHost, kept: ReadonlySet<string>): Set<string> {
-  const services = view.services.filter(({ serviceID }) => kept.has(serviceID));
+  const services = those(view, kept).filter(({ endpoints }) => endpoints.length > KEPT_CHAINS);
+  if (services.length === 0) return new Set();
   return new Set(chainsOfPorts(answeredPorts({ ...view, services }, new Ways(view, facts.links))));
 }
 
@@ -139,24 +145,30 @@ function chainsOfPorts(ports: Iterable<AnsweredPort>): string[] {
 }
 
 /** Those that came or went, and those of what is left in either view. */
-function portsOf(before: MeshView, after: MeshView, kept: ReadonlySet<string>): Set<string> {
-  const ports = difference(before.heldPorts, after.heldPorts);
-  for (const view of [before, after]) {
-    for (const port of view.hostPorts) ports.add(keyOf(port));
-    for (const service of view.services) {
-      if (kept.has(service.serviceID)) for (const port of service.ports) ports.add(keyOf(port));
-    }
-  }
+function portsOf(
+  held: ReadonlySet<string>,
+  services: readonly MeshService[],
+  views: readonly MeshView[],
+): Set<string> {
+  const ports = new Set(held);
+  for (const view of views) for (const port of view.hostPorts) ports.add(keyOf(port));
+  for (const service of services) for (const port of service.ports) ports.add(keyOf(port));
   return ports;
 }
 
+/** In the view's order. */
+function those(view: MeshView, kept: ReadonlySet<string>): readonly MeshService[] {
+  return kept.size === 0 ? [] : view.services.filter(({ serviceID }) => kept.has(serviceID));
+}
+
 /** Host ports and links are this node's own and few: they stay. */
-function only(view: MeshView, kept: ReadonlySet<string>, ports: ReadonlySet<string>): MeshView {
-  return {
-    ...view,
-    services: view.services.filter(({ serviceID }) => kept.has(serviceID)),
-    heldPorts: new Set([...ports].filter((key) => view.heldPorts.has(key))),
-  };
+function only(
+  view: MeshView,
+  services: readonly MeshService[],
+  ports: ReadonlySet<string>,
+): MeshView {
+  const heldPorts = new Set([...ports].filter((key) => view.heldPorts.has(key)));
+  return { ...view, services, heldPorts };
 }
 
 function sameService(a: MeshService, b: MeshService): boolean {

@@ -11,13 +11,18 @@ export type InterfaceAddresses = ReadonlyMap<string, readonly string[]>;
 
 /** The names of interfaces that ports of this view are answered at. */
 export function publishedInterfaces(view: MeshView): ReadonlySet<string> {
-  const names = new Set<string>();
+  const names = interfacesNamed(view.hostPorts);
   // One by one, as there may be ten thousand services, and hardly any has such a limit.
-  const add = ({ boundTo }: MeshPort) => {
+  for (const { ports } of view.services) for (const name of interfacesNamed(ports)) names.add(name);
+  return names;
+}
+
+/** The names of interfaces that these ports are answered at. */
+export function interfacesNamed(ports: readonly MeshPort[]): Set<string> {
+  const names = new Set<string>();
+  for (const { boundTo } of ports) {
     for (const word of boundTo ?? []) if (isLinkName(word)) names.add(word);
-  };
-  view.hostPorts.forEach(add);
-  for (const { ports } of view.services) ports.forEach(add);
+  }
   return names;
 }
 

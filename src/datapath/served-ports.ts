@@ -97,7 +97,7 @@ function keptChains(): readonly (readonly [string, Chain])[] {
 }
 
 /** Services of more endpoints than this have a chain made when it is needed. */
-const KEPT_CHAINS = 32;
+export const KEPT_CHAINS = 32;
 const CHAINS_KEPT = keptChains();
 
 /** By a map for each protocol, as nft 1.0.6 does not understand its own `typeof th dport` when it reads it back. */
