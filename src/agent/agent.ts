@@ -44,7 +44,7 @@ import { MeshSieve } from "./sound-mesh.ts";
 import { removeTaskFiles, TaskFiles } from "./task-files.ts";
 import { TaskLogs } from "./task-logs.ts";
 import type { TaskSurroundings } from "./task-machine.ts";
-import { type ReadTaskSockets, readTaskSockets } from "./task-sockets.ts";
+import { type TaskSocketReader, taskSockets } from "./task-sockets.ts";
 import type { StartingTask } from "./told-endpoints.ts";
 import { TrafficWatch } from "./traffic-watch.ts";
 import { Worker } from "./worker.ts";
@@ -71,7 +71,7 @@ export interface AgentComponents {
   /** What the nodes tell each other; without it only managers know of others. */
   readonly gossip?: AgentGossip;
   /** The sockets of a task's process; the system's own when absent. */
-  readonly readSockets?: ReadTaskSockets;
+  readonly sockets?: TaskSocketReader;
   /** The host's /proc/net/dev; the system's own when absent. */
   readonly readLinks?: () => Promise<string>;
   readonly meters?: Meters;
@@ -129,7 +129,7 @@ export class Agent implements Startable, SessionHandler {
   readonly #runtime: Runtime;
   readonly #datapath: MeshDatapath;
   readonly #meters: Meters | undefined;
-  readonly #readSockets: ReadTaskSockets;
+  readonly #sockets: TaskSocketReader;
   readonly #readLinks: () => Promise<string>;
   readonly #clock: Clock;
   readonly #gossip: AgentGossip | undefined;
@@ -146,7 +146,7 @@ export class Agent implements Startable, SessionHandler {
     this.#runtime = runtime;
     this.#datapath = datapath;
     this.#meters = components.meters;
-    this.#readSockets = components.readSockets ?? readTaskSockets;
+    this.#sockets = components.sockets ?? taskSockets;
     this.#readLinks = components.readLinks ?? (async () => readFileSync("/proc/net/dev", "latin1"));
     this.#clock = clock;
     const { gossip } = components;
@@ -189,7 +189,7 @@ export class Agent implements Startable, SessionHandler {
       runtime,
       surroundings: this.#surroundings(),
       traffic: new TrafficWatch({
-        readSockets: this.#readSockets,
+        reader: this.#sockets,
         clock,
       }),
       restorePorts: (task, status) => this.#ports.restore(task, status.portStatus?.ports ?? []),
@@ -313,7 +313,7 @@ export class Agent implements Startable, SessionHandler {
     );
     const tasks = published.map(async ({ task, status }): Promise<MeteredTask> => {
       const pid = status.containerStatus?.pid;
-      return { task, sockets: pid === undefined ? undefined : await this.#readSockets(pid) };
+      return { task, sockets: pid === undefined ? undefined : await this.#sockets.sockets(pid) };
     });
     const { mesh } = this.#applier;
     const overrides = this.#gossip?.overrides() ?? new Map<string, EndpointOverride>();

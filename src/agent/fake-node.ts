@@ -34,6 +34,9 @@ export class FakeNode {
   });
   /** What every task's process has open; undefined when nobody can tell. */
   sockets: TaskSockets | undefined;
+  /** As if nobody could tell, unless it is set. */
+  socketCounts: string | undefined;
+  socketReads = 0;
   reporter = new FakeReporter();
   agent: Agent;
   readonly #directory: string;
@@ -56,7 +59,13 @@ export class FakeNode {
         log: createLogger({ level: "debug", write: (line) => void this.logged.push(line) }),
         interfaces: () => ({}),
         ensureInMemory: async () => {},
-        readSockets: async () => this.sockets,
+        sockets: {
+          sockets: async () => {
+            this.socketReads += 1;
+            return this.sockets;
+          },
+          counts: async () => this.socketCounts,
+        },
       },
       {
         nodeID: "node-1",

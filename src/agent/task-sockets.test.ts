@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { connect, createServer } from "node:net";
 import { after, before, describe, it } from "node:test";
-import { decodeSockets, readTaskSockets, type SocketTables } from "./task-sockets.ts";
+import { decodeSockets, type SocketTables, socketCounts, taskSockets } from "./task-sockets.ts";
 
 const HEAD =
   "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
@@ -93,14 +93,26 @@ describe("this process's own sockets", () => {
     const { port } = server.address() as { port: number };
     const client = connect(port, "127.0.0.1");
     await new Promise((resolve) => server.once("connection", resolve));
-    const sockets = await readTaskSockets(process.pid);
+    const sockets = await taskSockets.sockets(process.pid);
     assert.ok(sockets?.served.has(`tcp/${port}`));
     assert.equal(sockets?.connections.get(port), undefined, "loopback is not outside");
     client.destroy();
   });
 
+  it("are counted at once", async () => {
+    const counts = await taskSockets.counts(process.pid);
+    assert.ok(Number(/TCP: inuse (\d+)/.exec(counts ?? "")?.[1]) >= 1, counts);
+    assert.equal(await taskSockets.counts(2 ** 30), undefined);
+  });
+
+  it("are counted for the namespace alone: what the kernel says of all of them is left out", () => {
+    const stat =
+      "sockets: used 23\nTCP: inuse 1 orphan 3 tw 0 alloc 88 mem 128\nUDP: inuse 0 mem 0\nTCP6: inuse 4\n";
+    assert.equal(socketCounts(stat), "TCP: inuse 1, UDP: inuse 0, TCP6: inuse 4");
+  });
+
   it("are unknown of a process that is not there", async () => {
-    assert.equal(await readTaskSockets(2 ** 30), undefined);
+    assert.equal(await taskSockets.sockets(2 ** 30), undefined);
   });
 });
 

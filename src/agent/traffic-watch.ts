@@ -5,7 +5,7 @@
 import { type Clock, delay } from "../base/clock.ts";
 import { addressBytes } from "../base/ip-address.ts";
 import type { PortConfig } from "../cluster/objects.ts";
-import type { ReadTaskSockets, TaskSockets } from "./task-sockets.ts";
+import type { TaskSocketReader, TaskSockets } from "./task-sockets.ts";
 import { servedKey } from "./task-status.ts";
 
 /**
@@ -15,6 +15,8 @@ import { servedKey } from "./task-status.ts";
 export const SERVING_MS_MAX = 5_000;
 /** Between two looks. */
 const LOOK_MS = 50;
+/** While a task has as many sockets as before, they are looked at so often: what can have changed are their states. */
+const STATES_MS = 500;
 /**
  * A task of datagrams is silent for so long before it is stopped: nobody sees whether it still works on an answer, or
  * whether a datagram was on its way when all nodes had let go of it. Local lookups are answered in this time.
@@ -26,16 +28,19 @@ const TELL_MS = 1_000;
 const PAUSE_FACTOR = 10;
 
 export interface TrafficWatchComponents {
-  readonly readSockets: ReadTaskSockets;
+  readonly reader: TaskSocketReader;
   readonly clock: Clock;
 }
 
+/** What a look has found. */
+type Found = "over" | "open" | "datagrams";
+
 export class TrafficWatch {
-  readonly #readSockets: ReadTaskSockets;
+  readonly #reader: TaskSocketReader;
   readonly #clock: Clock;
 
-  constructor({ readSockets, clock }: TrafficWatchComponents) {
-    this.#readSockets = readSockets;
+  constructor({ reader, clock }: TrafficWatchComponents) {
+    this.#reader = reader;
     this.#clock = clock;
   }
 
@@ -56,9 +61,9 @@ export class TrafficWatch {
     signal: AbortSignal,
     isServing: (served: ReadonlySet<string>) => boolean,
   ): Promise<void> {
-    await this.#look(SERVING_MS_MAX, signal, async () => {
-      const sockets = await this.#readSockets(pid);
-      return sockets === undefined || isServing(sockets.served);
+    await this.#look(pid, SERVING_MS_MAX, signal, async () => {
+      const sockets = await this.#reader.sockets(pid);
+      return sockets === undefined || isServing(sockets.served) ? "over" : "open";
     });
   }
 
@@ -68,7 +73,7 @@ export class TrafficWatch {
     ports: readonly PortConfig[],
     address6: string,
   ): Promise<readonly string[]> {
-    const sockets = await this.#readSockets(pid);
+    const sockets = await this.#reader.sockets(pid);
     const digits = addressBytes(address6)?.toString("hex");
     if (digits === undefined || sockets?.addresses6.has(digits) !== true) return [];
     const keys = ports.map(servedKey);
@@ -92,8 +97,8 @@ export class TrafficWatch {
         : ports.flatMap((port) => (port.protocol === protocol ? [port.targetPort] : []));
     let told = { count: 0, at: 0 };
     let silentSince = this.#clock.monotonic();
-    await this.#look(timeoutMs, signal, async () => {
-      const sockets = await this.#readSockets(pid);
+    await this.#look(pid, timeoutMs, signal, async () => {
+      const sockets = await this.#reader.sockets(pid);
       let count = 0;
       for (const target of new Set(portsOf("tcp", sockets))) {
         count += sockets?.connections.get(target) ?? 0;
@@ -107,19 +112,31 @@ export class TrafficWatch {
       const udp = portsOf("udp", sockets);
       if (udp.some((target) => sockets?.unread.has(target))) silentSince = now;
       const isSilent = udp.length === 0 || now - silentSince >= ANSWER_MS;
-      return count === 0 && isSilent;
+      if (count === 0 && isSilent) return "over";
+      return isSilent ? "open" : "datagrams";
     });
   }
 
   async #look(
+    pid: number,
     timeoutMs: number,
     signal: AbortSignal,
-    isOver: () => Promise<boolean>,
+    find: () => Promise<Found>,
   ): Promise<void> {
     const deadline = this.#clock.monotonic() + timeoutMs;
+    let last: { readonly found: Found; readonly counts: string | undefined; readonly at: number } =
+      {
+        ...{ found: "datagrams", counts: undefined, at: 0 },
+      };
     while (!signal.aborted) {
       const startedAt = this.#clock.monotonic();
-      if (await isOver()) return;
+      const counts = await this.#reader.counts(pid);
+      const isAsBefore =
+        counts !== undefined && counts === last.counts && startedAt - last.at < STATES_MS;
+      if (last.found === "datagrams" || !isAsBefore) {
+        last = { found: await find(), counts, at: startedAt };
+        if (last.found === "over") return;
+      }
       const now = this.#clock.monotonic();
       if (now >= deadline) return;
       const pauseMs = Math.max(LOOK_MS, (now - startedAt) * PAUSE_FACTOR);

@@ -86,6 +86,22 @@ describe("a task that publishes a port", () => {
     assert.deepEqual([stateNow()?.state, stateNow()?.err], ["shutdown", undefined]);
   });
 
+  it("is not looked at again and again while it has as many sockets as before", async () => {
+    node.sockets = sockets(["tcp/80"], 1);
+    node.socketCounts = "TCP: inuse 2";
+    await node.assign(publishing("tcp"));
+    await node.assign({ ...publishing("tcp"), desiredState: "shutdown" });
+    const before = node.socketReads;
+    for (let ms = 0; ms < 400; ms += 100) await pass(100);
+    assert.equal(node.socketReads, before);
+    await pass(200);
+    assert.equal(node.socketReads, before + 1, "states may have changed");
+    node.sockets = sockets(["tcp/80"]);
+    node.socketCounts = "TCP: inuse 1";
+    await pass(100);
+    assert.equal(stateNow()?.state, "shutdown");
+  });
+
   it("is stopped with its connections after the stop grace period", async () => {
     node.sockets = sockets(["tcp/80"], 1);
     await node.assign(publishing("tcp"));
