@@ -37,6 +37,8 @@ class Nodes implements AsyncDisposable {
   readonly nodes = new Map<string, NodeGossip>();
   /** What each node's gossip said of others. */
   readonly words = new Map<string, string[]>();
+  /** Where each node's gossip has said that somebody is there again. */
+  readonly returned = new Map<string, Set<string>>();
   readonly #wakes = new Set<() => void>();
 
   constructor() {
@@ -49,6 +51,10 @@ class Nodes implements AsyncDisposable {
         log: silentLogger,
         onMembership: (other, word) => {
           this.words.set(nodeID, [...(this.words.get(nodeID) ?? []), `${other} ${word}`]);
+          this.#wake();
+        },
+        onReturned: (host) => {
+          this.returned.set(nodeID, new Set([...(this.returned.get(nodeID) ?? []), host]));
           this.#wake();
         },
         timings: TIMINGS.local,
@@ -231,6 +237,19 @@ test("a manager whose node is dead is not waited for", async () => {
   nodes.answering.delete("10.255.0.13");
   await nodes.of("n3").stop();
   await nodes.hiding(["n1", "n2"], ["t3"]);
+});
+
+test("a node that was cut off says who is there again, and the others say so of it", async () => {
+  await using nodes = new Nodes();
+  const [cutOff, other] = ["192.168.9.3", "192.168.9.1"];
+  await nodes.until(() => nodes.returned.get("n3")?.has(other) === true);
+  nodes.network.passes = (from, to) => (from.host === cutOff) === (to.host === cutOff);
+  await nodes.until(() => nodes.words.get("n3")?.includes("n1 accused") === true);
+  await nodes.until(() => nodes.words.get("n1")?.includes("n3 accused") === true);
+  nodes.returned.clear();
+  nodes.network.passes = () => true;
+  await nodes.until(() => nodes.returned.get("n3")?.has(other) === true);
+  await nodes.until(() => nodes.returned.get("n1")?.has(cutOff) === true);
 });
 
 test("news that fits into no packet is found missing by the digests, and fetched", async () => {

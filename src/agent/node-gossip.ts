@@ -42,6 +42,8 @@ export interface NodeGossipComponents {
   readonly log: Logger;
   /** The others have no answer from a node, or have given it up. */
   readonly onMembership?: (nodeID: string, word: "doubted" | "accused") => void;
+  /** A node that was not heard, or only doubted, is there again; of how many members it is one. */
+  readonly onReturned?: (host: string, members: number) => void;
   readonly probe?: EndpointProbe;
   readonly transport?: (bind: Address) => Transport;
   readonly timings?: Timings;
@@ -217,8 +219,11 @@ export class NodeGossip implements AgentGossip, Startable {
     if (isDue) this.#member.node?.exchange(node);
   }
 
-  #onChange(change: MemberChange, { node }: Member): void {
-    const { onMembership } = this.#components;
+  #onChange(change: MemberChange, { node, address }: Member): void {
+    const { onMembership, onReturned } = this.#components;
+    if (change === "joined" || change === "recovered") {
+      onReturned?.(address.host, this.#member.node?.members().length ?? 0);
+    }
     if (change === "suspected") onMembership?.(node, "doubted");
     if (change === "failed" || change === "left") onMembership?.(node, "accused");
     this.#dead.markDirty();

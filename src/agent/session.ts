@@ -6,6 +6,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import type { Clock, Timer } from "../base/clock.ts";
 import { messageOf, UnavailableError } from "../base/errors.ts";
+import { hostOf } from "../base/host-port.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Meters } from "../base/meters.ts";
@@ -42,14 +43,14 @@ import { AttachQuestions } from "./attach-questions.ts";
 import { LogPublisher } from "./log-publisher.ts";
 import { AssignmentsInbox, decodeRole, MeshInbox } from "./session-inbox.ts";
 import { type OutgoingReport, SessionOutbox } from "./session-outbox.ts";
+import { SessionRetry } from "./session-retry.ts";
 
-/** The first try comes soon, since most ends are a manager's restart; the last ones are this far apart, for ever. */
-const RETRY_MS_MIN = 100;
-const RETRY_MS_MAX = 5_000;
 /** A session that ends sooner is a failure like any other: two hosts of one certificate take it from each other. */
 const SETTLED_MS = 5_000;
 /** From the first SYN to the welcome. */
 const WELCOME_MS_MAX = 5_000;
+/** A try that is younger than this may have found the manager that is said to be there again; its SYN is repeated by then. */
+const YOUNG_MS = 1_000;
 /** Timers are always a little late. */
 const LATE_MS_MAX = 100;
 /** How long a leaving node waits for its manager to have heard. */
@@ -99,6 +100,7 @@ interface Connection {
   readonly client: RpcClient;
   readonly stream: Stream;
   readonly logs: LogPublisher;
+  readonly startedAt: number;
   welcomed: boolean;
   /** Fires when it has lasted. */
   settled: Timer | undefined;
@@ -121,9 +123,8 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
   #description: NodeDescription;
   #managers: readonly string[];
   #next = 0;
-  #failures = 0;
   #connection: Connection | undefined;
-  #retry: Timer | undefined;
+  readonly #retry: SessionRetry;
   #flushDue = false;
   #stopped = true;
   #onLost: (() => void) | undefined;
@@ -133,6 +134,7 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
     this.#components = components;
     this.#init = init;
     this.#questions = new AttachQuestions(components.clock);
+    this.#retry = new SessionRetry({ ...components, onDue: () => this.#connect() });
     this.#managers = init.managers;
     this.#description = init.description;
   }
@@ -149,7 +151,7 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#unsubscribe?.();
-    this.#retry?.cancel();
+    this.#retry.cancel();
     const connection = this.#connection;
     if (connection !== undefined) this.#close(connection);
   }
@@ -176,6 +178,21 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
   /** The managers as known now. */
   managers(): readonly string[] {
     return this.#managers;
+  }
+
+  /**
+   * This host is there again, says the gossip: where it is a manager's, and none is heard, it is tried within this time.
+   * Whatever is under way began when it was not.
+   */
+  onReturned(host: string, withinMs: number): void {
+    const at = this.#managers.findIndex((addr) => hostOf(addr) === host);
+    const connection = this.#connection;
+    if (at < 0 || this.#stopped || connection?.welcomed === true) return;
+    this.#retry.forgive();
+    const ageMs = this.#components.clock.monotonic() - (connection?.startedAt ?? 0);
+    if (connection !== undefined && ageMs < YOUNG_MS) return;
+    this.#next = at;
+    this.#retry.hasten(withinMs);
   }
 
   reportStatus(update: TaskStatusUpdate): void {
@@ -227,7 +244,8 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
   #connect(): void {
     const { certificates, handler } = this.#components;
     const addr = this.#managers[this.#next % this.#managers.length];
-    if (this.#stopped || addr === undefined) return;
+    if (this.#stopped || this.#connection?.welcomed === true || addr === undefined) return;
+    if (this.#connection !== undefined) this.#close(this.#connection);
     const client = new RpcClient({
       addr,
       credentials: memberCredentials(certificates.material),
@@ -240,6 +258,7 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
       client,
       stream,
       logs,
+      startedAt: this.#components.clock.monotonic(),
       welcomed: false,
       settled: undefined,
       hasMesh: false,
@@ -269,11 +288,8 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
     // Most managers that end a session are back at once; one that was not there is not tried twice running.
     if (!connection.welcomed) this.#next += 1;
     if (this.#stopped) return;
-    const { clock, log, random } = this.#components;
-    const ceilingMs = Math.min(RETRY_MS_MIN * 2 ** this.#failures++, RETRY_MS_MAX);
-    const retryMs = ceilingMs * (0.5 + 0.5 * random.next());
-    log.warn("session lost", { manager: connection.addr, why, retryMs: Math.round(retryMs) });
-    this.#retry = clock.timer("session retry", retryMs, () => this.#connect());
+    const retryMs = Math.round(this.#retry.fail());
+    this.#components.log.warn("session lost", { manager: connection.addr, why, retryMs });
   }
 
   #close(connection: Connection): void {
@@ -401,7 +417,7 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
     connection.welcomed = true;
     this.#init.onConnected?.(true);
     connection.settled = this.#components.clock.timer("session settled", SETTLED_MS, () => {
-      this.#failures = 0;
+      this.#retry.forgive();
     });
     this.#components.log.info("session open", { manager: connection.addr });
     if (welcome.managers !== undefined) this.#setManagers(welcome.managers);

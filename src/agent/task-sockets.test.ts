@@ -13,9 +13,13 @@ function line(
   state: string,
   inode = 7,
   unread = "00000000",
+  timer = "00:00000000 00000000",
 ): string {
-  return `   0: ${local} ${remote} ${state} 00000000:${unread} 00:00000000 00000000     0        0 ${inode} 1\n`;
+  return `   0: ${local} ${remote} ${state} 00000000:${unread} ${timer}     0        0 ${inode} 1\n`;
 }
+/** One whose bytes were sent so often in vain. */
+const repeated = (state: string, times: string) =>
+  line(TASK_80, CLIENT, state, 7, "00000000", `01:0000012C 000000${times}`);
 const ANY = "00000000:0000";
 const TASK_80 = "0900FF0A:0050";
 const CLIENT = "C863A8C0:C350";
@@ -62,6 +66,15 @@ describe("a task's sockets", () => {
     ["over", line(TASK_80, CLIENT, "06", 0), 0],
     ["from the task itself", line("0100007F:0050", "0100007F:C350", "01"), 0],
     ["listening", line("00000000:0050", ANY, "0A"), 0],
+    ["slow to acknowledge", repeated("01", "04"), 1],
+    ["not acknowledged any more", repeated("01", "05"), 0],
+    ["never acknowledged", repeated("03", "05"), 0],
+    ["not acknowledged any more, with its last bytes", repeated("04", "0A"), 0],
+    [
+      "that of a client which reads nothing now, and is asked again and again",
+      line(TASK_80, CLIENT, "01", 7, "00000000", "04:0000012C 0000000A"),
+      1,
+    ],
   ];
   for (const [name, tcp, expected] of counted) {
     it(`a connection that is ${name} counts ${expected}`, () => {

@@ -14,7 +14,7 @@ export interface TaskSockets {
   readonly served6: ReadonlySet<string>;
   /** The namespace's IPv6 addresses, each as 32 hexadecimal digits. */
   readonly addresses6: ReadonlySet<string>;
-  /** Connections from outside, by the task's own port; 0 is left out. */
+  /** Connections from outside whose other end may still be there, by the task's own port; 0 is left out. */
   readonly connections: ReadonlyMap<number, number>;
   /** UDP ports with datagrams that the task has not read yet. */
   readonly unread: ReadonlySet<number>;
@@ -104,6 +104,8 @@ interface SocketLine {
   readonly remoteAddress: string;
   readonly state: number;
   readonly unreadBytes: number;
+  /** How often running the same bytes were sent in vain. */
+  readonly repeats: number;
   /** 0 when no process has it any more. */
   readonly inode: number;
 }
@@ -121,10 +123,18 @@ const CLOSING = 0x0b;
 /** Something may still come or has still to be delivered. */
 const OPEN = new Set([ESTABLISHED, SYN_RECV, FIN_WAIT1, CLOSE_WAIT, LAST_ACK, CLOSING]);
 
+/** Of its timers, the one that runs while bytes are not acknowledged. */
+const TIMER_REPEAT = "01";
+/**
+ * Sent more often in vain, for six seconds and more, a connection has no other end: its host has failed, or this one was
+ * cut off and the others have forgotten it. At 5 % loss that is one in three million.
+ */
+const REPEATS_MAX = 4;
+
 const HEX = 16;
 
 function decodeLine(line: string): SocketLine | undefined {
-  const [, local, remote, state, queues, , , , , inode] = line.trim().split(/\s+/);
+  const [, local, remote, state, queues, timer, repeats, , , inode] = line.trim().split(/\s+/);
   if (local === undefined || remote === undefined || inode === undefined) return undefined;
   const [localAddress = "", port = ""] = local.split(":");
   return {
@@ -133,12 +143,14 @@ function decodeLine(line: string): SocketLine | undefined {
     remoteAddress: remote.split(":")[0] ?? "",
     state: Number.parseInt(state ?? "", HEX),
     unreadBytes: Number.parseInt(queues?.split(":")[1] ?? "", HEX),
+    repeats: timer?.startsWith(`${TIMER_REPEAT}:`) ? Number.parseInt(repeats ?? "", HEX) : 0,
     inode: Number(inode),
   };
 }
 
 /** One that the server has half closed lives as long as the server still reads. */
-function isConnection({ state, inode }: SocketLine): boolean {
+function isConnection({ state, inode, repeats }: SocketLine): boolean {
+  if (repeats > REPEATS_MAX) return false;
   return OPEN.has(state) || (state === FIN_WAIT2 && inode !== 0);
 }
 

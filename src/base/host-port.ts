@@ -5,3 +5,8 @@ import { isOfIPv6 } from "./ip-address.ts";
 export function withPort(host: string, port: number): string {
   return `${isOfIPv6(host) ? `[${host}]` : host}:${port}`;
 }
+
+/** The address in what `withPort` has made. */
+export function hostOf(addr: string): string {
+  return addr.slice(0, addr.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+}

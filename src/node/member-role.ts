@@ -26,6 +26,9 @@ import type { KeeperClient } from "../keeper/protocol.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { rememberedManagers } from "./node-state.ts";
 
+/** All hear within this, times the members, that a manager is back: its handshakes are some milliseconds each. */
+const RETURN_MS = 2;
+
 export interface MemberComponents {
   readonly runtime: Runtime;
   readonly keeper: KeeperClient;
@@ -84,6 +87,7 @@ export class MemberRole implements Startable {
       clock,
       random,
       log,
+      onReturned: (host, members) => this.#session?.onReturned(host, members * RETURN_MS),
       ...(onMembership === undefined ? {} : { onMembership }),
     });
     this.#gossipKeys = new GossipKeysFile({ nodeID, path: GOSSIP_KEYS_FILE, log });
