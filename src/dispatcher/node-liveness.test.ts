@@ -189,6 +189,45 @@ test("a node that the gossip gives up without a doubt before has half a second t
   assert.deepEqual(verdicts, ["down"]);
 });
 
+test("endpoints of a doubted node that owes its beat are asked before the verdict, and no others", async () => {
+  const { liveness, verdicts, world, pass } = setUp();
+  world.endpoints = [T1];
+  liveness.connected("n1");
+  liveness.connected("n2");
+  liveness.doubted("n1");
+  await pass(1_000);
+  assert.deepEqual(world.probed, [], "not before the beat is overdue");
+  await pass(450);
+  assert.deepEqual(world.probed, [T1]);
+  assert.deepEqual(liveness.evidence().lost, new Set(), "nothing is hidden for a doubt");
+  liveness.accused("n1");
+  await pass(50);
+  assert.deepEqual(verdicts, ["down"]);
+  assert.deepEqual(world.probed, [T1], "the answer was there already");
+});
+
+test("a doubted node that beats is not asked after, and old answers are none", async () => {
+  const { liveness, verdicts, world, pass } = setUp();
+  world.endpoints = [T1];
+  world.answering = new Set([T1]);
+  liveness.connected("n1");
+  liveness.doubted("n1");
+  await pass(600);
+  liveness.heard("n1");
+  await pass(1_000);
+  assert.deepEqual(world.probed, []);
+  liveness.doubted("n1");
+  await pass(1_100);
+  assert.deepEqual(world.probed, [T1]);
+  liveness.heard("n1");
+  // A beat later it dies: what its endpoints said before is of the past.
+  world.answering = new Set();
+  liveness.accused("n1");
+  await pass(600);
+  assert.deepEqual(world.probed, [T1, T1]);
+  assert.deepEqual(verdicts, ["down"]);
+});
+
 test("a node that beats lives, whatever the gossip says; then silence is judged as ever", async () => {
   const { liveness, verdicts, world, pass } = setUp();
   liveness.connected("n1");

@@ -19,6 +19,13 @@ import { StallMeter } from "./stall-meter.ts";
 const PROBES_PER_ROUND_MAX = 64;
 /** A node that lives and is asked for a beat is heard within this; one lost segment is sent again in less. */
 const BEAT_ANSWER_MS = 500;
+/**
+ * The gossip's verdict comes 1.5 s after its doubt at the earliest. Endpoints of a node that owes a beat are asked so long
+ * after the doubt: their answers, or the end of the wait for them, are there with the verdict and not 0.4 s later.
+ */
+const EARLY_QUESTION_MS = 1_050;
+/** What was asked longer ago is asked anew. */
+const FRESH_MS = 900;
 
 export interface ProbeTarget {
   readonly taskID: TaskID;
@@ -57,6 +64,16 @@ interface Watched {
   /** Since when it owes a beat that it was asked for; undefined once something was heard. */
   owesBeat: { readonly since: number; readonly lostMsThen: number } | undefined;
   accusation: Timer | undefined;
+  /** The question that comes with a doubt. */
+  question: Timer | undefined;
+  /** A round that was begun before anybody needed it. */
+  early: { readonly at: number; readonly round: Promise<Round> } | undefined;
+}
+
+/** What the endpoints of one node have answered. */
+interface Round {
+  readonly all: readonly ProbeTarget[];
+  readonly answering: ReadonlySet<string>;
 }
 
 const NOTHING: ReadonlySet<TaskID> = new Set();
@@ -87,6 +104,7 @@ export class NodeLiveness {
     node.lastHeard = this.#components.clock.monotonic();
     node.lostMsThen = this.#stalls.lostMs();
     node.owesBeat = undefined;
+    node.early = undefined;
     return false;
   }
 
@@ -94,9 +112,16 @@ export class NodeLiveness {
   doubted(nodeID: string): void {
     const node = this.#nodes.get(nodeID);
     if (node?.phase !== "heard" || node.owesBeat !== undefined) return;
-    const since = this.#components.clock.monotonic();
-    node.owesBeat = { since, lostMsThen: this.#stalls.lostMs() };
-    this.#components.askForBeat(nodeID);
+    const { clock, askForBeat } = this.#components;
+    const owes = { since: clock.monotonic(), lostMsThen: this.#stalls.lostMs() };
+    node.owesBeat = owes;
+    node.question?.cancel();
+    node.question = clock.timer(`node ${nodeID} doubted`, EARLY_QUESTION_MS, () => {
+      const isOverdue = node.owesBeat === owes && this.#beatDueMs(node) === 0;
+      if (node.phase !== "heard" || !isOverdue) return;
+      node.early = { at: clock.monotonic(), round: this.#round(nodeID) };
+    });
+    askForBeat(nodeID);
   }
 
   /**
@@ -138,8 +163,8 @@ export class NodeLiveness {
 
   /** Said to be leaving, or removed. */
   forget(nodeID: string): void {
-    this.#nodes.get(nodeID)?.timer?.cancel();
-    this.#nodes.get(nodeID)?.accusation?.cancel();
+    const node = this.#nodes.get(nodeID);
+    for (const timer of [node?.timer, node?.accusation, node?.question]) timer?.cancel();
     this.#nodes.delete(nodeID);
   }
 
@@ -168,6 +193,8 @@ export class NodeLiveness {
       answering: NOTHING,
       owesBeat: undefined,
       accusation: undefined,
+      question: undefined,
+      early: undefined,
     };
     this.#nodes.set(nodeID, node);
     this.#arm(nodeID, node, this.#limitMs(phase));
@@ -209,20 +236,13 @@ export class NodeLiveness {
   async #ask(nodeID: string, node: Watched): Promise<void> {
     if (node.asking) return;
     node.asking = true;
-    const { probe, endpoints } = this.#components;
-    const all = endpoints(nodeID);
-    // Several may be at one: those that the host answers for.
-    const addresses = [...new Set(all.map(({ address }) => address))];
-    const asked = addresses.slice(0, PROBES_PER_ROUND_MAX);
-    const answers = await Promise.all(asked.map((address) => probe.answers(address)));
+    const { early } = node;
+    node.early = undefined;
+    const isFresh = early !== undefined && this.#components.clock.monotonic() - early.at < FRESH_MS;
+    const { all, answering: found } = await (isFresh ? early.round : this.#round(nodeID));
     node.asking = false;
     if (this.#nodes.get(nodeID) !== node) return;
 
-    const found = new Set(asked.filter((_, at) => answers[at]));
-    const isRestThere = found.size > 0;
-    for (const address of addresses.slice(PROBES_PER_ROUND_MAX)) {
-      if (isRestThere) found.add(address);
-    }
     const answering = new Set(
       all.filter(({ address }) => found.has(address)).map(({ taskID }) => taskID),
     );
@@ -232,6 +252,19 @@ export class NodeLiveness {
     if (node.phase === "asked" || node.phase === "awaited") this.#judge(nodeID, node);
     // While endpoints answer they are asked again: connections to them go on only for as long as they do.
     if (node.phase !== "heard" && answering.size > 0) this.#askAgain(nodeID, node);
+  }
+
+  /** Asks them all, each address once. Never rejects. */
+  async #round(nodeID: string): Promise<Round> {
+    const { probe, endpoints } = this.#components;
+    const all = endpoints(nodeID);
+    // Several may be at one: those that the host answers for.
+    const addresses = [...new Set(all.map(({ address }) => address))];
+    const asked = addresses.slice(0, PROBES_PER_ROUND_MAX);
+    const answers = await Promise.all(asked.map((address) => probe.answers(address)));
+    const found = asked.filter((_, at) => answers[at]);
+    const rest = found.length > 0 ? addresses.slice(PROBES_PER_ROUND_MAX) : [];
+    return { all, answering: new Set([...found, ...rest]) };
   }
 
   #judge(nodeID: string, node: Watched): void {
