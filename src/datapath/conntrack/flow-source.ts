@@ -1,5 +1,6 @@
 /** Flows as the kernel's conntrack tells of them: a list of those that are there, and the end of each. */
 import { constants } from "node:os";
+import { SystemError } from "../../base/errors.ts";
 import { CallError, type Libc, libc } from "../../base/libc.ts";
 import { MSG_DONTWAIT, SOL_SOCKET } from "../../base/sockets.ts";
 import { type FlowCount, flowCountsOf } from "./flow-counts.ts";
@@ -94,8 +95,9 @@ class FlowSocket implements FlowSource {
   async list(): Promise<readonly FlowCount[]> {
     const listed: FlowCount[] = [];
     this.#sequence += 1;
-    const sent = this.#libc.send(this.#lists, listLedMessage(this.#sequence), 0);
-    if (sent < 0) throw new CallError("conntrack lists no flows", sent);
+    // Off the event loop: whoever walks the table holds the lock that this waits for.
+    const sent = await this.#libc.sendAside(this.#lists, listLedMessage(this.#sequence), 0);
+    if (sent < 0) throw new SystemError("conntrack lists no flows");
     const part = Buffer.alloc(LIST_BYTES);
     for (;;) {
       // With each call the kernel walks on through its table: off the event loop.

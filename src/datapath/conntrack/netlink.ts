@@ -106,7 +106,7 @@ class ConntrackSocket implements Conntrack {
   async forget(forget: readonly Forget[]): Promise<void> {
     if (forget.length === 0) return;
     await this.#exclusively(async () => {
-      const count = this.#count();
+      const count = await this.#count();
       if (count > 0) await this.#forgetAll(forget, count);
     });
   }
@@ -143,7 +143,7 @@ class ConntrackSocket implements Conntrack {
     const flows: Flow[] = [];
     const decode = openFlowOf(protocol);
     await this.#exclusively(async () => {
-      const count = this.#count();
+      const count = await this.#count();
       const each = listsOf(protocol, addresses);
       const isFew = each.length > 1 && count <= this.#flowsAWalk * each.length;
       for (const listOf of count === 0 ? [] : isFew ? [listLedMessage] : each) {
@@ -158,10 +158,10 @@ class ConntrackSocket implements Conntrack {
   }
 
   /** How many flows the namespace has, of whatever kind. */
-  #count(): number {
+  async #count(): Promise<number> {
     const sequence = this.#nextSequence();
-    const sent = this.#libc.send(this.#fd, countMessage(sequence), 0);
-    if (sent < 0) throw new CallError("conntrack does not count its flows", sent);
+    // The kernel has one lock for all who ask it of conntrack, and whoever walks its table has it for long.
+    await this.#send(countMessage(sequence));
     return this.#answerTo((answer) => flowCountIn(answer, sequence));
   }
 
