@@ -5,7 +5,10 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import { FakeClock } from "../base/clock.ts";
 import { silentLogger } from "../base/logger.ts";
+import { Meters } from "../base/meters.ts";
 import { systemRandom } from "../base/random.ts";
+import { makeClusterSpec } from "../cluster/factories.ts";
+import { Cable } from "../dispatcher/cable.ts";
 import {
   describeHost,
   eventually,
@@ -65,8 +68,53 @@ test("a manager that is said to be there again is tried at once, whatever hangs 
   clock.advance(20);
   await eventually("a session", () => session.isOpen);
 
-  session.onReturned("127.0.0.1", 0);
+  session.onReturned("127.0.0.2", 0);
   clock.advance(50);
   assert.ok(session.isOpen, "one that stands is left alone");
   await session.stop();
 });
+
+test("a session with a manager that is there again is made sure of, however rarely nodes are to beat", async () => {
+  const spec = makeClusterSpec({ dispatcher: { heartbeatPeriod: 300_000_000_000 } });
+  await using cluster = await LoopbackCluster.start({ cluster: { spec } });
+  using cable = new Cable(cluster.addr);
+  const addr = await cable.lay();
+  const certificates = await cluster.join("n1");
+  const handler = new LoopbackAgent(certificates, { managers: [addr] }, true);
+  const clock = new FakeClock();
+  const meters = new Meters();
+  const connected: boolean[] = [];
+  const session = new AgentSession(
+    { certificates, handler, clock, random: systemRandom, log: silentLogger, meters },
+    {
+      managers: [addr],
+      description: describeHost("n1"),
+      advertiseAddr: "",
+      onManagers: () => {},
+      onConnected: (isConnected) => void connected.push(isConnected),
+    },
+  );
+  session.start();
+  await eventually("a session", () => session.isOpen);
+  session.onReturned("127.0.0.1", 0);
+  await eventually("an answer to the beat", () => answered(meters) === 1);
+  clock.advance(10_000);
+  assert.deepEqual(connected, [true], "one that answers is believed for as long as ever");
+
+  cable.cut();
+  session.onReturned("127.0.0.1", 0);
+  clock.advance(4_900);
+  assert.deepEqual(connected, [true]);
+  clock.advance(100);
+  assert.deepEqual(connected, [true, false], "one that does not is left");
+  cable.mend();
+  clock.advance(100);
+  await eventually("another session", () => session.isOpen);
+  await session.stop();
+});
+
+/** Beats that a manager has answered. */
+function answered({ heartbeat }: Meters): number {
+  const { samples } = heartbeat.family("beats", "");
+  return samples.find(({ suffix }) => suffix === "_count")?.value ?? 0;
+}

@@ -47,7 +47,7 @@ import { SessionRetry } from "./session-retry.ts";
 
 /** A session that ends sooner is a failure like any other: two hosts of one certificate take it from each other. */
 const SETTLED_MS = 5_000;
-/** From the first SYN to the welcome. */
+/** From the first SYN to the welcome; and from a beat of a session that may be over to its answer. */
 const WELCOME_MS_MAX = 5_000;
 /** A try that is younger than this may have found the manager that is said to be there again; its SYN is repeated by then. */
 const YOUNG_MS = 1_000;
@@ -108,6 +108,8 @@ interface Connection {
   hasMesh: boolean;
   /** Fires when the manager has been silent for too long. */
   silence: Timer | undefined;
+  /** When it will fire. */
+  silentBy: number;
   beat: Timer | undefined;
   /** When the heartbeat went out that is not answered yet. */
   beatAt: number | undefined;
@@ -187,7 +189,11 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
   onReturned(host: string, withinMs: number): void {
     const at = this.#managers.findIndex((addr) => hostOf(addr) === host);
     const connection = this.#connection;
-    if (at < 0 || this.#stopped || connection?.welcomed === true) return;
+    if (at < 0 || this.#stopped) return;
+    if (connection?.welcomed === true) {
+      if (hostOf(connection.addr) === host) this.#makeSure(connection);
+      return;
+    }
     this.#retry.forgive();
     const ageMs = this.#components.clock.monotonic() - (connection?.startedAt ?? 0);
     if (connection !== undefined && ageMs < YOUNG_MS) return;
@@ -263,6 +269,7 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
       settled: undefined,
       hasMesh: false,
       silence: undefined,
+      silentBy: Number.POSITIVE_INFINITY,
       beat: undefined,
       beatAt: undefined,
     };
@@ -435,10 +442,22 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
       connection.beatAt = undefined;
     }
     connection.beat?.cancel();
-    connection.beat = clock.timer("heartbeat", answer.nextMs, () => {
-      connection.beatAt = clock.monotonic();
-      this.#send({ case: "heartbeat", value: { clockMs: BigInt(Math.round(clock.now())) } });
-    });
+    connection.beat = clock.timer("heartbeat", answer.nextMs, () => this.#beat(connection));
+  }
+
+  #beat(connection: Connection): void {
+    const { clock } = this.#components;
+    connection.beatAt = clock.monotonic();
+    this.#send({ case: "heartbeat", value: { clockMs: BigInt(Math.round(clock.now())) } });
+  }
+
+  /** The manager may have ended this session while it could not be heard: where beats are rare, that would long be unknown. */
+  #makeSure(connection: Connection): void {
+    const leftMs = connection.silentBy - this.#components.clock.monotonic();
+    if (leftMs > WELCOME_MS_MAX) {
+      this.#expectWithin(connection, WELCOME_MS_MAX, "the manager does not answer");
+    }
+    this.#beat(connection);
   }
 
   /**
@@ -448,6 +467,7 @@ export class AgentSession implements Startable, SessionReporter, AttachmentDesk 
   #expectWithin(connection: Connection, waitMs: number, why: string, isAgain = false): void {
     const { clock } = this.#components;
     const dueAt = clock.monotonic() + waitMs;
+    connection.silentBy = dueAt;
     connection.silence?.cancel();
     connection.silence = clock.timer("manager silent", waitMs, () => {
       const lateMs = clock.monotonic() - dueAt;

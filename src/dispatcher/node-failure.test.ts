@@ -1,60 +1,13 @@
 /** A node that goes silent, and one that comes back, over real connections: a host behind a cable that is pulled. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import { makeClusterSpec } from "../cluster/factories.ts";
 import type { Node } from "../cluster/objects.ts";
+import { Cable } from "./cable.ts";
 import { endpointState, eventually, LoopbackCluster, publish } from "./loopback-cluster.ts";
 
 /** Beats of 0.2 s, silence judged after 0.45 s. */
 const FAST = { spec: makeClusterSpec({ dispatcher: { heartbeatPeriod: 1_000_000_000 } }) };
-
-/** Carries bytes to `addr` until it is cut; a cut says nothing to either side. */
-class Cable {
-  readonly #sockets = new Set<Socket>();
-  readonly #server = createServer((near) => this.#carry(near));
-  readonly #addr: string;
-  #isCut = false;
-
-  constructor(addr: string) {
-    this.#addr = addr;
-  }
-  async lay(): Promise<string> {
-    this.#server.listen(0, "127.0.0.1");
-    await once(this.#server, "listening");
-    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-  cut(): void {
-    this.#isCut = true;
-    for (const socket of this.#sockets) socket.pause();
-  }
-  mend(): void {
-    this.#isCut = false;
-    for (const socket of this.#sockets) socket.resume();
-  }
-  [Symbol.dispose](): void {
-    for (const socket of this.#sockets) socket.destroy();
-    this.#server.close();
-  }
-  #carry(near: Socket): void {
-    const [host = "", port] = this.#addr.split(":");
-    const far = connect({ host, port: Number(port) });
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      this.#sockets.add(from);
-      from.on("data", (bytes) => void to.write(bytes));
-      from.on("error", () => {});
-      from.on("close", () => {
-        this.#sockets.delete(from);
-        if (!this.#isCut) to.destroy();
-      });
-      if (this.#isCut) from.pause();
-    }
-  }
-}
 
 test("a node behind a cut cable is down within its grace, and ready when the cable is mended", async () => {
   await using cluster = await LoopbackCluster.start({ cluster: FAST });
