@@ -14,16 +14,16 @@ import { runOne } from "../soak/run.ts";
 const skip = (await labUnavailable()) ?? false;
 
 const PLANNED = [
-  does.force("web", "start-first"),
-  does.force("web", "stop-first"),
-  does.force("dns", "stop-first"),
-  does.force("echo", "stop-first"),
-  does.changeImage("start-first"),
-  does.changeEnv("echo", 1, "start-first"),
+  does.together(
+    does.force("web", "start-first"),
+    does.force("dns", "stop-first"),
+    does.force("echo", "stop-first"),
+  ),
+  does.together(does.force("web", "stop-first"), does.changeEnv("echo", 1, "start-first")),
+  does.together(does.changeImage("start-first"), does.scale("dns", 1, 3)),
   does.rollbackEarly("stop-first"),
   does.failUpdate("web", "stop-first"),
   does.scale("web", 1, 12, 4),
-  does.scale("dns", 1, 3),
   does.drainNode(2),
   does.drainNode(1),
   does.drainOnlyTask("web"),
@@ -35,6 +35,8 @@ const PLANNED = [
   does.rotateRoot(),
   does.rotateRootWithout(3),
 ];
+/** Other tests run beside these on the same processors. */
+const PACE = 2;
 const NOTHING: does.Operation = { name: "nothing", planned: true, run: async () => {} };
 const FAILURES = [does.killTask("web"), does.killTask("dns")];
 
@@ -43,7 +45,7 @@ describe("no request is lost", { skip }, () => {
   let loads: Loads;
   before(async () => {
     cluster = await SoakCluster.create();
-    loads = await Loads.start(cluster);
+    loads = await Loads.start(cluster, PACE);
   });
   after(async () => {
     await loads?.[Symbol.asyncDispose]();

@@ -18,6 +18,8 @@ export const NEXT_IMAGE = "nginx:next";
 const HOSTS = 3;
 /** Scaling to twelve, or a stopped task's grace, on a machine that is busy with the load. */
 const SETTLE_MS = 90_000;
+/** The manager makes the lists of everything for each look. */
+const LOOK_MS = 250;
 
 /** A server that is dead with its first SIGTERM: whatever connection it had then is cut. */
 const ECHO = 'trap "exit 0" TERM; nc -ll -p 7 -e cat & wait';
@@ -116,7 +118,11 @@ export class SoakCluster implements AsyncDisposable {
       for (const service of services) refuseUnsettled(service, alive);
       return true;
     };
-    await until(look, { what: "the services to settle", timeoutMs: SETTLE_MS, intervalMs: 100 });
+    await until(look, {
+      what: "the services to settle",
+      timeoutMs: SETTLE_MS,
+      intervalMs: LOOK_MS,
+    });
   }
 
   async replicas(service: ServiceName): Promise<number> {
@@ -134,7 +140,7 @@ export class SoakCluster implements AsyncDisposable {
       ]);
       return tasks.every(({ NodeID, Status }) => NodeID !== ID || ENDED.has(Status.State));
     };
-    await until(look, { what: `${node} to be left`, timeoutMs: SETTLE_MS, intervalMs: 100 });
+    await until(look, { what: `${node} to be left`, timeoutMs: SETTLE_MS, intervalMs: LOOK_MS });
   }
 
   /** How far the service's last update is. */

@@ -39,9 +39,11 @@ export class Loads implements AsyncDisposable {
     this.#loads = loads;
   }
 
-  static async start(cluster: SoakCluster): Promise<Loads> {
+  /** `pace`: how many times longer clients pause between requests than they do in a soak. */
+  static async start(cluster: SoakCluster, pace = 1): Promise<Loads> {
     const start = async (name: LoadName) => {
-      const { scheme, port, ...init } = KINDS[name];
+      const { scheme, port, pauseMs, ...others } = KINDS[name];
+      const init = pauseMs === undefined ? others : { ...others, pauseMs: pauseMs * pace };
       const urls = cluster.lab.hosts.map(({ ip }) => `${scheme}://${ip}:${port}/`);
       return [name, await startLoad(cluster.lab.client(), { ...init, urls })] as const;
     };

@@ -93,6 +93,17 @@ export function scale(service: ServiceName, ...replicas: readonly number[]): Ope
   });
 }
 
+/** Several at once; each must leave the others' services and nodes alone. */
+export function together(...operations: readonly Operation[]): Operation {
+  return {
+    name: operations.map(({ name }) => name).join(" beside "),
+    planned: operations.every(({ planned }) => planned),
+    run: async (cluster) => {
+      await Promise.all(operations.map((operation) => operation.run(cluster)));
+    },
+  };
+}
+
 export function drainNode(number: number): Operation {
   return planned(`drain and activate n${number}`, async (cluster) => {
     const setAvailability = (to: string) =>
