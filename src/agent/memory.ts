@@ -4,6 +4,7 @@
  */
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { writeFailure } from "../base/files.ts";
 import { Reconciler } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Task, TaskStatus } from "../cluster/objects.ts";
@@ -83,6 +84,14 @@ function decode(value: unknown, nodeID: string): AgentMemory | undefined {
 }
 
 async function write(path: string, nodeID: string, memory: AgentMemory): Promise<void> {
+  try {
+    await replace(path, nodeID, memory);
+  } catch (error) {
+    throw writeFailure(path, error);
+  }
+}
+
+async function replace(path: string, nodeID: string, memory: AgentMemory): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
   const next = `${path}.next`;
   const file = await open(next, "w", FILE_MODE);

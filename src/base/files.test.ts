@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { writeFileAtomic } from "./files.ts";
+import { DiskRefusedError, writeFailure, writeFileAtomic } from "./files.ts";
 
 function withDirectory(work: (directory: string) => void): void {
   const directory = mkdtempSync(join(tmpdir(), "weft-files-"));
@@ -42,4 +42,14 @@ test("what does not fit is an error, and the file stays as it was", () => {
     assert.match(stderr, /EFBIG/);
     assert.equal(readFileSync(path, "utf8"), "old");
   });
+});
+
+test("a disk that takes nothing is named in plain words, with what is to be done; other faults stay as they are", () => {
+  const fault = (code: string) => Object.assign(new Error(code), { code });
+  const full = writeFailure("/var/lib/weft/node.json", fault("ENOSPC"));
+  assert.ok(full instanceof DiskRefusedError);
+  assert.equal(full.message, "cannot write /var/lib/weft/node.json: the disk is full, make room");
+  assert.equal(writeFailure("/elsewhere", full), full);
+  const other = fault("EACCES");
+  assert.equal(writeFailure("/var/lib/weft/node.json", other), other);
 });

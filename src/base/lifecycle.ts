@@ -1,3 +1,8 @@
+import { messageOf } from "./errors.ts";
+
+/** What goes on failing alike is reported again after this. */
+const REPORT_AGAIN_MS = 60_000;
+
 /** What runs until it is stopped. `stop()` resolves when nothing of it still runs; a second call is harmless. */
 export interface Startable {
   start(): void | Promise<void>;
@@ -20,9 +25,11 @@ export async function stopAll(stops: readonly (() => unknown)[]): Promise<void> 
 /**
  * The loop every reconciler shares: events only mark it dirty; one pass runs at a time; marks that
  * arrive during a pass cause exactly one more. A pass that throws is reported and tried again after
- * `retryMs`, because desired state does not go away.
+ * `retryMs`, because desired state does not go away. What fails alike again and again is reported once a minute.
  */
 export class Reconciler {
+  /** What failed last, and when that was reported; undefined once a pass has succeeded. */
+  #failure: { readonly text: string; readonly reportedAt: number } | undefined;
   readonly #pass: () => Promise<void>;
   readonly #onError: (error: unknown) => void;
   readonly #retryMs: number;
@@ -65,13 +72,22 @@ export class Reconciler {
       this.#dirty = false;
       try {
         await this.#pass();
+        this.#failure = undefined;
       } catch (error) {
-        this.#onError(error);
+        this.#report(error);
         clearTimeout(this.#retry);
         this.#retry = setTimeout(() => this.markDirty(), this.#retryMs);
         this.#retry.unref();
       }
     }
     this.#running = undefined;
+  }
+
+  #report(error: unknown): void {
+    const [text, now] = [messageOf(error), performance.now()];
+    const known = this.#failure;
+    if (known?.text === text && now - known.reportedAt < REPORT_AGAIN_MS) return;
+    this.#failure = { text, reportedAt: now };
+    this.#onError(error);
   }
 }

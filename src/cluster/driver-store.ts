@@ -26,6 +26,9 @@ const CONFLICTS_MAX = 16;
 /** Events that a watcher may lag behind; beyond, its iteration ends with an error and it starts from a snapshot. */
 const WATCH_BUFFER_MAX = 10_000;
 
+/** A commit that fails for the same reason as the one before is logged again after this. */
+const FAILED_AGAIN_MS = 60_000;
+
 interface Pending {
   readonly write: (tx: Transaction) => unknown;
   readonly resolve: (value: unknown) => void;
@@ -51,6 +54,8 @@ export class DriverStore implements Store {
   #flushing: Promise<void> | undefined;
   #behind = false;
   #closed = false;
+  /** Why the last commit failed; undefined once one was durable. */
+  #failed: { readonly error: string; readonly saidAt: number } | undefined;
 
   constructor(
     components: DriverStoreComponents,
@@ -160,12 +165,20 @@ export class DriverStore implements Store {
         await this.#commit(group);
       } catch (error) {
         if (error instanceof AssertionFault) throw error;
-        this.#log.error("store commit failed", { error: messageOf(error), writes: group.length });
+        this.#sayFailed(messageOf(error), group.length);
         for (const pending of group) pending.reject(error);
       }
     }
     // Here and not in a `finally`: a write that is queued as this one's caller goes on must find nobody flushing.
     this.#flushing = undefined;
+  }
+
+  /** A disk that is full fails all that is written, again and again: once is enough for a while. */
+  #sayFailed(error: string, writes: number): void {
+    const now = this.#clock.monotonic();
+    if (this.#failed?.error === error && now - this.#failed.saidAt < FAILED_AGAIN_MS) return;
+    this.#failed = { error, saidAt: now };
+    this.#log.error("store commit failed", { error, writes });
   }
 
   async #commit(group: readonly Pending[]): Promise<void> {
@@ -179,6 +192,7 @@ export class DriverStore implements Store {
             steps.map(({ event }) => event),
             this.#replica.revision,
           );
+          this.#failed = undefined;
         }
       } catch (error) {
         if (!(error instanceof RevisionConflict)) throw error;

@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { makeTask } from "../cluster/factories.ts";
+import { FakeClock } from "../base/clock.ts";
+import { UnavailableError } from "../base/errors.ts";
+import { createLogger } from "../base/logger.ts";
+import { seededRandom } from "../base/random.ts";
+import { makeNode, makeTask } from "../cluster/factories.ts";
 import type { TaskStatus } from "../cluster/objects.ts";
+import { createMemoryStore } from "../cluster/open-store.ts";
+import type { Store } from "../cluster/store.ts";
 import type { HostTrace, TraceQuestion } from "../datapath/host-trace.ts";
+import { Dispatcher } from "./dispatcher.ts";
 import { describeHost, eventually, LoopbackCluster } from "./loopback-cluster.ts";
 
 const status = (state: TaskStatus["state"], message: string = state): TaskStatus => ({
@@ -240,4 +247,31 @@ test("a node is asked what becomes of a packet; one that does not answer, or is 
   assert.deepEqual(asked, [packet]);
   assert.deepEqual(await cluster.dispatcher.traceOn(silent.nodeID, packet), { revision });
   assert.deepEqual(await cluster.dispatcher.traceOn("nobody", packet), { revision });
+});
+
+test("a manager whose store takes nothing starts all the same, with the nodes as they were", async () => {
+  const store = createMemoryStore();
+  const node = makeNode();
+  await store.update((tx) => tx.put("node", node));
+  const error = new UnavailableError("cannot write the cluster store: the disk is full, make room");
+  const full: Store = {
+    ...{ secrets: store.secrets, update: () => Promise.reject(error), close: () => store.close() },
+    view: () => store.view(),
+    subscribe: (listener) => store.subscribe(listener),
+    watch: (revision, signal) => store.watch(revision, signal),
+  };
+  const lines: string[] = [];
+  const log = createLogger({ write: (line) => void lines.push(line) });
+  const random = seededRandom(1);
+  const dispatcher = new Dispatcher({
+    store: full,
+    clock: new FakeClock(),
+    random,
+    log,
+    onGone() {},
+  });
+  await dispatcher.start();
+  assert.ok(lines.some((line) => line.includes("the disk is full, make room")));
+  assert.equal(store.view().get("node", node.id)?.status.state, "ready");
+  await dispatcher.stop();
 });

@@ -7,7 +7,7 @@
  */
 import { setImmediate } from "node:timers/promises";
 import type { Clock, Timer } from "../base/clock.ts";
-import { InvalidParameterError, messageOf } from "../base/errors.ts";
+import { InvalidParameterError, isTemporary, messageOf } from "../base/errors.ts";
 import type { NodeID, TaskID } from "../base/ids.ts";
 import { Reconciler, type Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
@@ -129,7 +129,13 @@ export class Dispatcher implements Startable {
   /** Members are in doubt until they are heard of: their last words may be from long ago. */
   async start(): Promise<void> {
     this.#unsubscribe = this.#store.subscribe((event) => this.#onEvent(event));
-    await doubtAllNodes(this.#store);
+    try {
+      await doubtAllNodes(this.#store);
+    } catch (error) {
+      // A full disk is no reason to be without a manager: who does not come back is found silent all the same.
+      if (!isTemporary(error)) throw error;
+      this.#log.error("the nodes' states are as they were before this start", { error });
+    }
     for (const node of this.#store.view().list("node")) {
       if (node.status.state !== "down") this.#liveness.await(node.id);
     }

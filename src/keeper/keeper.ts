@@ -78,6 +78,7 @@ export class Keeper implements Startable {
     this.#clock = clock;
     this.#states = new StateKeeper({
       path: join(init.dataDir, "keeper", "state.json"),
+      clock,
       log,
       onChange: (before, after) => this.#onState(before, after),
     });
@@ -146,7 +147,7 @@ export class Keeper implements Startable {
     await this.#zones.stop();
     await this.#sandboxes.stop({ handedOver: false });
     await this.#names.flush();
-    await this.#states.idle();
+    await this.#states.stop();
     for (const server of [this.#control.server, this.#plugin]) server.closeAllConnections();
     const { pluginSocket, keeperSocket } = this.#init;
     for (const path of [pluginSocket, keeperSocket]) await unlink(path).catch(() => {});

@@ -1,6 +1,7 @@
 /** The keeper's state on disk: one small file, replaced whole, so that a crash leaves the old one or the new one. */
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname } from "node:path";
+import { writeFailure } from "../base/files.ts";
 import type { Logger } from "../base/logger.ts";
 import { decodeState, EMPTY_STATE, encodeState, type KeeperState } from "./state.ts";
 
@@ -27,8 +28,16 @@ export async function loadState(path: string, log: Logger): Promise<KeeperState>
   }
 }
 
-/** Durable when it resolves: written beside, synced, renamed, and the directory synced. */
+/** Durable when it resolves: written beside, synced, renamed, and the directory synced. A DiskRefusedError says that the disk takes nothing. */
 export async function saveState(path: string, state: KeeperState): Promise<void> {
+  try {
+    await replaceState(path, state);
+  } catch (error) {
+    throw writeFailure(path, error);
+  }
+}
+
+async function replaceState(path: string, state: KeeperState): Promise<void> {
   const directory = dirname(path);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const beside = `${path}.new`;

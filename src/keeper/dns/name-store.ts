@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Clock, Timer } from "../../base/clock.ts";
 import { ConflictError } from "../../base/errors.ts";
+import { DiskRefusedError, writeFailure } from "../../base/files.ts";
 import type { Logger } from "../../base/logger.ts";
 import { parseObject } from "../decode.ts";
 import { Serial } from "../serial.ts";
@@ -17,6 +18,8 @@ import { decodeNameSetChange, type NameSetChange, nameSetID } from "./names.ts";
 const SETS_MAX = 4_096;
 /** A set that changes often is written once in so long. */
 const WRITE_DELAY_MS = 2_000;
+/** What a full disk did not take is written again after this. */
+const REFUSED_DELAY_MS = 5_000;
 /** Groups that are made text before whoever asks is answered: less than a millisecond of them. */
 const GROUPS_AT_ONCE = 200;
 /** The revision of a set that was read from disk: no change is based on it. */
@@ -37,6 +40,8 @@ export class NameStore {
   readonly #files = new Serial();
   readonly #clock: Clock;
   #writing: Timer | undefined;
+  /** The disk took nothing when it was tried last. */
+  #isRefused = false;
 
   constructor({ clock, log }: { readonly clock: Clock; readonly log: Logger }, directory: string) {
     this.#directory = directory;
@@ -141,9 +146,22 @@ export class NameStore {
       if (index === undefined) return await rm(path, { force: true });
       await writeFile(`${path}.new`, textOf(set, index), { mode: 0o600 });
       await rename(`${path}.new`, path);
+      this.#isRefused = false;
     } catch (error) {
-      this.#log.error("names are not written", { path, error });
+      this.#owe(set, writeFailure(path, error));
     }
+  }
+
+  /** A disk that takes nothing now is tried again, and named once. */
+  #owe(set: string, error: unknown): void {
+    const isRefused = error instanceof DiskRefusedError;
+    if (!isRefused || !this.#isRefused) this.#log.error("names are not written", { set, error });
+    this.#isRefused = isRefused;
+    if (!isRefused) return;
+    this.#unwritten.add(set);
+    this.#writing ??= this.#clock.timer("keeper.names.write", REFUSED_DELAY_MS, () => {
+      void this.flush();
+    });
   }
 }
 
