@@ -81,8 +81,21 @@ function publishedByWord(
   return (said.ports ?? []).map((port) => ({ taskID, ...port, nodeIndex }));
 }
 
+const correctedNetworks = new WeakMap<
+  OverlayNetwork,
+  { readonly by: EndpointOverrides; readonly network: OverlayNetwork }
+>();
+
 function correctedNetwork(network: OverlayNetwork, overrides: EndpointOverrides): OverlayNetwork {
   if (overrides.size === 0) return network;
+  const known = correctedNetworks.get(network);
+  if (known?.by === overrides) return known.network;
+  const made = overriddenNetwork(network, overrides);
+  correctedNetworks.set(network, { by: overrides, network: made });
+  return made;
+}
+
+function overriddenNetwork(network: OverlayNetwork, overrides: EndpointOverrides): OverlayNetwork {
   if (!overlayEndpoints(network).some(({ taskID }) => overrides.has(taskID))) return network;
   const corrected = (endpoints: readonly OverlayEndpoint[]) =>
     endpoints.flatMap((endpoint): readonly OverlayEndpoint[] => {

@@ -1,7 +1,7 @@
 /** The datapath's input from the mesh and what the keeper has: pure, the same facts, the same view. */
 import { isIP } from "node:net";
 import type { PortProblem } from "../cluster/objects.ts";
-import { type OverlayLink, overlayEndpoints } from "../datapath/overlay/view.ts";
+import { type OverlayLink, overlayEndpoints, placeInOverlay } from "../datapath/overlay/view.ts";
 import { type InterfaceAddresses, whyNowhere } from "../datapath/publish-places.ts";
 import {
   type HostPort,
@@ -89,15 +89,16 @@ export function goneEndpoints({
       if (isRunning && !linked.has(address)) gone.add(taskID);
     }
   }
+  const joined = new Set(
+    endpoints.flatMap(({ state, vni, address }) =>
+      state === "joined" && vni !== undefined ? [placeInOverlay(vni, address)] : [],
+    ),
+  );
   for (const network of mesh.networks) {
-    const joined = new Set(
-      endpoints
-        .filter(({ state, vni }) => state === "joined" && vni === network.vni)
-        .map(({ address }) => address),
-    );
     for (const { taskID, nodeIndex, state, addresses } of overlayEndpoints(network)) {
       const isRunning = nodeIndex === self?.index && state !== "starting";
-      if (isRunning && !joined.has(addresses[0] ?? "")) gone.add(taskID);
+      if (isRunning && !joined.has(placeInOverlay(network.vni, addresses[0] ?? "")))
+        gone.add(taskID);
     }
   }
   return [...gone];

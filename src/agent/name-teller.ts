@@ -11,6 +11,8 @@ import type { NameSet } from "./names.ts";
 const WEIGHT_PER_MESSAGE_MAX = 4_000;
 
 interface Told {
+  /** What was told, itself: of thousands of sets most are the very same each time. */
+  readonly as: NameSet;
   readonly frame: Omit<NameSet, "groups">;
   readonly revision: string;
   readonly groups: ReadonlyMap<string, NameGroup>;
@@ -38,6 +40,7 @@ export class NameTeller {
   /** Resolves when the keeper answers as these sets say, and for no other. */
   async tell(sets: readonly NameSet[]): Promise<void> {
     for (const set of sets) {
+      if (this.#told.get(set.set)?.as === set) continue;
       try {
         await this.#tellSet(set);
       } catch (error) {
@@ -50,16 +53,21 @@ export class NameTeller {
     if (isDeepStrictEqual(ids, this.#kept)) return;
     await this.#keeper.keepNames(ids);
     this.#kept = ids;
-    for (const id of this.#told.keys()) if (!ids.includes(id)) this.#told.delete(id);
+    const kept = new Set(ids);
+    for (const id of this.#told.keys()) if (!kept.has(id)) this.#told.delete(id);
   }
 
-  async #tellSet({ groups: list, ...frame }: NameSet): Promise<void> {
-    const before = this.#told.get(frame.set);
+  async #tellSet(set: NameSet): Promise<void> {
+    const before = this.#told.get(set.set);
+    const { groups: list, ...frame } = set;
     const known = before !== undefined && isDeepStrictEqual(frame, before.frame);
     const groups = new Map(list.map((group) => [group.id, group]));
     const put = known ? list.filter((group) => !isSame(before.groups.get(group.id), group)) : list;
     const remove = known ? [...before.groups.keys()].filter((id) => !groups.has(id)) : [];
-    if (known && put.length === 0 && remove.length === 0) return;
+    if (known && put.length === 0 && remove.length === 0) {
+      this.#told.set(set.set, { ...before, as: set });
+      return;
+    }
     // Whatever becomes of it, the keeper has the old revision no more.
     this.#told.delete(frame.set);
     const chunks = chunksOf(put, WEIGHT_PER_MESSAGE_MAX, weightOf);
@@ -76,7 +84,7 @@ export class NameTeller {
       await this.#keeper.changeNames(change);
       base = revision;
     }
-    if (base !== undefined) this.#told.set(frame.set, { frame, revision: base, groups });
+    if (base !== undefined) this.#told.set(frame.set, { as: set, frame, revision: base, groups });
   }
 
   #nextRevision(): string {

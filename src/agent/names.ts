@@ -30,7 +30,16 @@ export interface ZoneInit {
 /** Off the public side: whoever is to ask from elsewhere is given an address by the daemon's options. */
 export const DEFAULT_ZONE: ZoneInit = { zone: "weft", listen: ["127.0.0.1:9353"] };
 
+const networkSets = new WeakMap<OverlayNetwork, NameSet>();
+
+/** The very same for the very same network. */
 export function networkNames(network: OverlayNetwork): NameSet {
+  const known = networkSets.get(network) ?? namesOfNetwork(network);
+  networkSets.set(network, known);
+  return known;
+}
+
+function namesOfNetwork(network: OverlayNetwork): NameSet {
   return {
     set: networkSetID(network.vni),
     suffix: network.name,

@@ -3,11 +3,17 @@ import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { makeTask } from "../cluster/factories.ts";
 import type { TaskState } from "../cluster/objects.ts";
+import type { OverlayEndpoint } from "../datapath/overlay/view.ts";
 import type { MeshNode, MeshService } from "../datapath/view.ts";
 import { AssignmentsSchema, MeshSchema } from "../dispatcher/gen/weft_pb.ts";
+import { diffOverlay, type OverlayTable } from "../dispatcher/overlays.ts";
 import { encodeMeshNode, encodeMeshService } from "../dispatcher/wire-mesh.ts";
 import { encodeAssignment } from "../dispatcher/wire-objects.ts";
+import { encodeOverlay } from "../dispatcher/wire-overlay.ts";
+import { correctedMesh, type EndpointOverrides } from "./corrected-mesh.ts";
+import { networkNames } from "./names.ts";
 import { AssignmentsInbox, MeshInbox } from "./session-inbox.ts";
+import { MeshSieve } from "./sound-mesh.ts";
 
 const put = (id: string, desiredState: TaskState = "running") =>
   encodeAssignment({ task: makeTask({ id, desiredState }) });
@@ -68,6 +74,47 @@ test("nodes and services arrive as they were sent", () => {
   const value = { revision: 7, nodes: [node], services: [service], networks: [] };
   assert.deepEqual(new MeshInbox().receive(frame, 1), { kind: "set", value });
 });
+
+test("a change of one network leaves all others the very same, down to their names", () => {
+  const inbox = new MeshInbox();
+  const sieve = new MeshSieve();
+  const network = (id: string, vni: number) => ({ networkID: id, name: id, vni, internal: false });
+  const endpoint = (taskID: string): OverlayEndpoint => ({
+    ...{ taskID, taskName: taskID, aliases: [], addresses: ["10.0.1.5"] },
+    ...{ nodeIndex: 1, state: "live" },
+  });
+  const tableOf = (id: string, vni: number, ...tasks: string[]): OverlayTable => ({
+    head: { ...network(id, vni), subnets: ["10.0.1.0/24"] },
+    services: new Map(),
+    containers: new Map(tasks.map((taskID) => [taskID, endpoint(taskID)])),
+  });
+  let sequence = 0;
+  const receive = (...tables: readonly (readonly [OverlayTable | undefined, OverlayTable])[]) => {
+    for (const [before, after] of tables) {
+      const delta = diffOverlay(after.head.networkID, before, after);
+      assert.ok(delta);
+      inbox.receiveOverlay(encodeOverlay(delta), ++sequence);
+    }
+    const received = inbox.receive(create(MeshSchema, { revision: 9n }), ++sequence);
+    assert.ok(received.kind === "set");
+    // A task elsewhere that its node has said to be gone.
+    const { networks } = correctedMesh(sieve.sift(received.value).mesh, GONE);
+    return networks.map((one) => ({ network: one, names: networkNames(one) }));
+  };
+  inbox.receive(create(MeshSchema, { complete: true, more: true }), ++sequence);
+  const [one, two] = [tableOf("one", 4_097, "t1", "t2"), tableOf("two", 4_098, "t3", "t4")];
+  const before = receive([undefined, one], [undefined, two]);
+  const after = receive([two, tableOf("two", 4_098, "t3", "t5")]);
+  assert.deepEqual(before.length, 2);
+  assert.equal(after[0]?.network, before[0]?.network);
+  assert.equal(after[0]?.names, before[0]?.names);
+  assert.deepEqual(
+    after.map(({ network: { containers } }) => containers.map(({ taskID }) => taskID)),
+    [["t1"], ["t3", "t5"]],
+  );
+});
+
+const GONE: EndpointOverrides = new Map([["t2", { word: "gone" }]]);
 
 test("a task that was told to stop is not called back, in this session or the next", () => {
   const inbox = new AssignmentsInbox();

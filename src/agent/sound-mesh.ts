@@ -44,7 +44,9 @@ export class MeshSieve {
   #services = new WeakMap<ToldService, ToldService>();
   #nodes = new WeakMap<MeshNode, MeshNode | "bad">();
   #networks = new WeakMap<OverlayNetwork, OverlayNetwork | "bad">();
-  /** Of networks, which are other objects whenever something in them changes. */
+  /** Services' parts in networks that are sound: a network of thousands is another object whenever one of them changes. */
+  #parts = new WeakSet<OverlayService>();
+  /** Of networks, which are looked at whenever something in them changes. */
   #told = new Set<string>();
 
   sift(mesh: MeshConfig): SiftedMesh {
@@ -61,11 +63,22 @@ export class MeshSieve {
         nodes: mesh.nodes.flatMap((node) => known(this.#nodes, node, siftNode, refused)),
         services: mesh.services.map((service) => this.#sifted(service, network, refused)),
         networks: mesh.networks.flatMap((one) =>
-          known(this.#networks, one, siftOverlay, inNetworks),
+          known(this.#networks, one, (told, found) => this.#siftOverlay(told, found), inNetworks),
         ),
       },
       refused: [...refused, ...this.#untold(inNetworks)],
     };
+  }
+
+  #siftOverlay(network: OverlayNetwork, refused: string[]): OverlayNetwork | undefined {
+    const what = `network ${text(network.name)}`;
+    if (!isSoundOverlay(network, what, refused)) return undefined;
+    const services = network.services.map((service) => {
+      const sound = this.#parts.has(service) ? service : siftPart(service, what, refused);
+      if (sound === service) this.#parts.add(service);
+      return sound;
+    });
+    return { ...network, services, containers: soundOnes(network.containers, what, refused) };
   }
 
   #untold(refused: readonly string[]): readonly string[] {
@@ -190,32 +203,44 @@ function isSoundPort(port: MeshPort, what: string, refused: string[]): boolean {
   );
 }
 
-function siftOverlay(network: OverlayNetwork, refused: string[]): OverlayNetwork | undefined {
-  const what = `network ${text(network.name)}`;
-  const subnets = network.subnets.filter((one) =>
-    all(isAnyNetwork(one), refused, `${what}: subnet`, one),
-  );
-  if (subnets.length < network.subnets.length) return undefined;
-  const { vni, mtu } = network;
+function isSoundOverlay({ subnets, vni, mtu }: OverlayNetwork, what: string, refused: string[]) {
+  const areNetworks = subnets
+    .map((one) => all(isAnyNetwork(one), refused, `${what}: subnet`, one))
+    .every(Boolean);
   const isVNI = isWithin(vni, VNI_MAX) && vni >= OVERLAY_VNI_MIN;
-  if (!all(isVNI, refused, `${what}: VNI`, vni)) return undefined;
-  if (!all(isMTU(mtu), refused, `${what}: MTU`, mtu)) return undefined;
-  const areSound = (endpoints: readonly OverlayEndpoint[]) =>
-    endpoints.filter(({ taskID, addresses, nodeIndex, state }) => {
-      const of = `endpoint ${text(taskID)} of ${what}`;
-      return (
-        all(areAddresses(addresses), refused, `${of}: addresses`, addresses.join(" ")) &&
-        all(STATES.has(state), refused, `${of}: state`, state) &&
-        all(isWithin(nodeIndex, NODE_INDEX_MAX), refused, `${of}: node`, nodeIndex)
-      );
-    });
-  const services = network.services.map((service): OverlayService => {
-    const virtualIPs = service.virtualIPs.filter((one) =>
-      all(isAddress(one), refused, `${text(service.serviceName)} in ${what}: address`, one),
+  return (
+    areNetworks &&
+    all(isVNI, refused, `${what}: VNI`, vni) &&
+    all(isMTU(mtu), refused, `${what}: MTU`, mtu)
+  );
+}
+
+/** The very same where nothing of it is wrong. */
+function siftPart(service: OverlayService, what: string, refused: string[]): OverlayService {
+  const virtualIPs = service.virtualIPs.filter((one) =>
+    all(isAddress(one), refused, `${text(service.serviceName)} in ${what}: address`, one),
+  );
+  const endpoints = soundOnes(service.endpoints, what, refused);
+  const isWhole =
+    virtualIPs.length === service.virtualIPs.length && endpoints === service.endpoints;
+  return isWhole ? service : { ...service, virtualIPs, endpoints };
+}
+
+/** The very same list where nothing of it is wrong. */
+function soundOnes(
+  endpoints: readonly OverlayEndpoint[],
+  what: string,
+  refused: string[],
+): readonly OverlayEndpoint[] {
+  const sound = endpoints.filter(({ taskID, addresses, nodeIndex, state }) => {
+    const of = `endpoint ${text(taskID)} of ${what}`;
+    return (
+      all(areAddresses(addresses), refused, `${of}: addresses`, addresses.join(" ")) &&
+      all(STATES.has(state), refused, `${of}: state`, state) &&
+      all(isWithin(nodeIndex, NODE_INDEX_MAX), refused, `${of}: node`, nodeIndex)
     );
-    return { ...service, virtualIPs, endpoints: areSound(service.endpoints) };
   });
-  return { ...network, services, containers: areSound(network.containers) };
+  return sound.length === endpoints.length ? endpoints : sound;
 }
 
 function all(isSound: boolean, refused: string[], what: string, value: unknown): boolean {

@@ -10,7 +10,7 @@ const OWN_NAMESPACE = "/proc/thread-self/ns/net";
 
 /**
  * Runs `work` in the network namespace of that file. It must not wait, spawn or start a thread: whatever begins within
- * the window would live in the other namespace. A thread that cannot come back ends the process, for everything it
+ * the window would live in the other namespace, and /proc/net is of it for all threads of the process. A thread that cannot come back ends the process, for everything it
  * would do from then on would hit the wrong host.
  */
 export function inNetworkNamespace<T>(path: string, work: () => T): T {

@@ -22,7 +22,7 @@ import { type FirewallsFound, HostFirewalls } from "./host-firewalls.ts";
 import { HostSettings } from "./host-settings.ts";
 import { type HostTrace, hostTrace, type TraceQuestion } from "./host-trace.ts";
 import { type KernelMesh, kernelMesh } from "./inspect.ts";
-import { linkNames } from "./ip/links.ts";
+import { isLink, linkNames, linksThere } from "./ip/links.ts";
 import type { AddressHolder } from "./ip/read.ts";
 import { IPV6_MTU_MIN } from "./ipv6.ts";
 import type { Uplink } from "./kernel-events.ts";
@@ -147,7 +147,7 @@ export class Datapath {
     this.#firewalls = new HostFirewalls({ nft, run });
     this.#mayForward = init.mayForward ?? (() => true);
     this.#sandboxes = new Sandboxes({
-      entrance: sandboxEntrance(run),
+      entrance: sandboxEntrance(run, this.#clock),
       clock: this.#clock,
       log: this.#log,
       ...(init.onSandboxes === undefined ? {} : { onReady: init.onSandboxes }),
@@ -360,7 +360,8 @@ export class Datapath {
 
   async #applyOnce(view: MeshView): Promise<AppliedReport> {
     const actual = this.#actual ?? { on: undefined, state: EMPTY_STATE };
-    const facts = await this.#facts(view, actual.state, linkNames());
+    const links = linksThere(view.localLinks.map(({ link }) => link));
+    const facts = await this.#facts(view, actual.state, links);
     const { before, after } = this.#difference(actual, { view, facts });
     const changing = plan(before, after);
     await this.#execute(changing, { on: { view, facts }, state: after });
@@ -447,7 +448,7 @@ export class Datapath {
       this.#holders.get(address)?.mtu ??
       (tunnel === undefined ? undefined : tunnel.mtu + vxlanOverhead(address));
     if (uplinkMTU === undefined) throw new SystemError(noHolder(view));
-    const { isEnabled, ...ipv6 } = await this.#settings.readIPv6(links);
+    const { isEnabled, ...ipv6 } = await this.#settings.readIPv6(isLink);
     return {
       uplinkMTU,
       links,

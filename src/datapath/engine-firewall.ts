@@ -5,7 +5,7 @@
  * backend and reads its chains with that tool; read through nft where they are nftables', which takes no process.
  * Most Engines leave IPv6 alone, and then who drops is another, such as ufw: there they are accepted in FORWARD itself.
  */
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { SystemError } from "../base/errors.ts";
 import { BRIDGE_PREFIX } from "../base/overlay-links.ts";
 import { decodeForwarding } from "./engine-chain.ts";
@@ -162,7 +162,7 @@ function rulesOf(listing: string, chain: string): string[] {
 
 /** The legacy tool makes the table it lists: it is asked only where somebody has made one already. */
 async function isLegacyUsed(family: FirewallTool): Promise<boolean> {
-  const tables = await readFile(LEGACY_TABLES[family], "utf8").catch(() => "");
+  const tables = readTables(LEGACY_TABLES[family]);
   return tables.split("\n").includes("filter");
 }
 
@@ -177,5 +177,14 @@ async function tryRun(
     // No such tool: then no Engine on this host uses that backend either.
     if (error instanceof SystemError) return undefined;
     throw error;
+  }
+}
+
+/** At once: for another thread /proc/net is of the namespace that the main thread is in, which may be a container's for a moment. */
+function readTables(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
   }
 }

@@ -4,7 +4,7 @@ import type { InterfaceAddresses } from "./publish-places.ts";
 export interface HostFacts {
   /** MTU of the device that holds the address of this node's tunnel, in bytes. */
   readonly uplinkMTU: number;
-  /** Names of the links that exist. */
+  /** Names of links that exist: those of the view's local tasks, and perhaps others. */
   readonly links: ReadonlySet<string>;
   /** Whether the host's setting for all links has the kernel look for a way back to each packet's source. */
   readonly filtersPaths: boolean;
@@ -36,4 +36,9 @@ export function disableIPv6(link: string): string {
 
 export function acceptRA(link: string): string {
   return `net/ipv6/conf/${link}/accept_ra`;
+}
+
+/** The link that such a setting is of; undefined for any other one. */
+export function linkOfAcceptRA(path: string): string | undefined {
+  return /^net\/ipv6\/conf\/([^/]+)\/accept_ra$/.exec(path)?.[1];
 }

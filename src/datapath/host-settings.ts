@@ -1,7 +1,7 @@
 /** The host's own settings that Weft changes: remembered as they were found, and put back by a reset. Those of Weft's links go with the links. */
 import {
-  acceptRA,
   type HostFacts,
+  linkOfAcceptRA,
   SYSCTL_COUNT_FLOWS,
   SYSCTL_IP_FORWARD,
   SYSCTL_IP6_FORWARD,
@@ -47,11 +47,13 @@ export class HostSettings {
 
   /** How the host is set for IPv6, and how it was: once Weft has made it forward, only the memo knows that. */
   async readIPv6(
-    links: ReadonlySet<string>,
+    isLink: (name: string) => boolean,
   ): Promise<Pick<IPv6Host, "isEnabled"> & Pick<HostFacts, "advertised" | "isOurForwarding6">> {
     const host = await readIPv6Host();
     const found = await this.#memo.found();
-    const remembered = [...links].filter((link) => found.has(acceptRA(link)));
+    const remembered = [...found.keys()]
+      .flatMap((path) => linkOfAcceptRA(path) ?? [])
+      .filter(isLink);
     return {
       isEnabled: host.isEnabled,
       advertised: [...new Set([...remembered, ...host.advertised])].sort(),

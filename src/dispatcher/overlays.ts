@@ -56,13 +56,19 @@ export function updateOverlays(
   return draft.overlays;
 }
 
-/** A subset as it is told to a node. */
+/** A subset as it is told to a node; of a table that did not change the very same network as before. */
 export function overlayNetworksOf(tables: OverlayTables): readonly OverlayNetwork[] {
-  return [...tables.values()].map(({ head, services, containers }) => ({
-    ...head,
-    services: [...services.values()],
-    containers: [...containers.values()],
-  }));
+  return Array.from(tables.values(), (table) => {
+    const known = madeNetworks.get(table) ?? networkOf(table);
+    madeNetworks.set(table, known);
+    return known;
+  });
+}
+
+const madeNetworks = new WeakMap<OverlayTable, OverlayNetwork>();
+
+function networkOf({ head, services, containers }: OverlayTable): OverlayNetwork {
+  return { ...head, services: [...services.values()], containers: [...containers.values()] };
 }
 
 /** Overlay networks that a node takes part in: those of its tasks, from assigned until they have ended, and of attached containers. */

@@ -10,12 +10,15 @@ import { isAbsent, NftError } from "./nft.ts";
 
 const LIBRARY = "libnftables.so.1";
 /** From nftables/libnftables.h. */
-const OUTPUT_JSON = 1 << 4;
+export const OUTPUT_JSON = 1 << 4;
 
-type Context = object;
-type RunCommand = { async(...args: unknown[]): void };
+export type Context = object;
+type RunCommand = {
+  (context: Context, text: string): number;
+  async(...args: unknown[]): void;
+};
 
-interface Library {
+export interface Library {
   readonly create: (flags: number) => Context | null;
   readonly free: (context: Context) => void;
   readonly bufferOutput: (context: Context) => number;
@@ -26,16 +29,35 @@ interface Library {
   readonly run: RunCommand;
 }
 
-/** Throws when the library is not there; the caller then spawns `nft`. */
-export async function openLibnftables(): Promise<Nft> {
-  const library = load();
+let loaded: Library | undefined;
+/** Commands under way on other threads: whether contexts of two threads have anything in common the library does not say. */
+let underWay = 0;
+
+/** Loads the library when it is first asked for; throws where there is none. */
+export function libnftables(): Library {
+  return (loaded ??= load());
+}
+
+/** Whether another thread is in the library. */
+export function isLibnftablesBusy(): boolean {
+  return underWay > 0;
+}
+
+/** A context of the network namespace that the thread is in. */
+export function newContext(library: Library): Context {
   const context = library.create(0);
   if (context === null) throw new SystemError("nft_ctx_new failed");
   library.bufferOutput(context);
   library.bufferError(context);
-  const libnftables = new Libnftables(library, context);
-  await libnftables.probe();
-  return libnftables;
+  return context;
+}
+
+/** Throws when the library is not there; the caller then spawns `nft`. */
+export async function openLibnftables(): Promise<Nft> {
+  const library = libnftables();
+  const opened = new Libnftables(library, newContext(library));
+  await opened.probe();
+  return opened;
 }
 
 class Libnftables implements Nft {
@@ -92,10 +114,13 @@ class Libnftables implements Nft {
   async #command(text: string, outputFlags: number): Promise<string> {
     const { run, setOutputFlags, outputOf, errorOf } = this.#library;
     setOutputFlags(this.#context, outputFlags);
+    underWay += 1;
     const status = await new Promise<number>((resolve, reject) => {
       run.async(this.#context, text, (error: Error | null, result: number) =>
         error === null ? resolve(result) : reject(error),
       );
+    }).finally(() => {
+      underWay -= 1;
     });
     // Both buffers are emptied by reading; read both, or the next call shows old text.
     const output = outputOf(this.#context);

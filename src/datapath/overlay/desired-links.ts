@@ -34,18 +34,6 @@ export interface LocalNetwork {
   readonly links: readonly OverlayLink[];
 }
 
-/** The networks of a view with their local links, in the order of their VNIs. */
-export function localNetworks(
-  networks: readonly OverlayNetwork[],
-  links: readonly OverlayLink[],
-): readonly LocalNetwork[] {
-  const byVNI = new Map(networks.map((network) => [network.vni, network]));
-  const linksOf = new Map<number, OverlayLink[]>();
-  for (const link of links) linksOf.set(link.vni, [...(linksOf.get(link.vni) ?? []), link]);
-  const vnis = [...new Set([...byVNI.keys(), ...linksOf.keys()])].sort((a, b) => a - b);
-  return vnis.map((vni) => ({ vni, network: byVNI.get(vni), links: linksOf.get(vni) ?? [] }));
-}
-
 /** As the kernel's tools print it: of several spellings of an IPv6 address, the one. */
 export function spelled(address: string): string {
   return isOfIPv6(address) ? canonicalIPv6(address) : address;

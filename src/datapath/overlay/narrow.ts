@@ -10,14 +10,21 @@ export interface Networks {
   readonly local: readonly LocalNetwork[];
 }
 
+export interface NarrowedNetworks {
+  readonly before: Networks;
+  readonly after: Networks;
+  /** One that is in both, if there is any: what is there for the sake of any network stays. */
+  readonly witness: readonly LocalNetwork[];
+}
+
 /** What is not in both; all of them when the node is seen otherwise. */
-export function narrow(before: Networks, after: Networks): { before: Networks; after: Networks } {
-  if (before.place !== after.place) return { before, after };
+export function narrow(before: Networks, after: Networks): NarrowedNetworks {
+  if (before.place !== after.place) return { before, after, witness: [] };
   const found = new Set(before.local);
   const shared = new Set(after.local.filter((network) => found.has(network)));
   const changed = ({ place, local }: Networks) => ({
     place,
     local: local.filter((network) => !shared.has(network)),
   });
-  return { before: changed(before), after: changed(after) };
+  return { before: changed(before), after: changed(after), witness: [...shared].slice(0, 1) };
 }

@@ -8,7 +8,7 @@ import { BRIDGE_PREFIX, PORT_PREFIX, TUNNEL_PREFIX } from "../../base/overlay-li
 import type { Drift } from "../describe.ts";
 import { driftsOf } from "../describe.ts";
 import type { HostListing } from "../ip/host-listing.ts";
-import { linkNames } from "../ip/links.ts";
+import { isLink, linkNames } from "../ip/links.ts";
 import { nameOf } from "../ip/listing.ts";
 import { decodeTable } from "../nft/decode.ts";
 import type { Nft } from "../nft/nft.ts";
@@ -19,21 +19,17 @@ import { renderTransaction } from "../nft/transaction.ts";
 import type { RunTool } from "../run.ts";
 import { type MeshView, tunnelAddressOf } from "../view.ts";
 import { linkDrifts } from "./describe.ts";
-import {
-  desiredLinks,
-  type LocalNetwork,
-  localNetworks,
-  type OverlayPlace,
-} from "./desired-links.ts";
+import { desiredLinks, type LocalNetwork, type OverlayPlace } from "./desired-links.ts";
 import { executeLinkRemovals, executeLinks } from "./execute.ts";
 import { hostRules, OVERLAY_TABLE } from "./host-rules.ts";
+import { LocalNetworks } from "./local-networks.ts";
 import { type Networks, narrow } from "./narrow.ts";
 import type { OverlayPlan } from "./plan.ts";
 import { planLinks } from "./plan.ts";
 import { decodeLinks, readLinks } from "./read-links.ts";
+import { SandboxLists } from "./sandbox-lists.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 import { EMPTY_OVERLAYS, type OverlayState } from "./state.ts";
-import { type VirtualIP, virtualIPsOf } from "./virtual-ips.ts";
 
 export interface OverlayDatapathComponents {
   readonly nft: Nft;
@@ -65,12 +61,9 @@ export class OverlayDatapath {
   readonly #changing: OverlayDatapathComponents["changing"];
   /** What the kernel has; undefined when it must be read back. */
   #actual: Networks | undefined;
-  readonly #virtualIPs = new Map<
-    number,
-    { of: LocalNetwork; place: OverlayPlace; are: readonly VirtualIP[] }
-  >();
-  /** Of containers on several networks, by their VNIs: the same list for all of them. */
-  #joined = new Map<string, { of: readonly (readonly VirtualIP[])[]; are: readonly VirtualIP[] }>();
+  #place: OverlayPlace | undefined;
+  readonly #local = new LocalNetworks();
+  readonly #lists = new SandboxLists();
 
   constructor({ nft, run, sandboxes, changing }: OverlayDatapathComponents) {
     this.#changing = changing;
@@ -91,7 +84,7 @@ export class OverlayDatapath {
   }
 
   async #applyOnce(view: MeshView, mtu: number): Promise<number> {
-    const wanted = await networksOf(view, mtu, this.#actual);
+    const wanted = this.#networksOf(view, mtu);
     const { links, rules } = await this.#difference(wanted);
     await this.#execute(wanted, { links, rules });
     return links.additions.length + rules.length + links.removals.length;
@@ -106,7 +99,8 @@ export class OverlayDatapath {
 
   /** Compares what was found with the view, mends what differs, and says what it was. */
   async audit(view: MeshView, mtu: number, { links, rules }: OverlaysFound): Promise<Drift[]> {
-    const wanted = await networksOf(view, mtu, undefined);
+    this.#actual = undefined;
+    const wanted = this.#networksOf(view, mtu);
     const difference = differenceFrom(links, rules, wanted);
     await this.#execute(wanted, difference);
     return [
@@ -132,8 +126,7 @@ export class OverlayDatapath {
       [...names].map((name) => ({ kind: "link.delete", name })),
     );
     this.#actual = undefined;
-    this.#virtualIPs.clear();
-    this.#joined.clear();
+    this.#lists.forget();
   }
 
   async stop(): Promise<void> {
@@ -146,13 +139,13 @@ export class OverlayDatapath {
       const [links, rules] = await this.#readIfAny(wanted);
       return differenceFrom(links, rules, wanted);
     }
-    const { before, after } = narrow(this.#actual, wanted);
+    const { before, after, witness } = narrow(this.#actual, wanted);
     const links = desiredLinks(after.place, after.local);
     return {
       links: planLinks(withoutLeft(desiredLinks(before.place, before.local), links), links),
       rules: planTransaction(
-        hostRules(this.#actual.place, this.#actual.local),
-        hostRules(wanted.place, wanted.local),
+        hostRules(before.place, [...witness, ...before.local]),
+        hostRules(after.place, [...witness, ...after.local]),
       ),
     };
   }
@@ -166,7 +159,7 @@ export class OverlayDatapath {
         await this.#commit(rules);
       });
     }
-    await this.#sandboxes.apply(this.#virtualIPsBySandbox(wanted));
+    await this.#sandboxes.apply(this.#lists.update(wanted));
     if (links.removals.length > 0) {
       await this.#changing(() => executeLinkRemovals(this.#run, links.removals));
     }
@@ -195,37 +188,18 @@ export class OverlayDatapath {
     return listing === undefined ? new Map() : new Map([[OVERLAY_TABLE, decodeTable(listing)]]);
   }
 
-  /** The same list as before where nothing changed, so that nothing is compared twice. */
-  #virtualIPsBySandbox({ place, local }: Networks): ReadonlyMap<string, readonly VirtualIP[]> {
-    const networksOf = new Map<string, LocalNetwork[]>();
-    for (const network of local) {
-      for (const { sandbox } of network.links) {
-        networksOf.set(sandbox, [...(networksOf.get(sandbox) ?? []), network]);
-      }
-    }
-    const joined = new Map(this.#joined);
-    this.#joined.clear();
-    const vnis = new Set(local.map(({ vni }) => vni));
-    for (const vni of this.#virtualIPs.keys()) if (!vnis.has(vni)) this.#virtualIPs.delete(vni);
-    const made = [...networksOf].map(([sandbox, networks]) => {
-      const key = networks.map(({ vni }) => vni).join(" ");
-      const of = networks.map((network) => this.#virtualIPsOf(place, network));
-      const known = this.#joined.get(key) ?? joined.get(key);
-      const isSame = known?.of.every((one, index) => one === of[index]) === true;
-      const list = isSame ? known : { of, are: of.flat() };
-      this.#joined.set(key, list);
-      return [sandbox, list.are] as const;
-    });
-    return new Map(made);
+  /** Networks that are as before are the very same objects, and so is the place. */
+  #networksOf(view: MeshView, mtu: number): Networks {
+    const place = placeOf(view, mtu);
+    const isSame = isDeepStrictEqual(this.#place, place);
+    this.#place = isSame && this.#place !== undefined ? this.#place : place;
+    return { place: this.#place, local: this.#localNetworks(view) };
   }
 
-  #virtualIPsOf(place: OverlayPlace, network: LocalNetwork): readonly VirtualIP[] {
-    const known = this.#virtualIPs.get(network.vni);
-    if (known !== undefined && known.of === network && known.place === place) return known.are;
-    const found = virtualIPsOf(place, network);
-    const are = known !== undefined && isDeepStrictEqual(known.are, found) ? known.are : found;
-    this.#virtualIPs.set(network.vni, { of: network, place, are });
-    return are;
+  #localNetworks(view: MeshView): readonly LocalNetwork[] {
+    if (this.#actual !== undefined) return this.#local.update(view, isLink, true);
+    const there = linkNames();
+    return this.#local.update(view, (link) => there.has(link), false);
   }
 }
 
@@ -236,30 +210,14 @@ function differenceFrom(links: OverlayState, rules: Ruleset, wanted: Networks): 
   };
 }
 
-/** Networks that are as before are the very same objects. */
-async function networksOf(
-  view: MeshView,
-  mtu: number,
-  before: Networks | undefined,
-): Promise<Networks> {
-  const there = linkNames();
-  const links = view.overlayLinks.filter(({ link }) => there.has(link));
-  const place: OverlayPlace = {
+function placeOf(view: MeshView, mtu: number): OverlayPlace {
+  return {
     selfIndex: view.self.index,
     tunnelAddress: tunnelAddressOf(view.self),
     dataPathPort: view.dataPathPort,
     ipv6: existsSync("/proc/sys/net/ipv6"),
     mtu,
     peers: new Map(view.peers.map((peer) => [peer.index, tunnelAddressOf(peer)])),
-  };
-  const known = new Map(before?.local.map((network) => [network.vni, network]));
-  const local = localNetworks(view.networks, links).map((network) => {
-    const was = known.get(network.vni);
-    return was !== undefined && isDeepStrictEqual(was, network) ? was : network;
-  });
-  return {
-    place: isDeepStrictEqual(before?.place, place) ? (before?.place ?? place) : place,
-    local,
   };
 }
 

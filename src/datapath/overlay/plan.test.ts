@@ -7,7 +7,7 @@ import { type Meddling, meddledRuleset } from "../nft/testing.ts";
 import { overlayBatches } from "./command.ts";
 import { desiredLinks, type LocalNetwork, type OverlayPlace } from "./desired-links.ts";
 import { hostRules } from "./host-rules.ts";
-import { narrow } from "./narrow.ts";
+import { type Networks, narrow } from "./narrow.ts";
 import { planLinks } from "./plan.ts";
 import {
   type BridgePort,
@@ -184,6 +184,13 @@ describe("links of overlay networks", () => {
           commands.map((command) => JSON.stringify(command)).sort();
         assert.deepEqual(texts(part.additions), texts(whole.additions));
         assert.deepEqual(texts(part.removals), texts(whole.removals));
+        const rulesOf = ({ place, local: networks }: Networks) => hostRules(place, networks);
+        const withWitness = ({ place, local: networks }: Networks) =>
+          hostRules(place, [...narrowed.witness, ...networks]);
+        assert.deepEqual(
+          planTransaction(withWitness(narrowed.before), withWitness(narrowed.after)),
+          planTransaction(rulesOf(one), rulesOf(after)),
+        );
       }),
     );
   });

@@ -29,7 +29,9 @@ const LOOK_MS_MAX = 500;
 const LOOKS_OF_A_LENGTH = 500;
 /** Namespaces in which something is changed at the same time; others wait. */
 const AT_ONCE_MAX = 8;
-/** An audit reads so many namespaces back, those that waited longest: each costs a process. */
+/** With more endpoints than these the rules of one namespace take more than some milliseconds to be listed. */
+const LARGE = 500;
+/** An audit reads so many namespaces back, those that waited longest. */
 const AUDITED_AT_ONCE_MAX = 4;
 /** A namespace that was read back so lately is believed. */
 const AUDIT_MS = 30_000;
@@ -202,25 +204,36 @@ export class Sandboxes {
   }
 
   async #change(sandbox: Sandbox, wanted: readonly VirtualIP[]): Promise<readonly Drift[]> {
-    const { entrance } = this.#components;
     const held = sandbox.held ?? (sandbox.isNew ? NOTHING : await this.#read(sandbox));
     const rules = sandboxRules(wanted, held.rules);
     const endpoints = endpointsOf(wanted);
     const prepared = withNewChains(held.rules, rules);
     const steps = [planTransaction(held.rules, prepared), planTransaction(prepared, rules)];
-    const nft = entrance.nft(sandbox.path);
     sandbox.held = undefined;
-    for (const step of steps) await commit(nft, step);
-    await this.#forget(sandbox, nft, forgetsOf(held, { rules, endpoints }), endpoints);
+    await this.#withNft(sandbox, async (nft) => {
+      for (const step of steps) await commit(nft, step);
+      await this.#forget(sandbox, nft, forgetsOf(held, { rules, endpoints }), endpoints);
+    });
     sandbox.held = { virtualIPs: wanted, rules, endpoints };
     sandbox.isNew = false;
     return driftsIn(sandbox.path, steps.flat());
   }
 
+  async #withNft<T>({ path, wanted }: Sandbox, work: (nft: Nft) => Promise<T>): Promise<T> {
+    const weight = wanted.reduce(
+      (sum, { live, draining }) => sum + live.length + draining.length,
+      0,
+    );
+    const nft = this.#components.entrance.nft(path, weight > LARGE);
+    try {
+      return await work(nft);
+    } finally {
+      await nft.close();
+    }
+  }
+
   async #read(sandbox: Sandbox): Promise<Held> {
-    const listing = await this.#components.entrance
-      .nft(sandbox.path)
-      .list(`table ${SANDBOX_TABLE}`);
+    const listing = await this.#withNft(sandbox, (nft) => nft.list(`table ${SANDBOX_TABLE}`));
     sandbox.readAt = this.#components.clock.monotonic();
     if (listing === undefined) return NOTHING;
     const rules = new Map([[SANDBOX_TABLE, decodeTable(listing)]]);
