@@ -138,6 +138,13 @@ describe("overlay networks", { skip: whyNot() }, () => {
     assert.ok((await sent(host("h1"))) > sentBefore, "the counter counts");
   });
 
+  it("bridged frames still come by iptables, where that was so: the setting is everybody's", async () => {
+    for (const setting of ["iptables", "ip6tables"]) {
+      const path = `net.bridge.bridge-nf-call-${setting}`;
+      assert.equal((await host("h1").run("sysctl", "-n", path)).trim(), "1", path);
+    }
+  });
+
   it("neither the host nor another host's network is reached from a network, nor the other way", async () => {
     const { namespace } = overlays.place("a1");
     const flows = await host("h1").run("conntrack", "-L");

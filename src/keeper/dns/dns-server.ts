@@ -62,7 +62,6 @@ export class DnsServer {
     ]);
   }
 
-  /** One query after another, so that a client that does not read its answers is asked for no more. */
   #serve(client: Socket): void {
     if (this.#clients.size >= STREAM_CLIENTS_MAX) {
       client.destroy();
@@ -75,14 +74,31 @@ export class DnsServer {
     void this.#answerAll(client).catch(() => client.destroy());
   }
 
+  /**
+   * What is ours at once, what others are asked for when they have answered: in between the client may ask on. One that
+   * does not read its answers is asked for no more.
+   */
   async #answerAll(client: Socket): Promise<void> {
+    const waiting = new Set<Promise<void>>();
     for await (const data of messagesOf(client)) {
-      const answer = await this.#components.responder.respond(data, "tcp");
+      const answer = this.#components.responder.respond(data, "tcp");
       if (answer === undefined) break;
-      if (!client.write(withLength(answer))) {
+      if (answer instanceof Promise) {
+        const written = answer.then((bytes) => send(client, bytes));
+        waiting.add(written);
+        void written.finally(() => waiting.delete(written));
+      } else {
+        send(client, answer);
+      }
+      if (client.writableNeedDrain) {
         await new Promise((resolve) => client.once("drain", resolve).once("close", resolve));
       }
     }
+    await Promise.all(waiting);
     client.end();
   }
+}
+
+function send(client: Socket, answer: Buffer | undefined): void {
+  if (answer !== undefined && !client.destroyed) client.write(withLength(answer));
 }
