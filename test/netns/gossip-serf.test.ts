@@ -35,13 +35,17 @@ const STARTS_MAX = 3;
 const ROUNDS_MAX = 4;
 const SUSPECTED = /Suspect ours has failed/g;
 
-describe("with serf, in the clear", { skip }, () => {
-  interoperate(undefined);
-});
-
-describe("with serf, sealed", { skip }, () => {
-  interoperate(Buffer.from("000102030405060708090a0b0c0d0e0f", "hex"));
-  rotate();
+/** Clusters of their own, which mostly wait: they run beside each other, what happens in one of them in order. */
+describe("with serf", { skip, concurrency: true }, () => {
+  describe("in the clear", { concurrency: 1 }, () => {
+    interoperate(undefined);
+  });
+  describe("sealed", { concurrency: 1 }, () => {
+    interoperate(Buffer.from("000102030405060708090a0b0c0d0e0f", "hex"));
+  });
+  describe("while keys rotate", { concurrency: 1 }, () => {
+    rotate();
+  });
 });
 
 function interoperate(key: Buffer | undefined): void {
