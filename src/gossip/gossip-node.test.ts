@@ -151,6 +151,19 @@ test("rubbish on the wire changes nothing and is counted", async () => {
   await rude.stop();
 });
 
+test("packets from a thousand made-up addresses are counted, and are no thousand lines of the log", async () => {
+  const network = new MemoryNetwork();
+  await using cluster = new Cluster(() => network.transport({ host: "10.0.0.1", port: 7_946 }));
+  const n1 = await cluster.add("n1", { keyring: new Keyring(key("a")) });
+  const at = network.at(n1.address, n1.address);
+  for (let each = 0; each < 1_000; each++) {
+    at?.onPacket({ host: `10.9.${each >> 8}.${each & 0xff}`, port: 7_946 }, Buffer.alloc(60, each));
+  }
+  assert.equal(n1.counters.unsealed, 1_000);
+  const lines = cluster.lines.filter((line) => line.includes("cannot be read was dropped"));
+  assert.equal(lines.length, 256);
+});
+
 test("before its start a node knows nobody and does nothing", async () => {
   const transport = new MemoryNetwork().transport({ host: "10.0.0.1", port: 7_946 });
   const components = { transport, clock: systemClock, random: seededRandom(1), log: silentLogger };

@@ -13,6 +13,7 @@ import type { Logger } from "../base/logger.ts";
 import type { Random } from "../base/random.ts";
 import { type Address, addressText, sameAddress } from "./address.ts";
 import { type Ailment, Ailments } from "./ailments.ts";
+import { InboundStreams } from "./inbound-streams.ts";
 import { type Keyring, SealError } from "./keyring.ts";
 import { encodeMessage, type Message, type PushPull } from "./messages.ts";
 import { DecodeError } from "./msgpack.ts";
@@ -96,7 +97,7 @@ interface GossipEvents {
 const STREAM_TIMEOUT_MS = 5_000;
 /** The same trouble from the same place is logged once in this time. */
 const REPEAT_LOG_MS = 60_000;
-/** Troubles remembered for that; at the bound all are forgotten, and may be logged anew. */
+/** Troubles logged in that time; at the bound no more are: senders' addresses may be made up. */
 const TROUBLES_MAX = 256;
 
 export class GossipNode extends EventEmitter<GossipEvents> implements Startable {
@@ -107,14 +108,13 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
   readonly #init: GossipNodeInit;
   readonly #application: GossipApplication | undefined;
   readonly #stopping = new AbortController();
-  readonly #streams = new Map<number, Duplex>();
+  readonly #inbound = new InboundStreams();
   readonly #ailments = new Ailments();
   readonly #troubles = new Map<string, number>();
   readonly counters: GossipCounters = { ...NO_COUNTS };
   #state: SwimState | undefined;
   #places: ReadonlyMap<string, Address> = new Map();
   #timer: Timer | undefined;
-  #nextStream = 1;
   #onLeft: (() => void) | undefined;
 
   constructor(components: GossipNodeComponents, init: GossipNodeInit) {
@@ -322,12 +322,11 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
   // --- streams -------------------------------------------------------------
 
   #onStream(from: Address, stream: Duplex): void {
-    const id = this.#nextStream++;
-    this.#streams.set(id, stream);
-    stream.on("close", () => this.#streams.delete(id));
+    const id = this.#inbound.add(from.host, stream);
+    if (id === undefined) return;
     const deadline = this.#clock.timer("gossip stream", STREAM_TIMEOUT_MS, () => stream.destroy());
     stream.on("close", () => deadline.cancel());
-    this.#receive(stream)
+    this.#receive(stream, (bytes) => this.#inbound.hold(id, bytes))
       .then((message) => this.#serve(id, from, message))
       .catch((error: unknown) => {
         stream.destroy();
@@ -341,12 +340,12 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
     } else if (message.kind === "pushPull") {
       this.#application?.onState(message.user);
       this.#step({ kind: "pushPull", stream, from, members: message.members });
-    } else this.#streams.get(stream)?.destroy();
+    } else this.#inbound.get(stream)?.destroy();
   }
 
   #reply(stream: number, message: StatePush | Message): void {
     const encoded = encodeStream(this.#withUserState(message), this.keyring);
-    this.#streams.get(stream)?.end(encoded);
+    this.#inbound.get(stream)?.end(encoded);
   }
 
   async #exchange(to: Address, push: StatePush): Promise<void> {
@@ -406,13 +405,14 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
     }
   }
 
-  #receive(stream: Duplex): Promise<StreamMessage> {
+  /** `onPart` is told how many bytes more have come of a message that is not whole. */
+  #receive(stream: Duplex, onPart?: (bytes: number) => void): Promise<StreamMessage> {
     const decoder = new StreamDecoder(this.keyring);
     return new Promise((resolve, reject) => {
       stream.on("data", (chunk: Buffer) => {
         try {
           const message = decoder.push(chunk);
-          if (message === undefined) return;
+          if (message === undefined) return onPart?.(chunk.length);
           stream.removeAllListeners("data");
           resolve(message);
         } catch (error) {
@@ -435,7 +435,12 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
     const key = `${message} ${place}`;
     const now = this.#clock.monotonic();
     if (now - (this.#troubles.get(key) ?? Number.NEGATIVE_INFINITY) < REPEAT_LOG_MS) return;
-    if (this.#troubles.size >= TROUBLES_MAX) this.#troubles.clear();
+    for (const [known, at] of this.#troubles) {
+      if (this.#troubles.size < TROUBLES_MAX || now - at < REPEAT_LOG_MS) break;
+      this.#troubles.delete(known);
+    }
+    if (this.#troubles.size >= TROUBLES_MAX) return;
+    this.#troubles.delete(key);
     this.#troubles.set(key, now);
     const reason = error === undefined ? {} : { reason: messageOf(error) };
     this.#log.warn(message, { ...(place !== "" && { place }), ...reason });
