@@ -3,11 +3,11 @@
  * the Engine that this machine has; the answers go into recorded.json, with the Engine's version.
  */
 import { writeFileSync } from "node:fs";
-import { Lab } from "../../src/lab/lab.ts";
+import { compatLab } from "./host.ts";
 import { playSteps } from "./transcript.ts";
 
-await using lab = await Lab.create({ hosts: 1, clients: 0, images: ["busybox"] });
-const host = lab.host(1);
+const { lab, host } = await compatLab();
+await using _ = lab;
 const format = "{{.Server.Version}} {{.Client.Version}}";
 const [engine = "", cli = ""] = (await host.engineOk(["version", "--format", format]))
   .trim()
