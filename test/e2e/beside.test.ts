@@ -27,6 +27,9 @@ describe("beside ufw", { skip: unless("/usr/sbin/ufw", "ufw") }, () => {
     // Once on and off, as it leaves chains when it is disabled, and writes some otherwise the second time.
     await Promise.all(
       lab.hosts.map(async (host) => {
+        const lan = ["from", "192.168.99.0/24", "to", "any", "port"];
+        await host.execOk(["ufw", "allow", ...lan, "2377", "proto", "tcp"]);
+        await host.execOk(["ufw", "allow", ...lan, "4789", "proto", "udp"]);
         for (const change of ["enable", "reload", "disable"]) await ufw(host, change);
       }),
     );
@@ -201,9 +204,6 @@ async function duringLoad(
 }
 
 async function ufw(host: Host, change: string): Promise<void> {
-  const lan = ["from", "192.168.99.0/24", "to", "any", "port"];
-  await host.execOk(["ufw", "allow", ...lan, "2377", "proto", "tcp"]);
-  await host.execOk(["ufw", "allow", ...lan, "4789", "proto", "udp"]);
   await host.execOk(["ufw", "--force", change]);
 }
 
