@@ -28,7 +28,8 @@ export const systemClock: Clock = {
       handle = setTimeout(() => (leftMs > stepMs ? wait(leftMs - stepMs) : callback()), stepMs);
       handle.unref();
     };
-    wait(delayMs);
+    // What is overdue is due now: Node.js warns of a negative delay.
+    wait(Math.max(0, delayMs));
     return { cancel: () => clearTimeout(handle) };
   },
 };

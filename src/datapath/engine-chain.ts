@@ -6,6 +6,8 @@ export interface ForwardingChain {
   readonly policy: string | undefined;
   /** Its rules that accept by links and by nothing else, as `iptables -S` prints them, without the chain. */
   readonly accepts: readonly string[];
+  /** The chains that it leads every packet to. */
+  readonly jumps: ReadonlySet<string>;
 }
 
 /** Of a chain that is not there it says that it has nothing. */
@@ -14,11 +16,19 @@ export function decodeForwarding(listing: unknown): ForwardingChain {
   const chain = objects.map((object) => objectOf(object, "chain")).find((one) => one !== undefined);
   const rules = objects
     .map((object) => objectOf(object, "rule"))
-    .filter((rule) => rule !== undefined);
+    .filter((rule) => rule !== undefined)
+    .map((rule) => objectsOf(rule["expr"] ?? [], "a rule"));
   return {
     policy: chain && stringOf(chain, "policy"),
-    accepts: rules.flatMap((rule) => acceptOf(objectsOf(rule["expr"] ?? [], "a rule")) ?? []),
+    accepts: rules.flatMap((rule) => acceptOf(rule) ?? []),
+    jumps: new Set(rules.flatMap((rule) => jumpOf(rule) ?? [])),
   };
+}
+
+function jumpOf(expressions: readonly JsonObject[]): string | undefined {
+  const [only, ...more] = expressions.filter((expression) => !("counter" in expression));
+  const jump = more.length === 0 ? objectOf(only ?? {}, "jump") : undefined;
+  return jump && stringOf(jump, "target");
 }
 
 /** iptables' options, by nftables' keys. */

@@ -3,7 +3,9 @@ import { describe, it } from "node:test";
 import {
   ACCEPT_RULES,
   acceptLinks,
+  leadToChain,
   missingRules,
+  missingWay,
   readEngineFirewall,
   removeAccepts,
 } from "./engine-firewall.ts";
@@ -84,6 +86,30 @@ describe("the Engine's firewall", () => {
     assert.equal(restored.length, 1);
     assert.doesNotMatch(restored[0] ?? "", /10\.1\.1\.1/);
     assert.equal(restored[0]?.match(/-D DOCKER-USER/g)?.length, ACCEPT_RULES.length);
+  });
+
+  it("is led to again where FORWARD drops and was emptied, unless the Engine has done so meanwhile", async () => {
+    const jump = [COUNTER, { jump: { target: "DOCKER-USER" } }];
+    const of = (...rules: unknown[]) => ({
+      [USER]: chain([...OURS, RETURN]),
+      [FORWARD]: chain(rules, "drop"),
+    });
+    const whole = await readEngineFirewall(hostWith(of(jump)).host);
+    assert.equal(missingWay(whole), undefined);
+    const { host, restored } = hostWith(of([match("iifname", "eth1"), ...jump]));
+    const emptied = await readEngineFirewall(host);
+    assert.equal(missingWay(emptied), "-j DOCKER-USER");
+    await leadToChain(host.run, emptied);
+    assert.deepEqual(restored, ["iptables-nft: "]);
+    const isNotThere: RunTool = async (tool, args, stdin) => ({
+      ...(await host.run(tool, args, stdin)),
+      status: args.includes("-C") ? 1 : 0,
+    });
+    await leadToChain(isNotThere, emptied);
+    const insert = "iptables-nft-restore: *filter\n-I FORWARD -j DOCKER-USER\nCOMMIT\n";
+    assert.deepEqual(restored.slice(1), ["iptables-nft: ", insert]);
+    const open = hostWith({ [USER]: chain([RETURN]), [FORWARD]: chain([], "accept") });
+    assert.equal(missingWay(await readEngineFirewall(open.host)), undefined);
   });
 
   it("is told apart from a host that drops without one", async () => {

@@ -3,6 +3,7 @@
  * accept in another table does not save a packet from it. So Weft's links are accepted in DOCKER-USER, the
  * chain that Docker leaves to its users. Written by `iptables` and not by nft, because the Engine may use either
  * backend and reads its chains with that tool; read through nft where they are nftables', which takes no process.
+ * Who empties FORWARD (`iptables -F`) leaves that chain behind and nothing that leads to it: the Engine's own rule is put back.
  * Most Engines leave IPv6 alone, and then who drops is another, such as ufw: there they are accepted in FORWARD itself.
  */
 import { readFileSync } from "node:fs";
@@ -29,6 +30,9 @@ export const ACCEPT_RULES: readonly string[] = [
   ]),
 ];
 
+/** How the Engine has FORWARD lead to its users' chain. */
+const JUMP = `-j ${CHAIN}`;
+
 /** IPv4's and IPv6's: an Engine has a chain in either, or in IPv4's alone. */
 export const FIREWALL_TOOLS = ["iptables", "ip6tables"] as const;
 export type FirewallTool = (typeof FIREWALL_TOOLS)[number];
@@ -47,6 +51,8 @@ export type EngineFirewall =
       readonly rules: readonly string[];
       /** Whether it drops without them. */
       readonly isNeeded: boolean;
+      /** Whether packets get there, or need not: false where FORWARD drops and no longer leads to the chain. */
+      readonly isReached: boolean;
     }
   /** No DOCKER-USER, and the host's own policy drops what is forwarded: nothing Weft may change. */
   | { readonly kind: "drops" }
@@ -62,16 +68,17 @@ export async function readEngineFirewall(
 ): Promise<EngineFirewall> {
   const table = `${FAMILIES[tool]} filter`;
   const chain = await nft.list(`chain ${table} ${CHAIN}`);
+  const forward = decodeForwarding(await nft.list(`chain ${table} ${FORWARD}`));
   if (chain !== undefined) {
     const rules = decodeForwarding(chain).accepts;
-    return { kind: "chain", tool: `${tool}-nft`, chain: CHAIN, rules, isNeeded: true };
+    const isReached = forward.policy !== "drop" || forward.jumps.has(CHAIN);
+    return { kind: "chain", tool: `${tool}-nft`, chain: CHAIN, rules, isNeeded: true, isReached };
   }
   const isLegacy = await isLegacyUsed(tool);
   const legacy = isLegacy ? await readLegacy(run, tool) : NOTHING;
   if (legacy.kind !== "none") return legacy;
   if (tool === "ip6tables") return await readForward6({ nft, run });
-  const forward = await nft.list(`chain ${table} ${FORWARD}`);
-  return decodeForwarding(forward).policy === "drop" ? { kind: "drops" } : NOTHING;
+  return forward.policy === "drop" ? { kind: "drops" } : NOTHING;
 }
 
 /** IPv6's FORWARD, as the chain of whoever drops there; none where it neither drops nor has rules of Weft's. */
@@ -95,21 +102,24 @@ export async function readForward6({
 
 function forwardChain(tool: string, rules: readonly string[], isNeeded: boolean): EngineFirewall {
   const isAny = isNeeded || rules.some((rule) => ACCEPT_RULES.includes(rule));
-  return isAny ? { kind: "chain", tool, chain: FORWARD, rules, isNeeded } : NOTHING;
+  return isAny
+    ? { kind: "chain", tool, chain: FORWARD, rules, isNeeded, isReached: true }
+    : NOTHING;
 }
 
 const NOTHING: EngineFirewall = { kind: "none" };
 
 async function readLegacy(run: RunTool, family: FirewallTool): Promise<EngineFirewall> {
   const tool = `${family}-legacy`;
-  const listed = await tryRun(run, tool, ["-w", "-S", CHAIN]);
-  if (listed?.status === 0) {
-    const rules = rulesOf(listed.stdout, CHAIN);
-    return { kind: "chain", tool, chain: CHAIN, rules, isNeeded: true };
+  const { stdout = "" } = (await tryRun(run, tool, ["-w", "-S"])) ?? {};
+  const lines = stdout.split("\n");
+  const isDropping = lines.includes(`-P ${FORWARD} DROP`);
+  if (lines.includes(`-N ${CHAIN}`)) {
+    const rules = rulesOf(stdout, CHAIN);
+    const isReached = !isDropping || rulesOf(stdout, FORWARD).includes(JUMP);
+    return { kind: "chain", tool, chain: CHAIN, rules, isNeeded: true, isReached };
   }
-  if (listed === undefined || family === "ip6tables") return NOTHING;
-  const forward = await tryRun(run, tool, ["-w", "-S", "FORWARD"]);
-  return forward?.stdout.startsWith("-P FORWARD DROP") === true ? { kind: "drops" } : NOTHING;
+  return isDropping && family === "iptables" ? { kind: "drops" } : NOTHING;
 }
 
 /** Which of the accepting rules are not there. */
@@ -129,6 +139,19 @@ export async function acceptLinks(
     firewall,
     rules.map((rule) => `-I ${chainOf(firewall)} ${rule}`),
   );
+}
+
+/** What FORWARD lacks where it drops and no longer leads to the Engine's chain, as after `iptables -F`; undefined where it lacks nothing. */
+export function missingWay(firewall: EngineFirewall): string | undefined {
+  return firewall.kind === "chain" && !firewall.isReached ? JUMP : undefined;
+}
+
+/** The Engine's own rule, where the Engine puts it. It takes it out for moments itself, so it is asked for once more. */
+export async function leadToChain(run: RunTool, firewall: EngineFirewall): Promise<void> {
+  const way = missingWay(firewall);
+  if (firewall.kind !== "chain" || way === undefined) return;
+  const { status } = await run(firewall.tool, ["-w", "-C", FORWARD, ...way.split(" ")]);
+  if (status !== 0) await restore(run, firewall, [`-I ${FORWARD} ${way}`]);
 }
 
 /** Takes Weft's rules out again, each as often as it is there. */

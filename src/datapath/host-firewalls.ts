@@ -6,7 +6,9 @@ import {
   chainOf,
   FIREWALL_TOOLS,
   type FirewallTool,
+  leadToChain,
   missingRules,
+  missingWay,
   readEngineFirewall,
   readForward6,
   removeAccepts,
@@ -20,6 +22,20 @@ import type { RunTool } from "./run.ts";
 /** Said where the host drops and nothing of the Engine's is there to accept in. */
 export const DROPS =
   "the host's firewall drops forwarded packets (FORWARD policy DROP), and there is no DOCKER-USER chain to accept the mesh's in: start the Docker Engine again, or accept packets from and to weft0 and wv+, and from wb+ to wb+, there";
+
+/** What lets the mesh through and is not there: each rule, and the chain that it belongs to. */
+export function lacksOf(
+  tool: FirewallTool,
+  engine: EngineFirewall,
+): readonly { readonly chain: string; readonly rule: string }[] {
+  const family = tool === "ip6tables" ? " of IPv6" : "";
+  const accepts = missingRules(engine).map((rule) => ({
+    chain: `${chainOf(engine)}${family}`,
+    rule,
+  }));
+  const way = missingWay(engine);
+  return way === undefined ? accepts : [...accepts, { chain: `FORWARD${family}`, rule: way }];
+}
 
 /** What a look has found. */
 export interface FirewallsFound {
@@ -87,13 +103,11 @@ export class HostFirewalls {
     for (const [tool, engine] of this.#engine) {
       const missing = missingRules(engine);
       await acceptLinks(this.#run, engine, missing);
+      await leadToChain(this.#run, engine);
+      const lacks = lacksOf(tool, engine);
       // Flushed once more before the next look, it would be as it was noted.
-      if (missing.length > 0) this.#legacy.distrust();
-      drifts.push(
-        ...missing.map((rule) => ({
-          text: `${chainOf(engine)}${tool === "ip6tables" ? " of IPv6" : ""} lacked ${rule}`,
-        })),
-      );
+      if (lacks.length > 0) this.#legacy.distrust();
+      drifts.push(...lacks.map(({ chain, rule }) => ({ text: `${chain} lacked ${rule}` })));
     }
     const untrusted = this.#firewalld?.untrusted ?? [];
     await trustLinks(this.#run, untrusted);

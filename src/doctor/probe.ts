@@ -4,9 +4,9 @@ import { readFile } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "../base/logger.ts";
-import { chainOf, missingRules, readEngineFirewall } from "../datapath/engine-firewall.ts";
+import { readEngineFirewall } from "../datapath/engine-firewall.ts";
 import { readFirewalld } from "../datapath/firewalld.ts";
-import { DROPS } from "../datapath/host-firewalls.ts";
+import { DROPS, lacksOf } from "../datapath/host-firewalls.ts";
 import { openNft } from "../datapath/nft/open.ts";
 import { runTool } from "../datapath/run.ts";
 import { readSysctl } from "../datapath/sysctl.ts";
@@ -88,8 +88,9 @@ async function readKernel(
     return {
       mesh: await probeMesh(nft, runTool, canPing),
       firewallLacks: [
-        ...missingRules(engine).map((rule) => `${chainOf(engine)} lacks ${rule}`),
-        ...missingRules(engine6).map((rule) => `${chainOf(engine6)} of IPv6 lacks ${rule}`),
+        ...[...lacksOf("iptables", engine), ...lacksOf("ip6tables", engine6)].map(
+          ({ chain, rule }) => `${chain} lacks ${rule}`,
+        ),
         ...untrusted.map((link) => `firewalld has ${link} in no zone`),
       ],
       firewallProblems: engine.kind === "drops" ? [DROPS] : [],

@@ -329,6 +329,16 @@ describe("a mesh that runs", { skip: whyNot() }, () => {
     assert.match(rules.trim().split("\n").at(-1) ?? "", /-j RETURN$/);
   });
 
+  it("finds and mends the way to the Engine's chain", async () => {
+    const host = lab.host("h3");
+    const rules = await host.run("iptables-save", "-t", "filter");
+    await host.run("iptables", "-F", "FORWARD");
+    assert.deepEqual(await host.audit(), ["FORWARD lacked -j DOCKER-USER"]);
+    assert.deepEqual(await host.audit(), []);
+    await inNamespace(host.namespace, ["iptables-restore"], rules);
+    assert.deepEqual(await host.audit(), []);
+  });
+
   it("says what hinders the mesh and is not Weft's to change", async () => {
     const host = lab.host("h3");
     const rules = await host.run("iptables-save", "-t", "filter");
