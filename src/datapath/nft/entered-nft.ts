@@ -7,8 +7,8 @@ import type { Clock } from "../../base/clock.ts";
 import { type Context, type Library, newContext, OUTPUT_JSON } from "./libnftables.ts";
 import { isAbsent, type Nft, NftError } from "./nft.ts";
 
-/** The kernel clears up after a transaction for some 15 ms, and whoever closes its socket before has to wait for that. */
-const CLOSE_AFTER_MS = 100;
+/** The kernel clears up after a transaction for some 15 ms, and whoever closes a socket of netfilter's before has to wait for that. */
+export const CLOSE_AFTER_MS = 100;
 
 export interface EnteredNftComponents {
   readonly library: Library;

@@ -7,6 +7,7 @@ import type { LocalNetwork, OverlayPlace } from "./desired-links.ts";
 /** The networks of a node, and the node that they are seen from. */
 export interface Networks {
   readonly place: OverlayPlace;
+  /** In the order of their VNIs. */
   readonly local: readonly LocalNetwork[];
 }
 
@@ -20,11 +21,19 @@ export interface NarrowedNetworks {
 /** What is not in both; all of them when the node is seen otherwise. */
 export function narrow(before: Networks, after: Networks): NarrowedNetworks {
   if (before.place !== after.place) return { before, after, witness: [] };
-  const found = new Set(before.local);
-  const shared = new Set(after.local.filter((network) => found.has(network)));
-  const changed = ({ place, local }: Networks) => ({
-    place,
-    local: local.filter((network) => !shared.has(network)),
-  });
-  return { before: changed(before), after: changed(after), witness: [...shared].slice(0, 1) };
+  const [left, come, witness]: [LocalNetwork[], LocalNetwork[], LocalNetwork[]] = [[], [], []];
+  for (let i = 0, j = 0; i < before.local.length || j < after.local.length; ) {
+    const [was, is] = [before.local[i], after.local[j]];
+    if (was !== undefined && was === is && witness.length === 0) witness.push(was);
+    if (was !== undefined && (is === undefined || was.vni <= is.vni)) {
+      if (was !== is) left.push(was);
+      i += 1;
+    }
+    if (is !== undefined && (was === undefined || is.vni <= was.vni)) {
+      if (was !== is) come.push(is);
+      j += 1;
+    }
+  }
+  const { place } = after;
+  return { before: { place, local: left }, after: { place, local: come }, witness };
 }

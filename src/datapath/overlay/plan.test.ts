@@ -177,6 +177,7 @@ describe("links of overlay networks", () => {
         if (shared !== undefined && !after.local.some(({ vni }) => vni === shared.vni)) {
           after.local.push(shared);
         }
+        after.local.sort((a, b) => a.vni - b.vni);
         const whole = planLinks(linksOf(one), linksOf(after));
         const narrowed = narrow(one, after);
         const part = planLinks(linksOf(narrowed.before), linksOf(narrowed.after));

@@ -9,7 +9,7 @@ import type { Clock } from "../../base/clock.ts";
 import { inNetworkNamespace } from "../../base/netns.ts";
 import type { Conntrack } from "../conntrack/conntrack.ts";
 import { openConntrackIn } from "../conntrack/open.ts";
-import { EnteredNft } from "../nft/entered-nft.ts";
+import { CLOSE_AFTER_MS, EnteredNft } from "../nft/entered-nft.ts";
 import { isLibnftablesBusy, libnftables } from "../nft/libnftables.ts";
 import type { Nft } from "../nft/nft.ts";
 import { spawnedNft } from "../nft/open.ts";
@@ -39,7 +39,19 @@ export function sandboxEntrance(run: RunTool, clock: Clock): SandboxEntrance {
       const entered = enteredNft(path, clock);
       return entered === undefined ? spawned : eitherNft(entered, spawned, isLarge);
     },
-    conntrack: (path) => openConntrackIn(path, runIn(path)),
+    conntrack: async (path) => closedLater(await openConntrackIn(path, runIn(path)), clock),
+  };
+}
+
+/** It comes right after a transaction. */
+function closedLater(conntrack: Conntrack, clock: Clock): Conntrack {
+  return {
+    forget: (forget) => conntrack.forget(forget),
+    wake: (addresses) => conntrack.wake(addresses),
+    flows: (addresses, max) => conntrack.flows(addresses, max),
+    close: async () => {
+      clock.timer("conntrack socket", CLOSE_AFTER_MS, () => void conntrack.close());
+    },
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { LocalNetwork, OverlayPlace } from "./desired-links.ts";
-import type { Networks } from "./narrow.ts";
+import { type Networks, narrow } from "./narrow.ts";
 import { type VirtualIP, virtualIPsOf } from "./virtual-ips.ts";
 
 type List = readonly VirtualIP[];
@@ -20,64 +20,87 @@ interface Joined {
   readonly list: List;
 }
 
+const NO_NETWORKS: readonly LocalNetwork[] = [];
+
 export class SandboxLists {
   #networks: Networks | undefined;
   readonly #ofNetwork = new Map<number, OfNetwork>();
-  /** By the VNIs: the same list for all containers that are on the same networks. */
-  #joined = new Map<string, Joined>();
-  #bySandbox: ReadonlyMap<string, List> = new Map();
+  /** By sandbox, in the order of their VNIs. */
+  readonly #networksOf = new Map<string, readonly LocalNetwork[]>();
+  readonly #joined = new Map<string, Joined>();
+  readonly #lists = new Map<string, List>();
 
-  /** By the file of the container's namespace. Networks that are as before are the very same objects. */
+  /**
+   * By the file of the container's namespace: the map itself, as it is until the next update. Networks that are as before
+   * are the very same objects.
+   */
   update(networks: Networks): ReadonlyMap<string, List> {
-    if (!isSame(this.#networks, networks)) this.#bySandbox = this.#made(networks);
+    const { place } = networks;
+    const { before, after } = narrow(this.#networks ?? { place, local: [] }, networks);
     this.#networks = networks;
-    return this.#bySandbox;
+    const joined = new Map<string, Joined>();
+    for (const [sandbox, list] of this.#touched(before.local, after.local)) {
+      if (list.length === 0) this.#drop(sandbox);
+      else this.#set(sandbox, list, this.#join(place, sandbox, list, joined));
+    }
+    const kept = new Set(after.local.map(({ vni }) => vni));
+    for (const { vni } of before.local) if (!kept.has(vni)) this.#ofNetwork.delete(vni);
+    return this.#lists;
   }
 
   forget(): void {
     this.#networks = undefined;
-    this.#ofNetwork.clear();
-    this.#joined.clear();
+    for (const map of [this.#ofNetwork, this.#networksOf, this.#joined, this.#lists]) map.clear();
   }
 
-  #made({ place, local }: Networks): ReadonlyMap<string, List> {
-    const networksOf = new Map<string, LocalNetwork[]>();
-    for (const network of local) {
-      for (const { sandbox } of network.links) {
-        const known = networksOf.get(sandbox);
-        if (known === undefined) networksOf.set(sandbox, [network]);
-        else known.push(network);
-      }
-    }
-    this.#forgetGone(local);
-    const before = this.#joined;
-    this.#joined = new Map();
-    const bySandbox = new Map<string, List>();
-    for (const [sandbox, networks] of networksOf) {
-      bySandbox.set(sandbox, this.#joinedList(place, networks, before));
-    }
-    return bySandbox;
+  /** The containers of these networks, each with all networks that it is on now. */
+  #touched(
+    before: readonly LocalNetwork[],
+    after: readonly LocalNetwork[],
+  ): ReadonlyMap<string, readonly LocalNetwork[]> {
+    const left = new Set(before);
+    const touched = new Map<string, LocalNetwork[]>();
+    const of = (sandbox: string) => {
+      const known =
+        touched.get(sandbox) ??
+        (this.#networksOf.get(sandbox) ?? NO_NETWORKS).filter((network) => !left.has(network));
+      touched.set(sandbox, known);
+      return known;
+    };
+    for (const { links } of before) for (const { sandbox } of links) of(sandbox);
+    for (const network of after) for (const { sandbox } of network.links) of(sandbox).push(network);
+    for (const list of touched.values()) list.sort((a, b) => a.vni - b.vni);
+    return touched;
   }
 
-  #forgetGone(local: readonly LocalNetwork[]): void {
-    const vnis = new Set(local.map(({ vni }) => vni));
-    for (const vni of this.#ofNetwork.keys()) if (!vnis.has(vni)) this.#ofNetwork.delete(vni);
+  #drop(sandbox: string): void {
+    for (const map of [this.#networksOf, this.#joined, this.#lists]) map.delete(sandbox);
   }
 
-  #joinedList(
+  #set(sandbox: string, networks: readonly LocalNetwork[], joined: Joined): void {
+    this.#networksOf.set(sandbox, networks);
+    this.#joined.set(sandbox, joined);
+    this.#lists.set(sandbox, joined.list);
+  }
+
+  /** `joined`: of containers that were looked at before, by the VNIs of their networks. */
+  #join(
     place: OverlayPlace,
+    sandbox: string,
     networks: readonly LocalNetwork[],
-    before: ReadonlyMap<string, Joined>,
-  ): List {
-    const of = networks.map((network) => this.#listOf(place, network));
-    const [only = []] = of;
-    if (of.length < 2) return only;
+    joined: Map<string, Joined>,
+  ): Joined {
     const key = networks.map(({ vni }) => vni).join(" ");
-    const known = this.#joined.get(key) ?? before.get(key);
-    const isSame = known?.of.every((one, at) => one === of[at]) === true;
-    const joined = isSame ? known : { of, list: of.flat() };
-    this.#joined.set(key, joined);
-    return joined.list;
+    const of = networks.map((network) => this.#listOf(place, network));
+    for (const known of [joined.get(key), this.#joined.get(sandbox)]) {
+      const isSame = known?.of.length === of.length && known.of.every((one, at) => one === of[at]);
+      if (!isSame) continue;
+      joined.set(key, known);
+      return known;
+    }
+    const made = { of, list: of.length === 1 ? (of[0] ?? []) : of.flat() };
+    joined.set(key, made);
+    return made;
   }
 
   #listOf(place: OverlayPlace, network: LocalNetwork): List {
@@ -88,12 +111,4 @@ export class SandboxLists {
     this.#ofNetwork.set(network.vni, { network, place, list });
     return list;
   }
-}
-
-function isSame(a: Networks | undefined, b: Networks): boolean {
-  return (
-    a?.place === b.place &&
-    a.local.length === b.local.length &&
-    a.local.every((network, at) => network === b.local[at])
-  );
 }

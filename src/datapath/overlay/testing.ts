@@ -104,7 +104,9 @@ export const anyNetworks: fc.Arbitrary<{ place: OverlayPlace; local: readonly Lo
           peers: new Map(peers.map((index) => [index, `192.168.99.${99 + index}`])),
         }),
       ),
-    local: fc.uniqueArray(anyNetwork, { maxLength: 3, selector: ({ vni }) => vni }),
+    local: fc
+      .uniqueArray(anyNetwork, { maxLength: 3, selector: ({ vni }) => vni })
+      .map((networks) => networks.toSorted((a, b) => a.vni - b.vni)),
   });
 
 export class FakeLinksError extends Error {}
