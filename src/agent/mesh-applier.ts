@@ -7,6 +7,7 @@ import type { Logger } from "../base/logger.ts";
 import type { PortProblem } from "../cluster/objects.ts";
 import type { HostTrace, TraceQuestion } from "../datapath/host-trace.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
+import { endpointsOnNode, type OverlayEndpoint } from "../datapath/overlay/view.ts";
 import type { PortTraffic } from "../datapath/port-traffic.ts";
 import type { InterfaceAddresses } from "../datapath/publish-places.ts";
 import type { MeshView } from "../datapath/view.ts";
@@ -201,11 +202,16 @@ export class MeshApplier implements Startable {
 /** Of published ports and of overlay networks alike. */
 function liveTasks({ self, services, networks }: MeshView): ReadonlySet<string> {
   const live = new Set<string>();
-  const parts = [services, ...networks.map((network) => network.services)];
-  for (const { endpoints } of parts.flat()) {
+  const parts: (readonly Placed[])[] = [
+    ...services.map(({ endpoints }) => endpoints),
+    ...networks.map((network) => endpointsOnNode(network, self.index)),
+  ];
+  for (const endpoints of parts) {
     for (const { taskID, nodeIndex, state } of endpoints) {
       if (nodeIndex === self.index && state === "live") live.add(taskID);
     }
   }
   return live;
 }
+
+type Placed = Pick<OverlayEndpoint, "taskID" | "nodeIndex" | "state">;

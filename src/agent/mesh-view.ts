@@ -1,7 +1,7 @@
 /** The datapath's input from the mesh and what the keeper has: pure, the same facts, the same view. */
 import { isIP } from "node:net";
 import type { PortProblem } from "../cluster/objects.ts";
-import { type OverlayLink, overlayEndpoints, placeInOverlay } from "../datapath/overlay/view.ts";
+import { endpointsOnNode, type OverlayLink, placeInOverlay } from "../datapath/overlay/view.ts";
 import { type InterfaceAddresses, whyNowhere } from "../datapath/publish-places.ts";
 import {
   type HostPort,
@@ -79,13 +79,14 @@ export function goneEndpoints({
   endpoints,
 }: Pick<MeshFacts, "nodeID" | "endpoints"> & { readonly mesh: MeshConfig }): readonly string[] {
   const self = mesh.nodes.find((node) => node.nodeID === nodeID);
+  if (self === undefined) return [];
   const linked = new Set(localLinksOf(endpoints).map(({ address }) => address));
   const gone = new Set<string>();
   // One by one, as there may be a hundred thousand and only some are here.
   for (const service of mesh.services) {
     for (const { taskID, nodeIndex, address, state } of service.endpoints) {
       // One that starts has no link yet.
-      const isRunning = nodeIndex === self?.index && state !== "starting";
+      const isRunning = nodeIndex === self.index && state !== "starting";
       if (isRunning && !linked.has(address)) gone.add(taskID);
     }
   }
@@ -95,10 +96,9 @@ export function goneEndpoints({
     ),
   );
   for (const network of mesh.networks) {
-    for (const { taskID, nodeIndex, state, addresses } of overlayEndpoints(network)) {
-      const isRunning = nodeIndex === self?.index && state !== "starting";
-      if (isRunning && !joined.has(placeInOverlay(network.vni, addresses[0] ?? "")))
-        gone.add(taskID);
+    for (const { taskID, state, addresses } of endpointsOnNode(network, self.index)) {
+      const place = placeInOverlay(network.vni, addresses[0] ?? "");
+      if (state !== "starting" && !joined.has(place)) gone.add(taskID);
     }
   }
   return [...gone];

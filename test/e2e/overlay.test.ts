@@ -153,21 +153,62 @@ describe("overlay networks", { skip }, () => {
       "--address=/fixed.test/192.0.2.53",
     ]);
     const [task] = await swarm.create(
-      "asking",
-      "--network",
-      "app",
-      "--dns",
-      host.ip,
-      ...SOON,
-      ...SLEEP,
+      ...["asking", "--network", "app", "--dns", host.ip, "--dns-search", "fixed.test"],
+      ...[...SOON, ...SLEEP],
     );
     assert.ok(task);
     const place = await task.host.container(task.containerID);
     const told = async () => (await named(place, "a.fixed.test", "A")).join() === "192.0.2.53";
     await until(told, { what: "the user's own server to be asked" });
-    assert.deepEqual(await named(place, "web", "A"), [await virtualIPOf(swarm, "web", "app")]);
+    const virtualIP = await virtualIPOf(swarm, "web", "app");
+    assert.deepEqual(await named(place, "web", "A"), [virtualIP]);
+    // As a program there resolves it, by the resolv.conf that the Engine has written for the container.
+    const resolved = async (name: string) => {
+      const inspect = ["inspect", "--format", "{{.ResolvConfPath}}", task.containerID];
+      const path = (await task.host.engineOk(inspect)).trim();
+      const script = 'mount --bind "$1" /etc/resolv.conf && exec getent ahostsv4 "$2"';
+      const argv = ["unshare", "--mount", "sh", "-c", script, "sh", path, name];
+      return (await place.exec(argv)).stdout.split(" ")[0];
+    };
+    assert.equal(await resolved("web"), virtualIP);
+    assert.equal(await resolved("a"), "192.0.2.53", "by the user's search domain");
     await server.end("SIGTERM");
     await swarm.remove("asking");
+  });
+
+  test("a network has IPv6 and an MTU of its own, and a task may be on several", async () => {
+    await swarm.docker(
+      ...["network", "create", "-d", "overlay", "--ipv6", "--subnet", "10.78.0.0/24"],
+      ...["--subnet", "fd00:78::/64", "--opt", "com.docker.network.driver.mtu=1300", "wide"],
+    );
+    const both = ["--network", "app", "--network", "wide", "--mode", "global", ...SOON];
+    const tasks = await swarm.create("both", ...both, "nginx");
+    const places = await containersOf(tasks);
+    const addresses = await Promise.all(tasks.map(({ id }) => addressesOf(swarm, id, "wide")));
+    const inWide = addresses.map(([, address = ""]) => address);
+    for (const place of places) {
+      for (const address of inWide) assert.equal(await served(place, `[${address}]`), address);
+      const listed = async () =>
+        (await named(place, "tasks.both.wide", "AAAA")).toSorted().join() ===
+        inWide.toSorted().join();
+      await until(listed, { what: `${place.name} to be told all tasks by IPv6` });
+      const [virtualIP = ""] = await named(place, "both.wide", "AAAA");
+      assert.match(virtualIP, /^fd00:78::/);
+      assert.ok(inWide.includes(await served(place, `[${virtualIP}]`)));
+      assert.deepEqual(await named(place, "web", "A"), [await virtualIPOf(swarm, "web", "app")]);
+      const { stdout } = await place.exec(["ip", "-o", "link", "show", "type", "veth"]);
+      assert.deepEqual(
+        [...stdout.matchAll(/mtu (\d+)/g)].filter(([, mtu]) => mtu === "1300").length,
+        1,
+      );
+    }
+    const [stranger] = clients;
+    assert.ok(stranger);
+    const ofApp = await Promise.all(tasks.map(({ id }) => addressOf(swarm, id, "app")));
+    const seen = await named(stranger, "tasks.both", "A");
+    assert.deepEqual(seen.toSorted(), ofApp.toSorted(), "by who is on one of them alone");
+    await swarm.remove("both");
+    await swarm.docker("network", "rm", "wide");
   });
 
   test("no request is lost by an update", async () => {
@@ -351,13 +392,22 @@ interface AttachmentJson {
   readonly Addresses: readonly string[];
 }
 
-/** A task's address in a network, without prefix length. */
+/** A task's address in a network. */
 async function addressOf(swarm: Swarm, taskID: string, network: string): Promise<string> {
+  return (await addressesOf(swarm, taskID, network))[0] ?? "";
+}
+
+/** A task's addresses in a network, without prefix length. */
+async function addressesOf(
+  swarm: Swarm,
+  taskID: string,
+  network: string,
+): Promise<readonly string[]> {
   const task = (await swarm.api(`/tasks/${taskID}`)) as {
     NetworksAttachments: readonly AttachmentJson[];
   };
   const attachment = task.NetworksAttachments.find(({ Network }) => Network.Spec.Name === network);
-  return attachment?.Addresses[0]?.split("/")[0] ?? "";
+  return (attachment?.Addresses ?? []).map((address) => address.split("/")[0] ?? "");
 }
 
 /** A service's virtual IP in a network, without prefix length. */

@@ -54,6 +54,25 @@ export function overlayEndpoints({ services, containers }: OverlayNetwork): Over
   return [...services.flatMap(({ endpoints }) => endpoints), ...containers];
 }
 
+interface OnNode {
+  readonly nodeIndex: number;
+  readonly endpoints: readonly OverlayEndpoint[];
+}
+
+const onNodes = new WeakMap<OverlayNetwork, OnNode>();
+
+/** Those of a network that one node runs; looked for once in each network, as a node asks for its own alone. */
+export function endpointsOnNode(
+  network: OverlayNetwork,
+  nodeIndex: number,
+): readonly OverlayEndpoint[] {
+  const known = onNodes.get(network);
+  if (known?.nodeIndex === nodeIndex) return known.endpoints;
+  const endpoints = overlayEndpoints(network).filter((one) => one.nodeIndex === nodeIndex);
+  onNodes.set(network, { nodeIndex, endpoints });
+  return endpoints;
+}
+
 /** A local container in an overlay network: its port on the network's bridge, made by the keeper. */
 export interface OverlayLink {
   readonly vni: number;
