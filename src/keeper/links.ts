@@ -41,26 +41,37 @@ export async function applyLinkEffect(effect: LinkEffect): Promise<void> {
  */
 async function createLink(effect: Extract<LinkEffect, { kind: "link.create" }>): Promise<void> {
   const { link, address, addressIPv6 } = effect;
+  const ipv6 = addressIPv6 === undefined ? [] : ipv6Commands(link, addressIPv6);
+  // A run of `ip` is most of what a command costs; only a host that begins links without IPv6 takes another.
+  const isAtOnce = !linkExists(link) && (await beginsWithIPv6());
   const commands = [
     ...(await pairCommands(effect)),
     `addr replace ${GATEWAY_ADDRESS}/32 dev ${link} scope link`,
     `link set ${link} up`,
     `route replace ${address}/32 via ${address} dev ${link} onlink`,
+    ...(isAtOnce ? ipv6 : []),
   ];
   await ipBatch(commands);
   // No packet has passed yet: the far end is down until the Engine has its answer.
   await writeFile(`${CONF}/${link}/rp_filter`, "2");
   await writeFile(`${CONF}/${link}/route_localnet`, "1");
-  if (addressIPv6 !== undefined) await addIPv6(link, addressIPv6);
+  if (isAtOnce || ipv6.length === 0) return;
+  await writeSetting(`net/ipv6/conf/${link}/disable_ipv6`, "0");
+  await ipBatch(ipv6);
 }
 
 /** Not in doubt as a duplicate for a second: the task is reached at once. */
-async function addIPv6(link: string, address: string): Promise<void> {
-  await writeSetting(`net/ipv6/conf/${link}/disable_ipv6`, "0");
-  await ipBatch([
+function ipv6Commands(link: string, address: string): readonly string[] {
+  return [
     `addr replace ${GATEWAY_ADDRESS6}/64 dev ${link} nodad`,
     `route replace ${address}/128 dev ${link}`,
-  ]);
+  ];
+}
+
+/** Whether a link that is made has IPv6 from the start. */
+async function beginsWithIPv6(): Promise<boolean> {
+  const setting = `${SYSCTL}/net/ipv6/conf/default/disable_ipv6`;
+  return (await readFile(setting, "utf8").catch(() => "")).trim() === "0";
 }
 
 /**

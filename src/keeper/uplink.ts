@@ -13,8 +13,13 @@ const MTU_DEFAULT = 1500;
 export const INNER_LINK =
   /^(lo|docker|br-|virbr|veth|weft|wv|wc|vx|w[bx][0-9a-f]{6}$|wo[0-9a-f]{12}$)/;
 
+/** The kernel's word for it without a run of `ip`, where the tunnel has IPv6: it follows the link's own. */
+const TUNNEL_MTU = `/proc/sys/net/ipv6/conf/${TUNNEL}/mtu`;
+
 /** What fits into the mesh's tunnel: as it is, of whichever family its ends are, or as it will be over IPv4. */
 export async function tunnelMTU(): Promise<number> {
+  const known = Number(await readFile(TUNNEL_MTU, "utf8").catch(() => 0));
+  if (known > 0) return known;
   const shown = await ip(["-json", "link", "show"]);
   const [tunnel] = mtusOf(shown, [TUNNEL]);
   if (tunnel !== undefined) return tunnel;

@@ -174,9 +174,8 @@ export class DockerRuntime implements Runtime {
     }
   }
 
+  /** Its name is the task's own: one that an earlier try has made has it, and is found without looking each time. */
   async #createOrAdopt(config: ContainerConfig): Promise<string> {
-    const adopted = await this.#find(config.taskID);
-    if (adopted !== undefined) return adopted;
     try {
       const created = await this.#client.call("POST", "/containers/create", {
         query: { name: config.name },
@@ -189,7 +188,6 @@ export class DockerRuntime implements Runtime {
     }
   }
 
-  /** An earlier try whose answer was lost may have taken the name between the look and the call. */
   async #adoptNamed(config: ContainerConfig, conflict: ConflictError): Promise<string> {
     const holder = await this.#inspect(config.name);
     if (holder === undefined) {
@@ -208,10 +206,6 @@ export class DockerRuntime implements Runtime {
       if (error instanceof NotFoundError) return undefined;
       throw error;
     }
-  }
-
-  async #find(taskID: string): Promise<string | undefined> {
-    return (await this.#ids({ label: [`${TASK_LABEL}=${taskID}`] }))[0];
   }
 
   async #ids(filters: { readonly label: readonly string[] }): Promise<readonly string[]> {
