@@ -46,8 +46,18 @@ export type Ruleset = ReadonlyMap<string, Table>;
 const RULE_ID_LENGTH = 12;
 const RULE_ID_PREFIX = "weft:";
 
+/** Each view is made of nearly the same rules: those of the last ones are kept. At the bound all are made anew. */
+const RULES_KEPT_MAX = 4_096;
+const kept = new Map<string, Rule>();
+
 export function rule(text: string): Rule {
-  return { id: `${RULE_ID_PREFIX}${hash("sha256", text).slice(0, RULE_ID_LENGTH)}`, text };
+  const known = kept.get(text);
+  if (known !== undefined) return known;
+  const id = `${RULE_ID_PREFIX}${hash("sha256", text).slice(0, RULE_ID_LENGTH)}`;
+  if (kept.size >= RULES_KEPT_MAX) kept.clear();
+  const made = { id, text };
+  kept.set(text, made);
+  return made;
 }
 
 export function chain(rules: readonly string[], base?: BaseChain): Chain {
