@@ -2,11 +2,7 @@
  * The mesh as managers have told it, corrected by what the nodes themselves say of their endpoints. Pure; of what is
  * as it was told, or was corrected in the same way before, the same value comes out again.
  */
-import {
-  type OverlayEndpoint,
-  type OverlayNetwork,
-  overlayEndpoints,
-} from "../datapath/overlay/view.ts";
+import type { OverlayEndpoint, OverlayNetwork } from "../datapath/overlay/view.ts";
 import type { MeshEndpoint, MeshService, PublishedTask } from "../datapath/view.ts";
 import type { MeshConfig, ToldEndpoint, ToldService } from "../dispatcher/assignment.ts";
 import type { EndpointPort, EndpointWord } from "../gossip/endpoint-news.ts";
@@ -95,21 +91,22 @@ function correctedNetwork(network: OverlayNetwork, overrides: EndpointOverrides)
   return made;
 }
 
+/** The very same network, services and containers where nobody has said anything of them. */
 function overriddenNetwork(network: OverlayNetwork, overrides: EndpointOverrides): OverlayNetwork {
-  if (!overlayEndpoints(network).some(({ taskID }) => overrides.has(taskID))) return network;
+  const isSaid = ({ taskID }: OverlayEndpoint) => overrides.has(taskID);
   const corrected = (endpoints: readonly OverlayEndpoint[]) =>
     endpoints.flatMap((endpoint): readonly OverlayEndpoint[] => {
       const state = stateOf(endpoint, overrides);
       return state === undefined ? [] : [{ ...endpoint, state }];
     });
-  return {
-    ...network,
-    services: network.services.map((service) => ({
-      ...service,
-      endpoints: corrected(service.endpoints),
-    })),
-    containers: corrected(network.containers),
-  };
+  const services = network.services.map((service) =>
+    service.endpoints.some(isSaid)
+      ? { ...service, endpoints: corrected(service.endpoints) }
+      : service,
+  );
+  const isOther = services.some((service, at) => service !== network.services[at]);
+  if (!isOther && !network.containers.some(isSaid)) return network;
+  return { ...network, services, containers: corrected(network.containers) };
 }
 
 /** Undefined for one that is none any more. */

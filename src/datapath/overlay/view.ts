@@ -59,17 +59,28 @@ interface OnNode {
   readonly endpoints: readonly OverlayEndpoint[];
 }
 
-const onNodes = new WeakMap<OverlayNetwork, OnNode>();
+/** By the list that they were looked for in: a service's, or that of a network's containers. */
+const onNodes = new WeakMap<readonly OverlayEndpoint[], OnNode>();
 
-/** Those of a network that one node runs; looked for once in each network, as a node asks for its own alone. */
+/** Those of a network that one node runs; what did not change is looked at once, as a node asks for its own alone. */
 export function endpointsOnNode(
-  network: OverlayNetwork,
+  { services, containers }: OverlayNetwork,
   nodeIndex: number,
 ): readonly OverlayEndpoint[] {
-  const known = onNodes.get(network);
+  const ofNode: OverlayEndpoint[] = [];
+  for (const { endpoints } of services) ofNode.push(...pickedOnNode(endpoints, nodeIndex));
+  ofNode.push(...pickedOnNode(containers, nodeIndex));
+  return ofNode;
+}
+
+function pickedOnNode(
+  list: readonly OverlayEndpoint[],
+  nodeIndex: number,
+): readonly OverlayEndpoint[] {
+  const known = onNodes.get(list);
   if (known?.nodeIndex === nodeIndex) return known.endpoints;
-  const endpoints = overlayEndpoints(network).filter((one) => one.nodeIndex === nodeIndex);
-  onNodes.set(network, { nodeIndex, endpoints });
+  const endpoints = list.filter((one) => one.nodeIndex === nodeIndex);
+  onNodes.set(list, { nodeIndex, endpoints });
   return endpoints;
 }
 
