@@ -131,6 +131,13 @@ test("a member that only connections reach lives, and its closed port is known u
     });
   await whilePackets(false, isClosed);
   assert.equal(n1.member("n2")?.state, "alive");
+  // For a moment it does not answer at all: that is no other ailment, and no end of this one.
+  network.passes = () => false;
+  await until(n1, "n2", "suspect");
+  assert.ok(isClosed());
+  network.passes = () => true;
+  await until(n1, "n2", "alive");
+  await whilePackets(false, isClosed);
   await whilePackets(true, () => !isClosed());
 });
 

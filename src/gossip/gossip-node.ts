@@ -22,6 +22,7 @@ import { encodeStream, StreamDecoder, type StreamMessage } from "./stream.ts";
 import { step } from "./swim.ts";
 import {
   initialState,
+  isLive,
   type Member,
   type MemberChange,
   nextDeadline,
@@ -147,7 +148,9 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
 
   /** What is wrong between this member and others, now. */
   ailments(): readonly Ailment[] {
-    return this.#ailments.list(this.#clock.monotonic(), (host) => this.#isAlive(host));
+    // One that is doubted for a moment has what it had: only its death ends that.
+    const isThere = (host: string) => this.#isAt(host, isLive);
+    return this.#ailments.list(this.#clock.monotonic(), isThere);
   }
 
   async start(): Promise<void> {
@@ -223,8 +226,13 @@ export class GossipNode extends EventEmitter<GossipEvents> implements Startable 
   }
 
   #isAlive(host: string): boolean {
+    return this.#isAt(host, ({ state }) => state === "alive");
+  }
+
+  /** Whether a member of this kind is at this address. */
+  #isAt(host: string, isSuch: (member: Member) => boolean): boolean {
     for (const member of this.#state?.members.values() ?? []) {
-      if (member.state === "alive" && member.address.host === host) return true;
+      if (member.address.host === host && isSuch(member)) return true;
     }
     return false;
   }
