@@ -73,6 +73,21 @@ test("a member that sleeps for a second is not dead, and holds nobody else for d
   });
 });
 
+test("one that hears nothing, or is not heard, is dead to the others, and nobody else is, whomever it accuses", () => {
+  forSeeds(200, (seed) => {
+    const cluster = settled({ seed, nodes: 3 + (seed % 5), loss: 0.01 });
+    const half = seed % 2 === 0 ? cluster.deaf : cluster.mute;
+    half.add("n2");
+    cluster.run(10_000);
+    const verdicts = failures(cluster).filter(({ observer }) => observer !== "n2");
+    assert.ok(verdicts.every(({ node }) => node === "n2"));
+    assert.equal(verdicts.length, cluster.nodes.length - 1);
+    half.clear();
+    cluster.run(HEALED_MS_MAX);
+    assert.deepEqual(cluster.disagreements(), []);
+  });
+});
+
 test("who crashed and comes back without memory is believed again at once", () => {
   forSeeds(200, (seed) => {
     const cluster = settled({ seed, nodes: 5 });

@@ -95,6 +95,9 @@ export class SimulatedGossip {
   readonly random: Random;
   now = 0;
   loss: number;
+  /** Whom nothing reaches, and of whom nothing comes through: half of a way, and so no connections. */
+  readonly deaf = new Set<string>();
+  readonly mute = new Set<string>();
   bytes = 0;
   packets = 0;
   readonly #delayMs: readonly [number, number];
@@ -315,6 +318,7 @@ export class SimulatedGossip {
     this.packets++;
     const target = this.#reach(from, to);
     if (target === undefined || this.random.next() < this.loss) return;
+    if (this.mute.has(from.name) || this.deaf.has(target.name)) return;
     const packet = { kind: "packet", from: from.address, messages } as const;
     if (this.#replayed > 0 && this.random.next() < this.#replayed) {
       const at = this.now + this.random.next() * REPLAYED_MS_MAX;
@@ -371,6 +375,8 @@ export class SimulatedGossip {
     this.#events.push(this.now + there, () => {
       const target = this.#reach(from, to);
       if (target === undefined || this.now < target.pausedUntil) return;
+      const isHalf = ({ name }: SimulatedNode) => this.deaf.has(name) || this.mute.has(name);
+      if (isHalf(from) || isHalf(target)) return;
       const answer = serve(target);
       if (answer === undefined) return;
       const [event, also] = answer;
