@@ -448,7 +448,8 @@ export class Datapath {
       this.#holders.get(address)?.mtu ??
       (tunnel === undefined ? undefined : tunnel.mtu + vxlanOverhead(address));
     if (uplinkMTU === undefined) throw new SystemError(noHolder(view));
-    const { isEnabled, ...ipv6 } = await this.#settings.readIPv6(isLink);
+    const isToForward = view.subnet6 !== undefined;
+    const { isEnabled, ...ipv6 } = await this.#settings.readIPv6(isLink, isToForward);
     return {
       uplinkMTU,
       links,

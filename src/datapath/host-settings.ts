@@ -48,8 +48,9 @@ export class HostSettings {
   /** How the host is set for IPv6, and how it was: once Weft has made it forward, only the memo knows that. */
   async readIPv6(
     isLink: (name: string) => boolean,
+    isToForward: boolean,
   ): Promise<Pick<IPv6Host, "isEnabled"> & Pick<HostFacts, "advertised" | "isOurForwarding6">> {
-    const host = await readIPv6Host();
+    const host = await readIPv6Host(isToForward);
     const found = await this.#memo.found();
     const remembered = [...found.keys()]
       .flatMap((path) => linkOfAcceptRA(path) ?? [])

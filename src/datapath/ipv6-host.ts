@@ -8,7 +8,7 @@ export interface IPv6Host {
   /** False too where the user has turned it off. */
   readonly isEnabled: boolean;
   readonly isForwarding: boolean;
-  /** Links that take router advertisements as long as the host does not forward; looked for only then. */
+  /** Links that take router advertisements as long as the host does not forward; looked for only then, and where it is to forward. */
   readonly advertised: readonly string[];
 }
 
@@ -26,10 +26,12 @@ export function isUplinkName(name: string): boolean {
   return !NO_UPLINK.test(name);
 }
 
-export async function readIPv6Host(): Promise<IPv6Host> {
+/** `isToForward`: whether the mesh will have the host forward IPv6. */
+export async function readIPv6Host(isToForward: boolean): Promise<IPv6Host> {
   if (!hostHasIPv6()) return NO_IPV6;
   const isForwarding = readSysctl(SYSCTL_IP6_FORWARD) !== "0";
-  return { isEnabled: true, isForwarding, advertised: isForwarding ? [] : await takers() };
+  const advertised = isToForward && !isForwarding ? await takers() : [];
+  return { isEnabled: true, isForwarding, advertised };
 }
 
 /** For whoever must know before the datapath has looked; a kernel without IPv6 has no such setting. */

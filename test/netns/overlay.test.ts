@@ -4,7 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { systemClock } from "../../src/base/clock.ts";
 import { bridgeName, macOf, tunnelName } from "../../src/base/overlay-links.ts";
+import { NftError } from "../../src/datapath/nft/nft.ts";
+import { spawnedNft } from "../../src/datapath/nft/open.ts";
+import { sandboxEntrance } from "../../src/datapath/overlay/sandbox-entrance.ts";
+import { runTool } from "../../src/datapath/run.ts";
 import { until } from "../../src/lab/until.ts";
 import type { Ask } from "./datapath/agent.ts";
 import {
@@ -351,6 +356,27 @@ describe("overlay networks", { skip: whyNot() }, () => {
     };
     assert.deepEqual(failures, []);
     assert.ok(answered > 20, `${answered}`);
+  });
+
+  it("a container's namespace is entered in process and by nsenter alike, and the host's is left alone", async () => {
+    const path = `/run/netns/${overlays.place("a1").namespace}`;
+    const entrance = sandboxEntrance(runTool, systemClock);
+    const table = "inet entered";
+    // Longer than what is done in process.
+    const long = `${"# nothing\n".repeat(5_000)}add chain ${table} long\n`;
+    for (const isLarge of [false, true]) {
+      const nft = entrance.nft(path, isLarge);
+      await nft.run(`add table ${table}\nadd chain ${table} short\n`);
+      await nft.run(long);
+      const listing = JSON.stringify(await nft.list(`table ${table}`));
+      assert.match(listing, /"short".*"long"/);
+      assert.equal(await spawnedNft(runTool).list(`table ${table}`), undefined);
+      await assert.rejects(nft.run(`add rule ${table} none accept\n`), NftError);
+      await nft.run(`delete table ${table}\n`);
+      assert.equal(await nft.list(`table ${table}`), undefined);
+      await nft.close();
+    }
+    await assert.rejects(entrance.nft("/run/netns/nobodys", false).run(`add table ${table}\n`));
   });
 
   it("a second apply, and a daemon that is started again, find nothing to do", async () => {
