@@ -10,6 +10,7 @@ import { lockFile, lockNetworkNamespace } from "../base/lock.ts";
 import type { Logger, LogLevel } from "../base/logger.ts";
 import { Meters } from "../base/meters.ts";
 import { systemRandom } from "../base/random.ts";
+import { ResidentCode } from "../base/resident.ts";
 import { VERSION } from "../base/version.ts";
 import { openDatapath } from "../datapath/open.ts";
 import { ensureKeeper } from "../keeper/launch.ts";
@@ -113,6 +114,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     await metrics.start();
     started.defer(() => metrics.stop());
   }
+  const code = new ResidentCode({ clock: systemClock });
+  code.start();
+  started.defer(() => code.stop());
   log.info("the daemon is up", { version: VERSION, pid: process.pid });
   log.info("the daemon stops", { signal: await stopped });
 }
