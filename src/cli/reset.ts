@@ -19,7 +19,8 @@ export const resetCommand: Command = {
   help: `Usage: weft reset --force [OPTIONS]
 
 Removes the tasks' containers, Weft's networks, its keeper, links, routes, rules and state from
-this host, and nothing of anybody else's. A manager's cluster is gone with it. The daemon must
+this host, and nothing of anybody else's: a container of your own in such a network goes on
+without it. A manager's cluster is gone with it. The daemon must
 not run. Exit status 0 only if nothing is left.
 
 Options:

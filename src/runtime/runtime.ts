@@ -126,7 +126,7 @@ export interface Runtime {
   /** Makes sure that the image is there: a local one is good enough, else it is pulled. */
   ensureImage(image: string, init?: EnsureImageInit): Promise<void>;
   ensureNetwork(network: RuntimeNetwork): Promise<void>;
-  /** Harmless when it is gone. */
+  /** Harmless when it is gone; containers of users' own that are in it go on without it. */
   removeNetwork(name: string): Promise<void>;
   /** Addresses in a network of Weft's that containers were given, whether they run or not; none when it is gone. */
   addressesIn(network: string): Promise<ReadonlySet<string>>;

@@ -36,6 +36,8 @@ interface EngineNetwork {
   readonly internal: boolean;
   readonly networkID: string | undefined;
   readonly options: Json;
+  /** Names of those that are in it now. */
+  readonly containers: readonly string[];
 }
 
 export class EngineNetworks {
@@ -68,10 +70,18 @@ export class EngineNetworks {
     return addresses.filter((address) => !isOfIPv6(address));
   }
 
+  /** A user's container that is in it goes on without it. */
   remove(name: string): Promise<void> {
     return this.#serially(async () => {
       const found = await this.#find(name);
-      if (found?.ours === true) await this.#delete(found.id);
+      if (found?.ours !== true) return;
+      for (const container of found.containers) {
+        const body = { Container: container, Force: true };
+        // 404: the container, or the network, went meanwhile.
+        const path = `/networks/${found.id}/disconnect`;
+        await this.#client.call("POST", path, { body, harmless: [404] });
+      }
+      await this.#delete(found.id);
     });
   }
 
@@ -151,6 +161,9 @@ function networkOf(answer: unknown): EngineNetwork {
     internal: network["Internal"] === true,
     networkID: stringOf(recordOf(network["Labels"])[NETWORK_ID_LABEL]),
     options: recordOf(network["Options"]),
+    containers: Object.values(recordOf(network["Containers"])).flatMap(
+      (container) => stringOf(recordOf(container)["Name"]) ?? [],
+    ),
   };
 }
 
