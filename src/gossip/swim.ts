@@ -240,13 +240,15 @@ function reconnectTick(draft: Draft): void {
   if (draft.now < reconnectAt) return;
   draft.state.reconnectAt = draft.now + timings.reconnectIntervalMs;
   const lost: Address[] = [];
-  const inhabited = new Set<string>();
+  const uninhabited = new Map(seeds.map((seed) => [addressText(seed), seed]));
   for (const member of members.values()) {
     if (member.state === "dead") lost.push(member.address);
-    else if (isLive(member) || member.node === self) inhabited.add(addressText(member.address));
+    else if (uninhabited.size > 0 && (isLive(member) || member.node === self)) {
+      uninhabited.delete(addressText(member.address));
+    }
   }
   const dead = lost.length;
-  for (const seed of seeds) if (!inhabited.has(addressText(seed))) lost.push(seed);
+  lost.push(...uninhabited.values());
   // Alone it may ask as often as it likes: nobody else does.
   const live = members.size - dead;
   if (lost.length === 0 || draft.random.next() >= lost.length / live) return;
