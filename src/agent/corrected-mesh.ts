@@ -32,19 +32,35 @@ export function correctedMesh(mesh: MeshConfig, overrides: EndpointOverrides): C
   };
 }
 
-const settled = new WeakMap<ToldService, MeshService>();
+interface Corrected<T> {
+  readonly by: EndpointOverrides;
+  readonly made: T;
+}
+
+const NO_OVERRIDES: EndpointOverrides = new Map();
+const correctedServices = new WeakMap<ToldService, Corrected<MeshService>>();
 
 function correctedService(service: ToldService, overrides: EndpointOverrides): MeshService {
-  const { endpoints, published = [] } = service;
-  const isSaid = ({ taskID }: { readonly taskID: string }) => overrides.has(taskID);
-  if (overrides.size > 0 && (endpoints.some(isSaid) || published.some(isSaid))) {
-    return withOverrides(service, overrides);
-  }
-  const known = settled.get(service);
-  if (known !== undefined) return known;
-  const made = isSettled(service) ? service : withOverrides(service, overrides);
-  settled.set(service, made);
+  const known = correctedServices.get(service);
+  if (known?.by === overrides) return known.made;
+  const by = isAnySaid(service, overrides) ? overrides : NO_OVERRIDES;
+  const made = known?.by === by ? known.made : madeService(service, by);
+  correctedServices.set(service, { by, made });
   return made;
+}
+
+function isAnySaid(
+  { endpoints, published = [] }: ToldService,
+  overrides: EndpointOverrides,
+): boolean {
+  const isSaid = ({ taskID }: { readonly taskID: string }) => overrides.has(taskID);
+  return overrides.size > 0 && (endpoints.some(isSaid) || published.some(isSaid));
+}
+
+function madeService(service: ToldService, overrides: EndpointOverrides): MeshService {
+  return overrides === NO_OVERRIDES && isSettled(service)
+    ? service
+    : withOverrides(service, overrides);
 }
 
 function isSettled(service: ToldService): service is MeshService {
@@ -77,17 +93,14 @@ function publishedByWord(
   return (said.ports ?? []).map((port) => ({ taskID, ...port, nodeIndex }));
 }
 
-const correctedNetworks = new WeakMap<
-  OverlayNetwork,
-  { readonly by: EndpointOverrides; readonly network: OverlayNetwork }
->();
+const correctedNetworks = new WeakMap<OverlayNetwork, Corrected<OverlayNetwork>>();
 
 function correctedNetwork(network: OverlayNetwork, overrides: EndpointOverrides): OverlayNetwork {
   if (overrides.size === 0) return network;
   const known = correctedNetworks.get(network);
-  if (known?.by === overrides) return known.network;
+  if (known?.by === overrides) return known.made;
   const made = overriddenNetwork(network, overrides);
-  correctedNetworks.set(network, { by: overrides, network: made });
+  correctedNetworks.set(network, { by: overrides, made });
   return made;
 }
 

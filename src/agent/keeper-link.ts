@@ -33,6 +33,8 @@ export class KeeperLink implements Startable {
   #following: Promise<void> | undefined;
   #endpoints: readonly KeeperEndpoint[] | undefined;
   #holds: ReadonlyMap<string, PortHold> = new Map();
+  #heldKeys: ReadonlySet<string> = new Set();
+  #isAnyBusy = false;
   /** What the keeper that is up was last asked to hold, as sorted keys; undefined until it was asked. */
   #asked: string | undefined;
   #asking: Promise<unknown> = Promise.resolve();
@@ -53,10 +55,14 @@ export class KeeperLink implements Startable {
     return this.#holds.get(portKey(protocol, port));
   }
 
-  /** Keys of all ports that the keeper really holds. */
+  /** Keys of all ports that the keeper really holds; the very same set until that changes. */
   heldKeys(): ReadonlySet<string> {
-    const held = [...this.#holds].filter(([, { state }]) => state === "held");
-    return new Set(held.map(([key]) => key));
+    return this.#heldKeys;
+  }
+
+  /** Whether somebody else has any of the ports. */
+  get isAnyBusy(): boolean {
+    return this.#isAnyBusy;
   }
 
   start(): void {
@@ -130,12 +136,25 @@ export class KeeperLink implements Startable {
   #learnHolds(holds: readonly PortHold[]): ReadonlyMap<string, PortHold> {
     const known = new Map(holds.map((hold) => [portKey(hold.protocol, hold.port), hold]));
     this.#holds = known;
+    this.#heldKeys = new Set(
+      [...known].filter(([, { state }]) => state === "held").map(([key]) => key),
+    );
+    this.#isAnyBusy = holds.some(({ state }) => state === "busy");
     this.#components.onChange();
     return known;
   }
 }
 
+const questions = new WeakMap<readonly PortRequest[], string>();
+
+/** Lists are never changed in place, and mostly it is the very same. */
 function questionOf(ports: readonly PortRequest[]): string {
+  const known = questions.get(ports) ?? sortedKeys(ports);
+  questions.set(ports, known);
+  return known;
+}
+
+function sortedKeys(ports: readonly PortRequest[]): string {
   return ports
     .map(({ protocol, port }) => portKey(protocol, port))
     .sort()

@@ -7,7 +7,6 @@ import type { Logger } from "../base/logger.ts";
 import type { PortProblem } from "../cluster/objects.ts";
 import type { HostTrace, TraceQuestion } from "../datapath/host-trace.ts";
 import type { KernelMesh } from "../datapath/inspect.ts";
-import { endpointsOnNode, type OverlayEndpoint } from "../datapath/overlay/view.ts";
 import type { PortTraffic } from "../datapath/port-traffic.ts";
 import type { InterfaceAddresses } from "../datapath/publish-places.ts";
 import type { MeshView } from "../datapath/view.ts";
@@ -17,6 +16,7 @@ import type { KeeperLink } from "./keeper-link.ts";
 import { goneEndpoints, meshPortsOf, meshView, placelessPorts } from "./mesh-view.ts";
 import { type NameSet, networkNames, type ZoneInit, zoneNames } from "./names.ts";
 import type { NodePorts } from "./node-ports.ts";
+import { inNetworkOnNode, onNode } from "./on-node.ts";
 
 /** A pass that failed is tried again so soon: the keeper, or a table that somebody holds, is away for moments. */
 const RETRY_MS = 500;
@@ -202,16 +202,10 @@ export class MeshApplier implements Startable {
 /** Of published ports and of overlay networks alike. */
 function liveTasks({ self, services, networks }: MeshView): ReadonlySet<string> {
   const live = new Set<string>();
-  const parts: (readonly Placed[])[] = [
-    ...services.map(({ endpoints }) => endpoints),
-    ...networks.map((network) => endpointsOnNode(network, self.index)),
-  ];
-  for (const endpoints of parts) {
-    for (const { taskID, nodeIndex, state } of endpoints) {
-      if (nodeIndex === self.index && state === "live") live.add(taskID);
-    }
-  }
+  const note = ({ taskID, state }: { readonly taskID: string; readonly state: string }) => {
+    if (state === "live") live.add(taskID);
+  };
+  for (const { endpoints } of services) onNode(endpoints, self.index).forEach(note);
+  for (const network of networks) inNetworkOnNode(network, self.index).forEach(note);
   return live;
 }
-
-type Placed = Pick<OverlayEndpoint, "taskID" | "nodeIndex" | "state">;

@@ -51,6 +51,24 @@ it("has links of joined endpoints only, and no local endpoint without its link",
   );
 });
 
+it("has the very same services for as long as nothing of them changes, whatever else does", () => {
+  const mesh = makeMesh(5, [8080, 8081], ["t1"]);
+  const publishDefault = ["192.168.99.0/24"];
+  const other = new Map([["t9", { word: "gone" as const }]]);
+  const seen = (...of: Parameters<typeof correctedMesh>) =>
+    meshView(facts({ mesh: correctedMesh(...of), publishDefault }))?.services ?? [];
+  const before = seen(mesh, new Map());
+  assert.ok(before.length > 0);
+  const again = seen({ ...mesh, revision: 6, services: [...mesh.services] }, other);
+  assert.equal(again.length, before.length);
+  for (const [at, service] of again.entries()) assert.equal(service, before[at]);
+  const gone = new Map([["t1", { word: "gone" as const }]]);
+  assert.deepEqual(
+    seen(mesh, gone).flatMap(({ endpoints }) => endpoints),
+    [],
+  );
+});
+
 it("takes managers' word for endpoints of other nodes", () => {
   const view = meshView(facts({ nodeID: "node-2" }));
   assert.equal(view?.services[0]?.endpoints.length, 2);

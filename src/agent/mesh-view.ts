@@ -1,7 +1,7 @@
 /** The datapath's input from the mesh and what the keeper has: pure, the same facts, the same view. */
 import { isIP } from "node:net";
 import type { PortProblem } from "../cluster/objects.ts";
-import { endpointsOnNode, type OverlayLink, placeInOverlay } from "../datapath/overlay/view.ts";
+import { type OverlayLink, placeInOverlay } from "../datapath/overlay/view.ts";
 import { type InterfaceAddresses, whyNowhere } from "../datapath/publish-places.ts";
 import {
   type HostPort,
@@ -16,6 +16,7 @@ import type { MeshConfig } from "../dispatcher/assignment.ts";
 import type { KeeperEndpoint } from "../keeper/protocol.ts";
 import { limitOf } from "./answered-at.ts";
 import type { CorrectedMesh } from "./corrected-mesh.ts";
+import { inNetworkOnNode, onNode } from "./on-node.ts";
 
 export interface MeshFacts {
   readonly nodeID: string;
@@ -83,11 +84,10 @@ export function goneEndpoints({
   const linked = new Set(localLinksOf(endpoints).map(({ address }) => address));
   const gone = new Set<string>();
   // One by one, as there may be a hundred thousand and only some are here.
-  for (const service of mesh.services) {
-    for (const { taskID, nodeIndex, address, state } of service.endpoints) {
+  for (const { endpoints: told } of mesh.services) {
+    for (const { taskID, address, state } of onNode(told, self.index)) {
       // One that starts has no link yet.
-      const isRunning = nodeIndex === self.index && state !== "starting";
-      if (isRunning && !linked.has(address)) gone.add(taskID);
+      if (state !== "starting" && !linked.has(address)) gone.add(taskID);
     }
   }
   const joined = new Set(
@@ -96,7 +96,7 @@ export function goneEndpoints({
     ),
   );
   for (const network of mesh.networks) {
-    for (const { taskID, state, addresses } of endpointsOnNode(network, self.index)) {
+    for (const { taskID, state, addresses } of inNetworkOnNode(network, self.index)) {
       const place = placeInOverlay(network.vni, addresses[0] ?? "");
       if (state !== "starting" && !joined.has(place)) gone.add(taskID);
     }
@@ -114,9 +114,19 @@ export function meshPortsOf(mesh: MeshConfig): readonly MeshPort[] {
   return mesh.services.flatMap(({ ports }) => ports);
 }
 
+const bound = new WeakMap<
+  MeshService,
+  { readonly by: readonly string[]; readonly made: MeshService }
+>();
+
+/** The very same for the very same service: the node's default does not change while it runs. */
 function boundService(service: MeshService, publishDefault: readonly string[]): MeshService {
+  const known = bound.get(service);
+  if (known?.by === publishDefault) return known.made;
   const ports = boundPorts(service.ports, publishDefault);
-  return ports === service.ports ? service : { ...service, ports };
+  const made = ports === service.ports ? service : { ...service, ports };
+  bound.set(service, { by: publishDefault, made });
+  return made;
 }
 
 /** Where its service says that a port is answered, or this node by default. The same list where that changes nothing. */
@@ -154,12 +164,17 @@ function overlayLinksOf(endpoints: readonly KeeperEndpoint[]): readonly OverlayL
   );
 }
 
-/** This node knows before any manager that a task of its own has lost its link: nothing is sent there any more. */
+/**
+ * This node knows before any manager that a task of its own has lost its link: nothing is sent there any more. The very
+ * same service where none has: the kernel's side finds what changed by that.
+ */
 function withoutGone(
   service: MeshService,
   selfIndex: number,
   linked: ReadonlySet<string>,
 ): MeshService {
+  const own = onNode(service.endpoints, selfIndex);
+  if (own.every(({ address }) => linked.has(address))) return service;
   const endpoints = service.endpoints.filter(
     ({ nodeIndex, address }) => nodeIndex !== selfIndex || linked.has(address),
   );

@@ -34,6 +34,14 @@ export class NodePorts {
   /** Ports that the kernel may still lead away: they are held until it no longer does. */
   #applied: readonly PortRequest[] = [];
   readonly #claims = new Map<string, Claim>();
+  /** What was wanted last, and of which ports it was made. */
+  #wanted:
+    | {
+        readonly mesh: readonly MeshPort[];
+        readonly host: string;
+        readonly list: readonly PortRequest[];
+      }
+    | undefined;
 
   constructor(components: { readonly link: KeeperLink; readonly random: Random }) {
     this.#link = components.link;
@@ -41,22 +49,29 @@ export class NodePorts {
   }
 
   setMeshPorts(ports: readonly MeshPort[]): void {
-    this.#meshPorts = ports;
+    if (!samePorts(this.#meshPorts, ports)) this.#meshPorts = ports;
   }
 
-  /** What this node is to hold now. */
+  /** What this node is to hold now; the very same list until that changes, as there may be ten thousand ports. */
   wanted(): readonly PortRequest[] {
+    const host = [...this.#claims.values()].flatMap(({ ports }) => ports.map(requestOf));
+    const of = { mesh: this.#meshPorts, host: host.map(keyOf).join(" ") };
+    if (this.#wanted?.mesh === of.mesh && this.#wanted.host === of.host) return this.#wanted.list;
     const mesh = this.#meshPorts.map(({ protocol, publishedPort }) => ({
       protocol,
       port: publishedPort,
     }));
-    const host = [...this.#claims.values()].flatMap(({ ports }) => ports.map(requestOf));
-    return unique([...mesh, ...host]);
+    const list = unique([...mesh, ...host]);
+    this.#wanted = { ...of, list };
+    return list;
   }
 
   /** Holds what is wanted, and what was applied before. */
   hold(): Promise<ReadonlyMap<string, PortHold>> {
-    return this.#link.ask(() => unique([...this.wanted(), ...this.#applied]));
+    return this.#link.ask(() => {
+      const wanted = this.wanted();
+      return wanted === this.#applied ? wanted : unique([...wanted, ...this.#applied]);
+    });
   }
 
   /** The kernel now leads these away and nothing else: what is not wanted any more is let go. */
@@ -130,6 +145,7 @@ export class NodePorts {
 
   /** Published ports of the mesh that some process of this host has. */
   problems(): readonly PortProblem[] {
+    if (!this.#link.isAnyBusy) return [];
     return this.#meshPorts.flatMap(({ protocol, publishedPort }) => {
       const hold = this.#link.hold(protocol, publishedPort);
       return hold?.state === "busy" ? [{ protocol, publishedPort, reason: hold.reason }] : [];
@@ -213,6 +229,14 @@ function protocolOf({ protocol, targetPort }: PortConfig): MeshProtocol {
 
 function keyOf({ protocol, port }: PortRequest): string {
   return portKey(protocol, port);
+}
+
+function samePorts(a: readonly MeshPort[], b: readonly MeshPort[]): boolean {
+  return a.length === b.length && a.every((port, at) => samePort(port, b[at]));
+}
+
+function samePort(a: MeshPort, b: MeshPort | undefined): boolean {
+  return a === b || (a.protocol === b?.protocol && a.publishedPort === b.publishedPort);
 }
 
 function unique(ports: readonly PortRequest[]): readonly PortRequest[] {

@@ -54,36 +54,6 @@ export function overlayEndpoints({ services, containers }: OverlayNetwork): Over
   return [...services.flatMap(({ endpoints }) => endpoints), ...containers];
 }
 
-interface OnNode {
-  readonly nodeIndex: number;
-  readonly endpoints: readonly OverlayEndpoint[];
-}
-
-/** By the list that they were looked for in: a service's, or that of a network's containers. */
-const onNodes = new WeakMap<readonly OverlayEndpoint[], OnNode>();
-
-/** Those of a network that one node runs; what did not change is looked at once, as a node asks for its own alone. */
-export function endpointsOnNode(
-  { services, containers }: OverlayNetwork,
-  nodeIndex: number,
-): readonly OverlayEndpoint[] {
-  const ofNode: OverlayEndpoint[] = [];
-  for (const { endpoints } of services) ofNode.push(...pickedOnNode(endpoints, nodeIndex));
-  ofNode.push(...pickedOnNode(containers, nodeIndex));
-  return ofNode;
-}
-
-function pickedOnNode(
-  list: readonly OverlayEndpoint[],
-  nodeIndex: number,
-): readonly OverlayEndpoint[] {
-  const known = onNodes.get(list);
-  if (known?.nodeIndex === nodeIndex) return known.endpoints;
-  const endpoints = list.filter((one) => one.nodeIndex === nodeIndex);
-  onNodes.set(list, { nodeIndex, endpoints });
-  return endpoints;
-}
-
 /** A local container in an overlay network: its port on the network's bridge, made by the keeper. */
 export interface OverlayLink {
   readonly vni: number;
