@@ -96,10 +96,30 @@ async function replace(path: string, nodeID: string, memory: AgentMemory): Promi
   const next = `${path}.next`;
   const file = await open(next, "w", FILE_MODE);
   try {
-    await file.writeFile(JSON.stringify({ format: FORMAT, nodeID, ...memory }));
+    await file.writeFile(textOf(nodeID, memory));
     await file.datasync();
   } finally {
     await file.close();
   }
   await rename(next, path);
+}
+
+/** As JSON.stringify would make it. A mesh may have ten thousand services, and one of them changes. */
+function textOf(nodeID: string, { mesh, ...rest }: AgentMemory): string {
+  const own = JSON.stringify({ format: FORMAT, nodeID, ...rest });
+  if (mesh === undefined) return own;
+  const { nodes, services, networks, ...head } = mesh;
+  const lists = Object.entries({ nodes, services, networks }).map(
+    ([name, list]) => `"${name}":[${list.map(knownText).join(",")}]`,
+  );
+  return `${own.slice(0, -1)},"mesh":${JSON.stringify(head).slice(0, -1)},${lists.join(",")}}}`;
+}
+
+const texts = new WeakMap<object, string>();
+
+/** What managers have told is never changed in place. */
+function knownText(value: object): string {
+  const known = texts.get(value) ?? JSON.stringify(value);
+  texts.set(value, known);
+  return known;
 }
