@@ -22,6 +22,8 @@ export interface Libc {
   readonly sendto: (fd: number, bytes: Buffer, flags: number, to: Buffer) => number;
   readonly recv: (fd: number, into: Buffer, flags: number) => number;
   readonly setns: (fd: number, kind: number) => number;
+  /** The index of the link with that name, in the network namespace of this process. */
+  readonly if_nametoindex: (name: string) => number;
   /** Off the event loop; which errno it was, another thread knows: −1. */
   readonly sendAside: (fd: number, bytes: Buffer, flags: number) => Promise<number>;
   /** Likewise. */
@@ -81,6 +83,8 @@ function load(): Libc {
     sendto: (fd, bytes, flags, to) => sendto(fd, bytes, bytes.length, flags, to, to.length),
     recv: (fd, into, flags) => recvNow(fd, into, into.length, flags),
     setns: answering(found("int setns(int fd, int kind)")),
+    // An index is never 0: that is how it says that there is no such link.
+    if_nametoindex: found("unsigned int if_nametoindex(const char *name)"),
     sendAside: (fd, bytes, flags) => aside(send, fd, bytes, bytes.length, flags),
     recvAside: (fd, into, flags) => aside(recv, fd, into, into.length, flags),
   };

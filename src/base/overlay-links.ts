@@ -66,6 +66,19 @@ export function portEntryCommand(port: string, mac: string): string {
   return `fdb replace ${mac} dev ${port} master static`;
 }
 
+/** Where the fast ways of all networks are: the datapath makes it, the keeper takes from it what its links make untrue. */
+export const FAST_TABLE = "netdev weft_overlay";
+
+/** The map in there that says where the addresses of a bridge's network are. */
+export function fastMapName(bridge: string): string {
+  return `at_${bridge}`;
+}
+
+/** For `nft`: frames for this address take the bridge's way until the datapath knows its link. */
+export function forgetWayCommand(bridge: string, mac: string): string {
+  return `delete element ${FAST_TABLE} ${fastMapName(bridge)} { ${mac} }`;
+}
+
 function hexOf(vni: number): string {
   return vni.toString(16).padStart(6, "0");
 }

@@ -22,6 +22,7 @@ import { type FirewallsFound, HostFirewalls } from "./host-firewalls.ts";
 import { HostSettings } from "./host-settings.ts";
 import { type HostTrace, hostTrace, type TraceQuestion } from "./host-trace.ts";
 import { type KernelMesh, kernelMesh } from "./inspect.ts";
+import { linkIndexes } from "./ip/link-index.ts";
 import { isLink, linkNames, linksThere } from "./ip/links.ts";
 import type { AddressHolder } from "./ip/read.ts";
 import { IPV6_MTU_MIN } from "./ipv6.ts";
@@ -33,6 +34,7 @@ import { markLayout } from "./mark.ts";
 import { LINK, TASK_LINK_PREFIX, vxlanOverhead } from "./names.ts";
 import { narrow, type ViewOnHost } from "./narrow.ts";
 import type { Nft } from "./nft/nft.ts";
+import { FastPath } from "./overlay/fast-path.ts";
 import { OverlayDatapath, type OverlaysFound } from "./overlay/overlay-datapath.ts";
 import { sandboxEntrance } from "./overlay/sandbox-entrance.ts";
 import { Sandboxes } from "./overlay/sandboxes.ts";
@@ -152,14 +154,19 @@ export class Datapath {
       log: this.#log,
       ...(init.onSandboxes === undefined ? {} : { onReady: init.onSandboxes }),
     });
+    const changing = (work: () => Promise<void>) => {
+      this.#turns.noteChange();
+      return this.#executor.changing(work);
+    };
     this.#overlays = new OverlayDatapath({
       nft,
       run,
       sandboxes: this.#sandboxes,
-      changing: (work) => {
-        this.#turns.noteChange();
-        return this.#executor.changing(work);
-      },
+      fastPath: new FastPath({
+        ...{ nft, log: this.#log, changing },
+        indexesOf: (names) => linkIndexes(run, names),
+      }),
+      changing,
     });
     this.#mark = markLayout(init.markShift);
     this.#settings = new HostSettings(init.memoPath ?? DEFAULT_MEMO_PATH);

@@ -3,7 +3,7 @@
  * compared with what it should be. Pure. A line too many costs one audit; a line too few costs the time until
  * the next regular one.
  */
-import { BRIDGE_PREFIX, PORT_PREFIX, TUNNEL_PREFIX } from "../base/overlay-links.ts";
+import { BRIDGE_PREFIX, FAST_TABLE, PORT_PREFIX, TUNNEL_PREFIX } from "../base/overlay-links.ts";
 import {
   EGRESS_TABLE,
   LINK,
@@ -30,6 +30,8 @@ export interface Uplink {
 const TABLES = [TABLE, EGRESS_TABLE, OVERLAY_TABLE];
 const TABLE_IS_GONE: ReadonlySet<string> = new Set(TABLES.map((table) => `delete table ${table}`));
 const OWN_TABLES = new RegExp(` (${TABLES.join("|")})( |$)`);
+/** No frame is lost for want of the fast way, and the start of a container, which adds to it, costs no audit. */
+const FAST_WAY_LACKS = new RegExp(`^delete \\w+ ${FAST_TABLE}( |$)`);
 /** What of other programs' Weft has rules in, or must be let through by. */
 const OTHERS = / ip6? filter (DOCKER-USER|FORWARD)\b|^(add|delete) table inet firewalld$/;
 /** The kernel's buffer was full: nobody knows what was missed. */
@@ -41,7 +43,8 @@ export function urgencyOfRules(line: string): Urgency | undefined {
   if (TABLE_IS_GONE.has(text)) return "lost";
   if (text.startsWith(EVENTS_LOST)) return "changed";
   if (text.startsWith("#")) return undefined;
-  return OWN_TABLES.test(text) || OTHERS.test(text) ? "changed" : undefined;
+  const isOurs = [OWN_TABLES, FAST_WAY_LACKS, OTHERS].some((news) => news.test(text));
+  return isOurs ? "changed" : undefined;
 }
 
 const OVERLAY_LINKS = `(?:${BRIDGE_PREFIX}|${TUNNEL_PREFIX}|${PORT_PREFIX})[0-9a-f]{6,}`;

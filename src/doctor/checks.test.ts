@@ -83,6 +83,12 @@ const AILMENTS: readonly (readonly [string, HostFacts, "warn" | "fail", RegExp])
     "fail",
     /lacks egress.*5\.16/,
   ],
+  [
+    "a kernel without the faster way",
+    { ...well, lacks: new Map([["forwarding at ingress", "Error"]]) },
+    "warn",
+    /lacks forwarding at ingress, which Weft would use/,
+  ],
   ["a missing tool", { ...fresh, missingTools: ["conntrack"] }, "fail", /not found: conntrack/],
   [
     "a closed UDP port",

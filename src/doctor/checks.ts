@@ -10,7 +10,7 @@ import type {
   NodeFacts,
   PeerFacts,
 } from "./facts.ts";
-import { KERNEL_FEATURES } from "./facts.ts";
+import { KERNEL_EXTRAS, KERNEL_FEATURES } from "./facts.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
 /** Certificates are dated an hour back, and TLS tolerates no more. */
@@ -46,20 +46,25 @@ const FEATURE_USES: Readonly<Record<KernelFeature, string>> = {
   zones: "telling apart what came through which node (nft_ct)",
   egress: "sending replies back (the egress hook: Linux 5.16 or newer)",
   vxlan: "the tunnel between nodes (vxlan)",
+  "forwarding at ingress": "carrying frames of overlay networks past the bridge (nft_fwd_netdev)",
 };
 
 function kernel({ release, lacks, isRoot }: HostFacts): Finding[] {
   if (!isRoot)
     return [fail("rights", "not root", "run it as root: most of it cannot be read otherwise")];
-  const missing = KERNEL_FEATURES.filter((feature) => lacks.has(feature));
-  if (missing.length === 0) return [ok("kernel", `Linux ${release} has all that is needed`)];
-  return missing.map((feature) =>
-    fail(
-      "kernel",
-      `Linux ${release} lacks ${feature}, which Weft needs for ${FEATURE_USES[feature]}: ${lacks.get(feature)}`,
-      "install the distribution's full kernel and its modules, or a newer one",
-    ),
-  );
+  const cure = "install the distribution's full kernel and its modules, or a newer one";
+  const lacking = (features: readonly KernelFeature[], uses: string) =>
+    features
+      .filter((feature) => lacks.has(feature))
+      .map((feature): readonly [string, string, string] => [
+        "kernel",
+        `Linux ${release} lacks ${feature}, which Weft ${uses} for ${FEATURE_USES[feature]}: ${lacks.get(feature)}`,
+        cure,
+      ]);
+  const missing = lacking(KERNEL_FEATURES, "needs").map((words) => fail(...words));
+  const slower = lacking(KERNEL_EXTRAS, "would use").map((words) => warn(...words));
+  if (missing.length > 0) return [...missing, ...slower];
+  return [ok("kernel", `Linux ${release} has all that is needed`), ...slower];
 }
 
 function tools({ missingTools, canPing }: HostFacts): Finding[] {

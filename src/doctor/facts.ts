@@ -1,7 +1,9 @@
 /** What the doctor knows of a host: read and tried by probe.ts, judged by checks.ts. */
 
 export const KERNEL_FEATURES = ["nftables", "fib", "zones", "egress", "vxlan"] as const;
-export type KernelFeature = (typeof KERNEL_FEATURES)[number];
+/** What Weft does without, at a price. */
+export const KERNEL_EXTRAS = ["forwarding at ingress"] as const;
+export type KernelFeature = (typeof KERNEL_FEATURES)[number] | (typeof KERNEL_EXTRAS)[number];
 
 export interface EngineFacts {
   readonly version: string;

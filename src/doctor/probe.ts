@@ -8,6 +8,7 @@ import { readEngineFirewall } from "../datapath/engine-firewall.ts";
 import { readFirewalld } from "../datapath/firewalld.ts";
 import { DROPS, lacksOf } from "../datapath/host-firewalls.ts";
 import { openNft } from "../datapath/nft/open.ts";
+import { FAST_TRIAL } from "../datapath/overlay/fast-rules.ts";
 import { runTool } from "../datapath/run.ts";
 import { readSysctl } from "../datapath/sysctl.ts";
 import { HTTPKeeperClient } from "../keeper/client.ts";
@@ -118,6 +119,7 @@ const TRIALS: Readonly<Record<KernelFeature, readonly [argv: readonly string[], 
     ["nft", "-f", "-"],
     'table netdev t { chain c { type filter hook egress device "lo" priority 0; }; }',
   ],
+  "forwarding at ingress": [["nft", "-f", "-"], FAST_TRIAL],
   vxlan: [
     [
       "ip",

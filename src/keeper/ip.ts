@@ -1,4 +1,4 @@
-/** The one seam to iproute2, its `ip` and `bridge`: argument arrays and batches on stdin, never a shell. */
+/** The one seam to the tools that change the host's network, `ip`, `bridge` and `nft`: argument arrays and batches on stdin, never a shell. */
 import { spawn } from "node:child_process";
 import { SystemError } from "../base/errors.ts";
 
@@ -12,7 +12,11 @@ export function ip(args: readonly string[], input = ""): Promise<string> {
   return run("ip", args, input);
 }
 
-function run(tool: "ip" | "bridge", args: readonly string[], input: string): Promise<string> {
+function run(
+  tool: "ip" | "bridge" | "nft",
+  args: readonly string[],
+  input: string,
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(tool, args, { stdio: ["pipe", "pipe", "pipe"], timeout: IP_TIMEOUT_MS });
     let output = "";
@@ -46,4 +50,9 @@ export async function ipBatch(commands: readonly string[]): Promise<void> {
 /** The same for `bridge`. */
 export async function bridgeBatch(commands: readonly string[]): Promise<void> {
   await run("bridge", ["-batch", "-"], `${commands.join("\n")}\n`);
+}
+
+/** The same for `nft`, all of it or nothing. */
+export async function nftBatch(commands: readonly string[]): Promise<void> {
+  await run("nft", ["-f", "-"], `${commands.join("\n")}\n`);
 }

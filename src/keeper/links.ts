@@ -9,10 +9,11 @@ import {
   bridgeCommands,
   bridgeName,
   bridgeSettings,
+  forgetWayCommand,
   portCommands,
   portEntryCommand,
 } from "../base/overlay-links.ts";
-import { bridgeBatch, ip, ipBatch } from "./ip.ts";
+import { bridgeBatch, ip, ipBatch, nftBatch } from "./ip.ts";
 import { type LinkEffect, peerOf } from "./plugin/driver.ts";
 import { GATEWAY_ADDRESS, GATEWAY_ADDRESS6 } from "./plugin/ipam.ts";
 import type { EndpointRecord } from "./state.ts";
@@ -89,13 +90,22 @@ async function createPort(
     if (isNew) await ipBatch(bridgeCommands(bridge));
     for (const [path, value] of isNew ? bridgeSettings(bridge) : [])
       await writeSetting(path, value);
-    await ipBatch([...(await pairCommands(effect)), ...portCommands(link, bridge)]);
+    const made = [...(await pairCommands(effect)), ...portCommands(link, bridge)];
+    await Promise.all([ipBatch(made), forgetWay(bridge, mac)]);
     await bridgeBatch([portEntryCommand(link, mac)]);
   } catch (error) {
     // The datapath may have taken an idle bridge away, or made it, at this very moment.
     if (attempt === ATTEMPTS_MAX) throw error;
     await createPort(effect, attempt + 1);
   }
+}
+
+/**
+ * The fast way would lead to the link that had the address before, and nobody but this process may be there to make the
+ * new one. Mostly there is none: then that is what `nft` says.
+ */
+async function forgetWay(bridge: string, mac: string): Promise<void> {
+  await nftBatch([forgetWayCommand(bridge, mac)]).catch(() => {});
 }
 
 /** A bridge is made, or goes, in one step; whoever lost that race once finds it as it is now. */

@@ -71,6 +71,8 @@ const DAMAGES: readonly (readonly [what: string, damage: string])[] = [
   ["a lost IPv6 neighbour", `ip neigh delete fd00:1::13 dev ${tunnelName(ONE)}`],
   ["a lost table", "nft delete table inet weft_overlay"],
   ["a lost rule", "nft flush chain inet weft_overlay raw_prerouting"],
+  ["the lost fast way", "nft delete table netdev weft_overlay"],
+  ["a fast way that leads nowhere", `nft flush map netdev weft_overlay at_${bridgeName(ONE)}`],
   ["the Engine's chain", "iptables -F DOCKER-USER"],
   ["a host that would route", `sysctl -qw net.ipv4.conf.${bridgeName(ONE)}.forwarding=1`],
 ];
@@ -87,6 +89,10 @@ describe("overlay networks", { skip: whyNot() }, () => {
       const probe =
         "table ip probe { chain sent { type filter hook output priority 0; udp dport 4789 counter; }; }";
       await host.run("nft", probe);
+      // Counts what the bridges' hooks see of packets to tasks.
+      const bridged =
+        "type filter hook prerouting priority -400; iifname wb* ip daddr 10.0.1.11-10.0.1.17 counter;";
+      await host.run("nft", `table ip bridged { chain seen { ${bridged} }; }`);
     }
     overlays = new Overlays(lab);
     overlays.addNetwork(ONE, "10.0.1.0/24", "fd00:1::/64");
@@ -188,6 +194,65 @@ describe("overlay networks", { skip: whyNot() }, () => {
     assert.ok(await pings(stranger, "10.0.1.11"));
     await overlays.apply();
     assert.equal(await pings(stranger, "10.0.1.11"), false);
+  });
+
+  it("packets between known addresses pass the bridge's hooks by, on one host and between hosts", async () => {
+    const before = await bridged(host("h1"));
+    for (const protocol of ["tcp", "udp"] as const) {
+      assert.equal(await ask("a1", "10.0.1.12", { protocol }), "b1 10.0.1.11");
+      assert.equal(await ask("a1", "10.0.1.13", { protocol }), "c2 10.0.1.11");
+      assert.equal(await ask("d3", "10.0.1.11", { protocol }), "a1 10.0.1.14");
+    }
+    assert.equal(await bridged(host("h1")), before);
+    await host("h1").run("nft", "delete", "table", "netdev", "weft_overlay");
+    assert.equal(await ask("a1", "10.0.1.13"), "c2 10.0.1.11");
+    assert.ok((await bridged(host("h1"))) > before, "the counter counts");
+    await host("h1").audit();
+  });
+
+  it("what comes under another's MAC address is the bridge's", async () => {
+    const { namespace } = overlays.place("b1");
+    const address = (mac: string) =>
+      inNamespace(namespace, ["ip", "link", "set", "eth0", "address", mac]);
+    const before = await bridged(host("h1"));
+    await address(macOf("10.0.1.11"));
+    await inNamespace(namespace, [
+      ...["ip", "neigh", "replace", "10.0.1.13", "lladdr", macOf("10.0.1.13")],
+      ...["dev", "eth0", "nud", "permanent"],
+    ]);
+    assert.equal(await pings(overlays.place("b1"), "10.0.1.13"), false);
+    assert.ok((await bridged(host("h1"))) > before);
+    await inNamespace(namespace, ["ip", "neigh", "delete", "10.0.1.13", "dev", "eth0"]);
+    await address(macOf("10.0.1.12"));
+    const settled = await bridged(host("h1"));
+    assert.equal(await ask("b1", "10.0.1.13"), "c2 10.0.1.12");
+    assert.equal(await bridged(host("h1")), settled);
+  });
+
+  it("what is too long for the tunnel never enters it", async () => {
+    const { namespace } = overlays.place("a1");
+    const port = linkOf({ name: "a1" });
+    const setMTU = async (mtu: string) => {
+      await host("h1").run("ip", "link", "set", port, "mtu", mtu);
+      await inNamespace(namespace, ["ip", "link", "set", "eth0", "mtu", mtu]);
+    };
+    await setMTU("4000");
+    const [before, sentBefore] = [await bridged(host("h1")), await sent(host("h1"))];
+    const long = ["ping", "-c", "1", "-W", "1", "-M", "do", "-s", "2000", "10.0.1.13"];
+    await assert.rejects(inNamespace(namespace, long));
+    assert.ok((await bridged(host("h1"))) > before, "the bridge has dropped it");
+    assert.equal(await sent(host("h1")), sentBefore);
+    await setMTU("1450");
+  });
+
+  it("what a host takes to be another's never goes back into the tunnel", async () => {
+    const wrong = ["dev", tunnelName(ONE), "dst", host("h1").address, "self", "permanent"];
+    await host("h2").run("bridge", "fdb", "replace", macOf("10.0.1.14"), ...wrong);
+    const before = await sent(host("h1"));
+    assert.equal(await pings(overlays.place("c2"), "10.0.1.14"), false);
+    assert.equal(await sent(host("h1")), before);
+    await host("h2").audit();
+    assert.ok(await pings(overlays.place("c2"), "10.0.1.14"));
   });
 
   it("large packets fit: the tunnel and its links have room for the overhead", async () => {
@@ -383,10 +448,28 @@ describe("overlay networks", { skip: whyNot() }, () => {
     await overlays.apply();
     assert.deepEqual(await overlays.apply(), [0, 0, 0]);
     for (const one of lab.hosts) await one.killDaemon();
+    // From here on what is damaged on this host is mended by the tool, and no longer by the library.
+    host("h1").startDaemon("spawn");
     assert.match(await ask("b1", VIP), / 10\.0\.1\.12$/, "nobody is needed for packets to pass");
     const before = await host("h1").fingerprint();
     assert.deepEqual(await overlays.apply(), [0, 0, 0]);
     assert.equal(await host("h1").fingerprint(), before);
+  });
+
+  it("a container that is made anew while no daemon is there is reached, and by the fast way once one is", async () => {
+    const place = { host: "h2", vni: ONE, addresses: ["10.0.1.17", "fd00:1::17"] } as const;
+    await overlays.start({ name: "g2", ...place });
+    await overlays.apply();
+    assert.equal(await ask("a1", "10.0.1.17"), "g2 10.0.1.11");
+    await host("h2").killDaemon();
+    await overlays.end("g2");
+    await overlays.start({ name: "i2", ...place });
+    assert.equal(await ask("a1", "10.0.1.17"), "i2 10.0.1.11");
+    await overlays.apply();
+    const before = await bridged(host("h2"));
+    assert.equal(await ask("a1", "10.0.1.17"), "i2 10.0.1.11");
+    assert.equal(await ask("e2", "10.0.1.17"), "i2 10.0.1.15");
+    assert.equal(await bridged(host("h2")), before);
   });
 
   for (const [what, damage] of DAMAGES) {
@@ -396,8 +479,10 @@ describe("overlay networks", { skip: whyNot() }, () => {
       const said = await host("h1").audit();
       assert.notDeepEqual(said, []);
       assert.deepEqual(await host("h1").audit(), [], said.join("; "));
+      const before = await bridged(host("h1"));
       assert.equal(await ask("a1", "10.0.1.12"), "b1 10.0.1.11");
       assert.equal(await ask("a1", "10.0.1.13"), "c2 10.0.1.11");
+      assert.equal(await bridged(host("h1")), before, "all of it the fast way");
       assert.ok(await pings(overlays.place("a1"), "fd00:1::13"));
     });
   }
@@ -412,6 +497,9 @@ describe("overlay networks", { skip: whyNot() }, () => {
     const left = await three.run("ip", "-o", "link", "show");
     assert.doesNotMatch(left, new RegExp(`${bridgeName(TWO)}|${tunnelName(TWO)}`));
     assert.match(left, new RegExp(bridgeName(ONE)));
+    const ways = await three.run("nft", "list", "table", "netdev", "weft_overlay");
+    assert.match(ways, new RegExp(`at_${bridgeName(ONE)}`));
+    assert.doesNotMatch(ways, new RegExp(`at_${bridgeName(TWO)}`));
 
     await three.reset();
     assert.doesNotMatch(await three.run("ip", "-o", "link", "show"), /\bw[box][0-9a-f]{6}/);
@@ -427,6 +515,12 @@ async function pings(from: Place, address: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+/** How many packets to tasks the hooks of this host's bridges have seen. */
+async function bridged(host: Host): Promise<number> {
+  const listed = await host.run("nft", "list", "table", "ip", "bridged");
+  return Number(/packets (\d+)/.exec(listed)?.[1]);
 }
 
 /** How many tunnel packets this host has sent. */

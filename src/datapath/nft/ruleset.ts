@@ -7,7 +7,14 @@ import { hash } from "node:crypto";
 
 export interface BaseChain {
   readonly type: "filter" | "nat";
-  readonly hook: "prerouting" | "input" | "forward" | "output" | "postrouting" | "egress";
+  readonly hook:
+    | "prerouting"
+    | "input"
+    | "forward"
+    | "output"
+    | "postrouting"
+    | "ingress"
+    | "egress";
   readonly priority: number;
   /** The device of a netdev chain. */
   readonly device?: string;

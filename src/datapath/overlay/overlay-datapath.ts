@@ -21,6 +21,7 @@ import { type MeshView, tunnelAddressOf } from "../view.ts";
 import { linkDrifts } from "./describe.ts";
 import { desiredLinks, type LocalNetwork, type OverlayPlace } from "./desired-links.ts";
 import { executeLinkRemovals, executeLinks } from "./execute.ts";
+import type { FastFound, FastPath, FastReport, FastScope } from "./fast-path.ts";
 import { hostRules, OVERLAY_TABLE } from "./host-rules.ts";
 import { LocalNetworks } from "./local-networks.ts";
 import { type Networks, narrow } from "./narrow.ts";
@@ -35,6 +36,7 @@ export interface OverlayDatapathComponents {
   readonly nft: Nft;
   readonly run: RunTool;
   readonly sandboxes: Sandboxes;
+  readonly fastPath: FastPath;
   /** Told of what is done to the host's kernel while it is done, for the kernel tells of that too. */
   readonly changing: (work: () => Promise<void>) => Promise<void>;
 }
@@ -43,6 +45,8 @@ export interface OverlayDatapathComponents {
 export interface OverlaysFound {
   readonly links: OverlayState;
   readonly rules: Ruleset;
+  /** Absent where it was not looked for. */
+  readonly fast?: FastFound;
 }
 
 const NOTHING_FOUND: OverlaysFound = { links: EMPTY_OVERLAYS, rules: new Map() };
@@ -50,6 +54,7 @@ const NOTHING_FOUND: OverlaysFound = { links: EMPTY_OVERLAYS, rules: new Map() }
 interface Difference {
   readonly links: OverlayPlan;
   readonly rules: NftTransaction;
+  readonly fast: FastScope;
 }
 
 const OWN_LINKS = new RegExp(`^(${BRIDGE_PREFIX}|${TUNNEL_PREFIX}|${PORT_PREFIX})[0-9a-f]{6}`);
@@ -58,6 +63,7 @@ export class OverlayDatapath {
   readonly #nft: Nft;
   readonly #run: RunTool;
   readonly #sandboxes: Sandboxes;
+  readonly #fastPath: FastPath;
   readonly #changing: OverlayDatapathComponents["changing"];
   /** What the kernel has; undefined when it must be read back. */
   #actual: Networks | undefined;
@@ -65,7 +71,8 @@ export class OverlayDatapath {
   readonly #local = new LocalNetworks();
   readonly #lists = new SandboxLists();
 
-  constructor({ nft, run, sandboxes, changing }: OverlayDatapathComponents) {
+  constructor({ nft, run, sandboxes, fastPath, changing }: OverlayDatapathComponents) {
+    this.#fastPath = fastPath;
     this.#changing = changing;
     this.#nft = nft;
     this.#run = run;
@@ -85,27 +92,30 @@ export class OverlayDatapath {
 
   async #applyOnce(view: MeshView, mtu: number): Promise<number> {
     const wanted = this.#networksOf(view, mtu);
-    const { links, rules } = await this.#difference(wanted);
-    await this.#execute(wanted, { links, rules });
-    return links.additions.length + rules.length + links.removals.length;
+    const difference = await this.#difference(wanted);
+    const { links, rules } = difference;
+    const fast = await this.#execute(wanted, difference);
+    return links.additions.length + rules.length + fast.changes + links.removals.length;
   }
 
   /** What the kernel holds of these networks, as far as it is not in `listing`. Changes nothing here. */
   async look(listing: HostListing): Promise<OverlaysFound> {
     const isAny = listing.links.some((link) => OWN_LINKS.test(nameOf(link)));
     if (!isAny) return NOTHING_FOUND;
-    return { links: decodeLinks(listing), rules: await this.#readRules() };
+    const [rules, fast] = await Promise.all([this.#readRules(), this.#fastPath.look()]);
+    return { links: decodeLinks(listing), rules, fast };
   }
 
   /** Compares what was found with the view, mends what differs, and says what it was. */
-  async audit(view: MeshView, mtu: number, { links, rules }: OverlaysFound): Promise<Drift[]> {
+  async audit(view: MeshView, mtu: number, found: OverlaysFound): Promise<Drift[]> {
     this.#actual = undefined;
     const wanted = this.#networksOf(view, mtu);
-    const difference = differenceFrom(links, rules, wanted);
-    await this.#execute(wanted, difference);
+    const difference = differenceFrom(found, wanted);
+    const fast = await this.#execute(wanted, difference);
     return [
       ...linkDrifts(difference.links),
       ...driftsOf({ additions: [], transaction: difference.rules, removals: [] }),
+      ...fast.drifts,
       ...(await this.#sandboxes.audit()),
     ];
   }
@@ -120,6 +130,7 @@ export class OverlayDatapath {
       ...state.bridges.keys(),
     ]);
     for (const name of linkNames()) if (OWN_LINKS.test(name)) names.add(name);
+    await this.#fastPath.reset();
     await this.#commit(planTransaction(rules, new Map()));
     await executeLinkRemovals(
       this.#run,
@@ -137,20 +148,22 @@ export class OverlayDatapath {
   async #difference(wanted: Networks): Promise<Difference> {
     if (this.#actual === undefined) {
       const [links, rules] = await this.#readIfAny(wanted);
-      return differenceFrom(links, rules, wanted);
+      return differenceFrom({ links, rules }, wanted);
     }
     const { before, after, witness } = narrow(this.#actual, wanted);
     const links = desiredLinks(after.place, after.local);
+    const left = desiredLinks(before.place, before.local);
     return {
-      links: planLinks(withoutLeft(desiredLinks(before.place, before.local), links), links),
+      links: planLinks(withoutLeft(left, links), links),
       rules: planTransaction(
         hostRules(before.place, [...witness, ...before.local]),
         hostRules(after.place, [...witness, ...after.local]),
       ),
+      fast: { bridges: new Set([...left.bridges.keys(), ...links.bridges.keys()]), state: links },
     };
   }
 
-  async #execute(wanted: Networks, { links, rules }: Difference): Promise<void> {
+  async #execute(wanted: Networks, { links, rules, fast }: Difference): Promise<FastReport> {
     // Until all of it is done, nobody knows what the kernel holds.
     this.#actual = undefined;
     if (links.additions.length + rules.length > 0) {
@@ -159,11 +172,14 @@ export class OverlayDatapath {
         await this.#commit(rules);
       });
     }
+    // The links are there, and nothing of what is to go has gone: both ways lead to the same ports.
+    const report = await this.#fastPath.bring(fast);
     await this.#sandboxes.apply(this.#lists.update(wanted));
     if (links.removals.length > 0) {
       await this.#changing(() => executeLinkRemovals(this.#run, links.removals));
     }
     this.#actual = wanted;
+    return report;
   }
 
   async #commit(transaction: NftTransaction): Promise<void> {
@@ -203,10 +219,12 @@ export class OverlayDatapath {
   }
 }
 
-function differenceFrom(links: OverlayState, rules: Ruleset, wanted: Networks): Difference {
+function differenceFrom({ links, rules, fast }: OverlaysFound, wanted: Networks): Difference {
+  const state = desiredLinks(wanted.place, wanted.local);
   return {
-    links: planLinks(links, desiredLinks(wanted.place, wanted.local)),
+    links: planLinks(links, state),
     rules: planTransaction(rules, hostRules(wanted.place, wanted.local)),
+    fast: { state, ...(fast === undefined ? {} : { found: fast }) },
   };
 }
 

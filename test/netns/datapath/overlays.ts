@@ -2,6 +2,7 @@
 import {
   bridgeCommands,
   bridgeName,
+  forgetWayCommand,
   macOf,
   portCommands,
   portEntryCommand,
@@ -55,6 +56,9 @@ export class Overlays {
       ...portCommands(link, bridge),
     ]);
     await batch(host.namespace, "bridge", [portEntryCommand(link, mac)]);
+    // Where there is nothing to forget, it says so.
+    const forget = ["nft", forgetWayCommand(bridge, mac)];
+    await inNamespace(host.namespace, forget).catch(() => "");
     await batch(place.namespace, "ip", [
       `link set eth0 address ${mac}`,
       ...task.addresses.map((one) => `addr add ${one}${prefixOf(one)} dev eth0`),
@@ -64,6 +68,14 @@ export class Overlays {
     this.#places.set(task.name, place);
     await place.call({ call: "serve", name: task.name, port: 80 });
     return place;
+  }
+
+  /** Its link is gone; nobody is told of it any more. */
+  async end(name: string): Promise<void> {
+    const task = this.#tasks.get(name);
+    if (task === undefined) throw new Error(`no task ${name}`);
+    await this.#lab.host(task.host).run("ip", "link", "delete", linkOf(task));
+    this.#tasks.delete(name);
   }
 
   place(name: string): Place {
