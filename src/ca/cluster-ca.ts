@@ -108,15 +108,17 @@ export async function createManagerCertificates(init: {
 }
 
 /**
- * A manager that was off until its certificate had expired is refused by everybody, itself included, and can ask
- * nobody for the next one: but it has the CA's key. Resolves with whether that was so.
+ * A manager whose certificate is not valid now is refused by everybody, itself included, and can ask nobody for the
+ * next one: but it has the CA's key. It was off until the certificate had expired, or its clock was wrong when it
+ * gave itself this one. Resolves with whether that was so.
  */
-export async function renewExpiredManager(
+export async function renewInvalidManager(
   store: Store,
   certificates: NodeCertificates,
   clock: Clock,
 ): Promise<boolean> {
-  if (clock.now() < certificates.validity.notAfter) return false;
+  const { notBefore, notAfter } = certificates.validity;
+  if (notBefore <= clock.now() && clock.now() < notAfter) return false;
   const { key, request } = newKeyAndRequest();
   const certificate = await openClusterCA(store).issue({
     request,

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { ClusterID, NodeID } from "../base/ids.ts";
 import { newKeyAndRequest } from "./certificate-request.ts";
-import { expiredMessage, NodeCertificates } from "./node-certificates.ts";
+import { invalidityMessage, NodeCertificates } from "./node-certificates.ts";
 import { createRootCA, RootCA } from "./root-ca.ts";
 
 const identity = {
@@ -80,9 +80,12 @@ test("a key that is another certificate's is refused in plain words", async (con
 test("an expired certificate names its cause and its cure, a valid one nothing", async (context) => {
   const { directory, issue } = await setUp(context);
   const certificates = await NodeCertificates.create(directory, await issue());
-  const { notAfter } = certificates.validity;
-  assert.equal(expiredMessage(certificates, notAfter - 1), "");
-  const message = expiredMessage(certificates, notAfter);
+  const { notBefore, notAfter } = certificates.validity;
+  const early = invalidityMessage(certificates, notBefore - 1);
+  assert.match(early, new RegExp(`not valid before ${new Date(notBefore).toISOString()}.* clock`));
+  assert.equal(invalidityMessage(certificates, notBefore), "");
+  assert.equal(invalidityMessage(certificates, notAfter - 1), "");
+  const message = invalidityMessage(certificates, notAfter);
   assert.match(message, new RegExp(`expired at ${new Date(notAfter).toISOString()}`));
   assert.match(
     message,

@@ -127,11 +127,18 @@ export class NodeCertificates {
   }
 }
 
-/** What whoever runs the node has to know and to do once its certificate has run out; empty before. */
-export function expiredMessage(
+/** What whoever runs the node has to know and to do while its certificate is not valid; empty while it is. */
+export function invalidityMessage(
   { identity, validity }: Pick<NodeCertificates, "identity" | "validity">,
   now: number,
 ): string {
+  if (now < validity.notBefore) {
+    const from = new Date(validity.notBefore).toISOString();
+    return (
+      `the certificate of this node is not valid before ${from}: this host's clock is wrong, or a manager's was when it signed; ` +
+      `set this host's clock, or run "docker swarm leave" here and "docker node rm ${identity.nodeID}" on a manager, then join again`
+    );
+  }
   if (now < validity.notAfter) return "";
   const since = new Date(validity.notAfter).toISOString();
   return (

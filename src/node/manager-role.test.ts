@@ -5,8 +5,9 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { connect } from "node:tls";
-import { systemClock } from "../base/clock.ts";
+import { FakeClock, systemClock } from "../base/clock.ts";
 import { silentLogger } from "../base/logger.ts";
 import { systemRandom } from "../base/random.ts";
 import { certificatesDirectory } from "../ca/join.ts";
@@ -35,32 +36,78 @@ test("a manager whose port is taken says so and leaves nothing running, its stor
 });
 
 test("a manager that was off until its certificate had expired gives itself the next one", async () => {
+  await withManager(-400 * DAY_MS, async ({ certificates, dataDir, port }) => {
+    const loaded = NodeCertificates.load(certificatesDirectory(dataDir));
+    assert.ok((loaded?.validity.notAfter ?? 0) > Date.now() + DAY_MS);
+    await assertBelieved(certificates, port);
+  });
+});
+
+test("a manager whose clock was ahead when it gave itself a certificate gives itself another", async () => {
+  await withManager(0, async ({ certificates, port, clock }) => {
+    for (const wrongByMs of [300 * DAY_MS, -2 * DAY_MS]) {
+      clock.set(wrongByMs);
+      const before = certificates.material.certificate;
+      await looked(clock);
+      assert.notEqual(certificates.material.certificate, before);
+      clock.set(-wrongByMs);
+      await looked(clock);
+      assert.ok(certificates.validity.notBefore <= Date.now());
+      await assertBelieved(certificates, port);
+    }
+  });
+});
+
+/** Resolves when the manager has looked whether its certificate is valid. */
+async function looked(clock: FakeClock): Promise<void> {
+  // The timer is armed again once a look has ended.
+  const armed = async () => {
+    while (!clock.pending().includes("manager's certificate")) await setImmediate();
+  };
+  await armed();
+  clock.advance(5_000);
+  await armed();
+}
+
+/** A manager that runs; its cluster was made at this distance from now. */
+async function withManager(
+  madeAtMs: number,
+  work: (made: {
+    readonly certificates: NodeCertificates;
+    readonly dataDir: string;
+    readonly port: number;
+    readonly clock: FakeClock;
+  }) => Promise<void>,
+): Promise<void> {
   await withDataDir(async (dataDir) => {
-    const long = { ...components, clock: { ...systemClock, now: () => Date.now() - 400 * DAY_MS } };
-    const { store, certificates } = await createCluster(long, requestFor(dataDir));
-    assert.ok(certificates.validity.notAfter < Date.now());
+    const clock = new FakeClock(Date.now() + madeAtMs);
+    const made = await createCluster({ ...components, clock }, requestFor(dataDir));
+    const { store, certificates } = made;
     const { nodeID } = certificates.identity;
+    clock.set(-madeAtMs);
     const free = createServer();
     const port = await listening(free);
     await new Promise((resolve) => free.close(resolve));
     const listenAddr = `127.0.0.1:${port}`;
-    const manager = new ManagerRole(components, { store, certificates, listenAddr });
+    const manager = new ManagerRole({ ...components, clock }, { store, certificates, listenAddr });
     await manager.start();
     try {
       assert.equal(certificates.identity.nodeID, nodeID);
-      const loaded = NodeCertificates.load(certificatesDirectory(dataDir));
-      assert.ok((loaded?.validity.notAfter ?? 0) > Date.now() + DAY_MS);
-      // What it shows is what its nodes believe.
-      const ca = certificates.material.rootCertificate;
-      const socket = connect({ host: "127.0.0.1", port, ca, servername: "swarm-manager" });
-      await once(socket, "secureConnect");
-      assert.ok(socket.authorized);
-      socket.destroy();
+      await work({ certificates, dataDir, port, clock });
     } finally {
       await manager.stop();
     }
   });
-});
+}
+
+/** What the manager shows is what its nodes believe. */
+async function assertBelieved({ material }: NodeCertificates, port: number): Promise<void> {
+  const ca = material.rootCertificate;
+  const socket = connect({ host: "127.0.0.1", port, ca, servername: "swarm-manager" });
+  await once(socket, "secureConnect");
+  assert.ok(socket.authorized);
+  socket.destroy();
+}
 
 function requestFor(dataDir: string): NewClusterRequest {
   return {

@@ -4,7 +4,7 @@
  */
 import { rmSync } from "node:fs";
 import type { InitRequest, ManagerBackend } from "../api/backend.ts";
-import type { Clock } from "../base/clock.ts";
+import type { Clock, Timer } from "../base/clock.ts";
 import type { ClusterID, NetworkID, NodeID } from "../base/ids.ts";
 import { newID } from "../base/ids.ts";
 import { type Startable, stopAll } from "../base/lifecycle.ts";
@@ -15,7 +15,7 @@ import {
   createClusterCA,
   createManagerCertificates,
   nodeValidityMs,
-  renewExpiredManager,
+  renewInvalidManager,
   rotateJoinToken,
   theCluster,
 } from "../ca/cluster-ca.ts";
@@ -41,6 +41,9 @@ import { startControlLoops } from "../orchestrator/control-loops.ts";
 import { DEFAULT_MANAGER_PORT, parseHostPort } from "./addresses.ts";
 import { readHostRoutes } from "./host-routes.ts";
 
+/** How often the manager looks whether its own certificate is valid now. */
+const CERTIFICATE_CHECK_MS = 5_000;
+
 export interface ManagerComponents {
   readonly clock: Clock;
   readonly random: Random;
@@ -62,6 +65,9 @@ export class ManagerRole implements ManagerBackend, Startable {
   readonly #components: ManagerComponents;
   readonly #certificates: NodeCertificates;
   #loops: Startable | undefined;
+  #certificateTimer: Timer | undefined;
+  #certificateCheck: Promise<void> | undefined;
+  #stopped = false;
 
   constructor(
     components: ManagerComponents,
@@ -105,19 +111,43 @@ export class ManagerRole implements ManagerBackend, Startable {
       await giveIngressIPv6(this.store);
       this.#loops = startControlLoops({ store: this.store, clock, log });
       await this.#dispatcher.start();
-      if (await renewExpiredManager(this.store, this.#certificates, clock))
-        log.warn("this manager's certificate had expired and was renewed by itself");
+      await this.#renewIfInvalid();
       await this.#gossipKeys.start();
       this.#rootRotator.start();
       await this.#server.start();
+      this.#watchCertificate();
     } catch (error) {
       await this.stop();
       throw error;
     }
   }
 
+  async #renewIfInvalid(): Promise<void> {
+    const { clock, log } = this.#components;
+    if (await renewInvalidManager(this.store, this.#certificates, clock))
+      log.warn("this manager's certificate was not valid now and was renewed by itself");
+  }
+
+  /** A clock that is put right may make a certificate invalid that was made while it was wrong; nobody tells of that. */
+  #watchCertificate(): void {
+    const { clock, log } = this.#components;
+    this.#certificateTimer = clock.timer("manager's certificate", CERTIFICATE_CHECK_MS, () => {
+      this.#certificateCheck = this.#renewIfInvalid()
+        .catch((error: unknown) =>
+          log.error("this manager's certificate is not renewed", { error }),
+        )
+        .finally(() => {
+          this.#certificateCheck = undefined;
+          if (!this.#stopped) this.#watchCertificate();
+        });
+    });
+  }
+
   async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#certificateTimer?.cancel();
     await stopAll([
+      () => this.#certificateCheck,
       () => this.#server.stop(),
       () => this.#rootRotator.stop(),
       () => this.#gossipKeys.stop(),

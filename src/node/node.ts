@@ -19,7 +19,7 @@ import { withPort } from "../base/host-port.ts";
 import { type Startable, stopAll } from "../base/lifecycle.ts";
 import { gauge, metricsPage } from "../base/metrics.ts";
 import { certificatesDirectory, joinCluster, keepJoinKey } from "../ca/join.ts";
-import { expiredMessage, NodeCertificates } from "../ca/node-certificates.ts";
+import { invalidityMessage, NodeCertificates } from "../ca/node-certificates.ts";
 import type { Network } from "../cluster/objects.ts";
 import { openStore, storeDirectory } from "../cluster/open-store.ts";
 import type { Store } from "../cluster/store.ts";
@@ -287,7 +287,7 @@ export class WeftNode implements NodeBackend, Startable {
   /** Why no manager hears this node any more, and the cure; empty while its certificate is valid. */
   #expiry(): string {
     if (this.#certificates === undefined) return "";
-    return expiredMessage(this.#certificates, this.#components.clock.now());
+    return invalidityMessage(this.#certificates, this.#components.clock.now());
   }
 
   async #checkFree(): Promise<void> {
