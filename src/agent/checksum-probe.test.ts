@@ -15,7 +15,7 @@ for (const [what, withChecksum, without, expected] of CASES) {
   test(`checksums, where ${what}: ${expected}`, async () => {
     const clock = new FakeClock();
     const refusals = { with: [...withChecksum] as boolean[], without: [...without] as boolean[] };
-    const found = checksumsArrive("10.255.0.3", clock, async (_address, checksum) => {
+    const found = checksumsArrive("10.255.0.3", clock, undefined, async (_address, checksum) => {
       queueMicrotask(() => queueMicrotask(() => queueMicrotask(() => clock.advance(2_000))));
       const refused = (checksum ? refusals.with : refusals.without).shift();
       assert.ok(refused !== undefined, "it is asked no more than that");

@@ -29,20 +29,21 @@ const REFUSAL_MS = 1_100;
 /** Whether one datagram to this address was refused. */
 export type AskRefusal = (address: string, checksum: boolean) => Promise<boolean>;
 
-/** True and false as above; undefined where it cannot be told. */
+/** True and false as above; undefined where it cannot be told. Rejects when the signal ends it. */
 export async function checksumsArrive(
   address: string,
   clock: Clock,
-  isRefused: AskRefusal = refusal(clock),
+  signal?: AbortSignal,
+  isRefused: AskRefusal = refusal(clock, signal),
 ): Promise<boolean | undefined> {
   if (await isRefused(address, true)) return true;
-  await delay(clock, "checksum probe", REFUSAL_MS);
+  await delay(clock, "checksum probe", REFUSAL_MS, signal);
   if (!(await isRefused(address, false))) return undefined;
-  await delay(clock, "checksum probe", REFUSAL_MS);
+  await delay(clock, "checksum probe", REFUSAL_MS, signal);
   return await isRefused(address, true);
 }
 
-function refusal(clock: Clock): AskRefusal {
+function refusal(clock: Clock, signal: AbortSignal | undefined): AskRefusal {
   return async (address, checksum) => {
     const { socket, setsockopt, connect, send, recv, close } = libc();
     const fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -52,7 +53,7 @@ function refusal(clock: Clock): AskRefusal {
       if (connect(fd, socketAddress(address, UNUSED_PORT)) < 0) return false;
       if (send(fd, Buffer.alloc(1), 0) < 0) return false;
       for (let look = 0; look < LOOKS; look += 1) {
-        await delay(clock, "checksum probe", LOOK_MS);
+        await delay(clock, "checksum probe", LOOK_MS, signal);
         if (recv(fd, Buffer.alloc(1), 0) !== -constants.errno.EAGAIN) return true;
       }
       return false;

@@ -131,3 +131,33 @@ test("one that answers pings and drops datagrams for their checksums is named", 
   assert.deepEqual([...watch.ailments()], []);
   await watch.stop();
 });
+
+test("a look that is under way ends with the watch, and is nobody's ailment", async () => {
+  for (const hangs of ["ping", "checksums"] as const) {
+    const { peers } = setUp(1);
+    const clock = new FakeClock();
+    const asked = Promise.withResolvers<void>();
+    let changes = 0;
+    const untilEnded = (signal: AbortSignal | undefined) =>
+      new Promise<never>((_, reject) => {
+        signal?.addEventListener("abort", () => reject(signal.reason as Error));
+        asked.resolve();
+      });
+    const watch = new TunnelWatch({
+      clock,
+      run: async (_tool, _args, _stdin, signal) =>
+        hangs === "ping" ? untilEnded(signal) : { status: 0, stdout: "", stderr: "" },
+      readMTU: async () => 1_450,
+      checksums: (_address, signal) => untilEnded(signal),
+      peers: () => peers,
+      onChange: () => (changes += 1),
+    });
+    watch.start();
+    clock.advance(2_000);
+    await asked.promise;
+    await watch.stop();
+    assert.equal(changes, 0);
+    assert.deepEqual(clock.pending(), []);
+    assert.equal(watch.ailments().size, 0);
+  }
+});

@@ -36,7 +36,7 @@ export interface TunnelWatchComponents {
   /** The tunnel's MTU; undefined while there is no tunnel. */
   readonly readMTU?: () => Promise<number | undefined>;
   /** Whether datagrams to this address arrive with their checksums; undefined where it cannot be told. */
-  readonly checksums?: (address: string) => Promise<boolean | undefined>;
+  readonly checksums?: (address: string, signal: AbortSignal) => Promise<boolean | undefined>;
   readonly lastHeard?: LastHeard;
 }
 
@@ -58,7 +58,7 @@ export class TunnelWatch implements Startable {
   #isAmiss = true;
   #timer: Timer | undefined;
   #look: Promise<void> = Promise.resolve();
-  #stopped = false;
+  readonly #stopping = new AbortController();
 
   constructor(components: TunnelWatchComponents) {
     this.#components = components;
@@ -68,8 +68,9 @@ export class TunnelWatch implements Startable {
     this.#arm(AGAIN_MS);
   }
 
+  /** Does not wait for answers: where none come that would be seconds, and a daemon's restart as long. */
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stopping.abort();
     this.#timer?.cancel();
     await this.#look;
   }
@@ -88,7 +89,7 @@ export class TunnelWatch implements Startable {
         // A host without ping cannot tell; `weft doctor` says so.
         .catch(() => LOOK_MS)
         .then((nextMs) => {
-          if (!this.#stopped) this.#arm(nextMs);
+          if (!this.#stopping.signal.aborted) this.#arm(nextMs);
         });
     });
   }
@@ -107,6 +108,7 @@ export class TunnelWatch implements Startable {
     if (peer === undefined || mtu === undefined) return LOOK_MS;
     const before = this.#seen.get(peer.nodeID);
     const seen = await this.#judge(peer, mtu, before);
+    this.#stopping.signal.throwIfAborted();
     const { found } = seen;
     this.#seen.set(peer.nodeID, seen);
     this.#last = peer.nodeID;
@@ -150,10 +152,12 @@ export class TunnelWatch implements Startable {
   }
 
   async #ask({ overlayAddress }: MeshNode, mtu: number): Promise<TunnelAilment | undefined> {
-    const { clock, checksums = (address) => checksumsArrive(address, clock) } = this.#components;
+    const { clock } = this.#components;
+    const { checksums = (address, signal) => checksumsArrive(address, clock, signal) } =
+      this.#components;
     if (await this.#answers(overlayAddress, mtu)) {
       // A host that cannot try it cannot tell.
-      const arrive = await checksums(overlayAddress).catch(() => undefined);
+      const arrive = await checksums(overlayAddress, this.#stopping.signal).catch(() => undefined);
       return arrive === false ? "checksum" : undefined;
     }
     return (await this.#answers(overlayAddress)) ? "mtu" : "tunnel";
@@ -164,7 +168,7 @@ export class TunnelWatch implements Startable {
     const { run = runTool } = this.#components;
     const full = size === undefined ? [] : ["-M", "do", "-s", `${size - PING_OVERHEAD}`];
     const args = ["-n", "-q", "-c", "2", "-i", "0.2", "-W", "1", ...full, address];
-    return (await run("ping", args)).status === 0;
+    return (await run("ping", args, "", this.#stopping.signal)).status === 0;
   }
 }
 

@@ -74,6 +74,15 @@ describe("a program", () => {
     await assert.rejects(shell("kill -TERM $$"), /^SystemError: \/bin\/sh was ended by SIGTERM$/);
   });
 
+  it("is killed when its signal says so, and not begun after that", async () => {
+    const ending = new AbortController();
+    const running = runProgram("sleep", ["60"], { deadlineMs: 60_000, signal: ending.signal });
+    ending.abort();
+    await assert.rejects(running, /sleep was ended by SIGKILL/);
+    const late = runProgram("sleep", ["60"], { deadlineMs: 60_000, signal: ending.signal });
+    await assert.rejects(late, /abort/);
+  });
+
   it("that hangs is killed", async () => {
     const hanging = runProgram("sleep", ["1000"], { deadlineMs: 20 });
     await assert.rejects(hanging, /sleep took longer than 20 ms and was ended/);

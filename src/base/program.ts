@@ -17,6 +17,8 @@ export interface ProgramInit {
   readonly input?: string;
   /** A program that takes longer hangs: it is killed, and its run is an error. */
   readonly deadlineMs: number;
+  /** Kills the program, whose run is an error then. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface ProgramResult {
@@ -43,22 +45,26 @@ export class CannotRunError extends SystemError {
 export async function runProgram(
   program: string,
   args: readonly string[],
-  { input = "", deadlineMs }: ProgramInit,
+  { input = "", deadlineMs, signal: ending }: ProgramInit,
 ): Promise<ProgramResult> {
+  ending?.throwIfAborted();
   const calls = systemCalls();
   using stdin = new MemoryFile(calls);
   using stdout = new MemoryFile(calls);
   using stderr = new MemoryFile(calls);
   stdin.write(input);
   const pid = spawn(calls, [program, ...args], [stdin.fd, stdout.fd, stderr.fd]);
+  const kill = () => void process.kill(pid, "SIGKILL");
+  ending?.addEventListener("abort", kill);
   let isLate = false;
   // Again and again, since until the end this is all that keeps the event loop running.
   const deadline = setInterval(() => {
     isLate = true;
-    process.kill(pid, "SIGKILL");
+    kill();
   }, deadlineMs);
   const end = await ends.of(pid);
   clearInterval(deadline);
+  ending?.removeEventListener("abort", kill);
   if (end === undefined) throw new SystemError(`how ${program} ended was not seen`);
   if (isLate) throw new SystemError(`${program} took longer than ${deadlineMs} ms and was ended`);
   const signal = end & SIGNAL_BITS;

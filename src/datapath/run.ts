@@ -8,6 +8,8 @@ export type RunTool = (
   tool: string,
   args: readonly string[],
   stdin?: string,
+  /** Ends the tool, whose run is an error then. */
+  signal?: AbortSignal,
 ) => Promise<ToolResult>;
 
 /** A tool that takes longer hangs; it is killed, and its run is an error. */
@@ -22,9 +24,9 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   nsenter: "util-linux",
 };
 
-export const runTool: RunTool = async (tool, args, input = "") => {
+export const runTool: RunTool = async (tool, args, input = "", signal) => {
   try {
-    return await runProgram(tool, args, { input, deadlineMs: TOOL_DEADLINE_MS });
+    return await runProgram(tool, args, { input, deadlineMs: TOOL_DEADLINE_MS, signal });
   } catch (error) {
     if (!(error instanceof CannotRunError) || error.errorName !== "ENOENT") throw error;
     const cure = `install the package ${PACKAGE_OF[tool] ?? tool}`;
