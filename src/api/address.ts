@@ -21,3 +21,12 @@ export function parseHost(text: string): HostAddress {
     `invalid host ${JSON.stringify(text)}: expected unix:///absolute/path or tcp://address:port`,
   );
 }
+
+/** Where the API is to listen. By TCP it does so with certificates alone. */
+export function parseListenHost(text: string, hasCertificates: boolean): HostAddress {
+  const address = parseHost(text);
+  if (address.kind === "unix" || hasCertificates) return address;
+  throw new InvalidParameterError(
+    `${text} needs TLS with client certificates (--tlscacert, --tlscert, --tlskey): whoever reaches the API is root on this host`,
+  );
+}

@@ -13,11 +13,11 @@ import type {
 import type { Duplex } from "node:stream";
 import { AssertionFault } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
-import { InvalidParameterError, NotFoundError, WeftError } from "../base/errors.ts";
+import { NotFoundError, WeftError } from "../base/errors.ts";
 import type { Startable } from "../base/lifecycle.ts";
 import type { Logger } from "../base/logger.ts";
 import { createServer } from "../base/node-http.ts";
-import { parseHost } from "./address.ts";
+import { parseListenHost } from "./address.ts";
 import type { NodeBackend } from "./backend.ts";
 import type { ApiContext } from "./call.ts";
 import { ClusterEvents } from "./cluster-events.ts";
@@ -101,8 +101,10 @@ export class ApiServer implements Startable {
   }
 
   async #listen(host: string): Promise<void> {
-    const address = parseHost(host);
-    const server = address.kind === "unix" ? this.#httpServer() : this.#tlsServer(host);
+    const { tls } = this.#init;
+    const address = parseListenHost(host, tls !== undefined);
+    const server =
+      tls === undefined || address.kind === "unix" ? this.#httpServer() : this.#tlsServer(tls);
     this.#servers.push(server);
     if (address.kind === "unix") await listenUnix(server, address.path, this.#log);
     else await listenTcp(server, address);
@@ -113,13 +115,7 @@ export class ApiServer implements Startable {
     return this.#wire(createServer(this.#serverOptions()));
   }
 
-  #tlsServer(host: string): Server {
-    const { tls } = this.#init;
-    if (tls === undefined) {
-      throw new InvalidParameterError(
-        `${host} needs TLS with client certificates (--tlscacert, --tlscert, --tlskey): whoever reaches the API is root on this host`,
-      );
-    }
+  #tlsServer(tls: NonNullable<ApiServerInit["tls"]>): Server {
     // Loaded where it is needed, and by no import: that would bring what node-http.ts keeps away.
     const server = process.getBuiltinModule("node:https").createServer({
       ...this.#serverOptions(),

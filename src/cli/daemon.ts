@@ -1,4 +1,5 @@
 /** `weft daemon` */
+import { parseListenHost } from "../api/address.ts";
 import { messageOf } from "../base/errors.ts";
 import { createLogger } from "../base/logger.ts";
 import { parsePlaces } from "../cluster/publish-labels.ts";
@@ -33,13 +34,15 @@ Examples:
 `,
   async run(words) {
     const options = readHostOptions(DAEMON_OPTIONS, words);
+    const tls = tlsOf(options);
+    // Before anything is begun: a keeper that was started for nothing would stay.
+    for (const host of options.host) asUsage(() => parseListenHost(host, tls !== undefined));
     refuseUnfitHost();
     const logLevel = logLevelOf(options["log-level"]);
     // Whoever read the log may go away; that ends a pipe, not the mesh.
     process.stderr.on("error", () => {});
     const { runDaemon } = await import("../node/daemon.ts");
     const { parseMetricsAddr } = await import("../api/metrics.ts");
-    const tls = tlsOf(options);
     const { "metrics-addr": metrics } = options;
     const metricsAddr =
       metrics === undefined ? undefined : asUsage(() => parseMetricsAddr(metrics));

@@ -69,7 +69,8 @@ Examples:
   async run(words) {
     const { operands, flags } = splitWords(OPTIONS, words);
     const [balancer = "", service, ...more] = operands;
-    if (service === undefined || more.length > 0) throw new UsageError("a balancer and a service");
+    if (service === undefined || more.length > 0)
+      throw new UsageError("expected a balancer and a service: haproxy my-web");
     const write = Object.hasOwn(BALANCERS, balancer) ? BALANCERS[balancer] : undefined;
     if (write === undefined) throw new UsageError(`'${balancer}' is neither haproxy nor nginx`);
     const options = readOptions(OPTIONS, { words: flags, env: process.env });

@@ -23,11 +23,15 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(argv: readonly string[]): Promise<number> {
-  const [name = "help", ...words] = argv;
-  if (name === "help" || name === "--help" || name === "-h") {
+  const [first = "help", ...rest] = argv;
+  const isHelp = first === "help" || first === "--help" || first === "-h";
+  const [asked] = rest;
+  if (isHelp && asked === undefined) {
     process.stdout.write(await overview());
     return 0;
   }
+  // 'weft help trace' is 'weft trace --help'.
+  const [name = "", words] = isHelp ? [asked, ["--help"]] : [first, rest];
   const load = COMMANDS[name === "--version" ? "version" : name];
   if (load === undefined) {
     process.stderr.write(`weft: '${name}' is not a weft command\nSee 'weft help'\n`);

@@ -36,7 +36,7 @@ Examples:
 `,
   async run(words) {
     const { operands, flags } = splitWords(OPTIONS, words);
-    if (operands.length > 1) throw new UsageError("at most one service");
+    if (operands.length > 1) throw new UsageError("expected at most one service");
     const options = readOptions(OPTIONS, { words: flags, env: process.env });
     const { format } = options;
     if (format !== "table" && format !== "json") throw new UsageError(`no format '${format}'`);

@@ -51,7 +51,7 @@ Examples:
     const { operands, flags } = splitWords(OPTIONS, words);
     const [client, target, ...more] = operands;
     if (client === undefined || target === undefined || more.length > 0) {
-      throw new UsageError("a client, and a node with a port as n1:8080");
+      throw new UsageError("expected a client, and a node with a port: 192.168.99.200 n1:8080");
     }
     const options = readOptions(OPTIONS, { words: flags, env: process.env });
     const { format, protocol, host, "client-port": clientPort } = options;
