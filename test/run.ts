@@ -41,10 +41,10 @@ process.env["NODE_COMPILE_CACHE"] ??= join(process.cwd(), ".weft-lab", "compiled
 
 /** The longest begin first, so that nobody waits for one of them at the end. */
 const LONGEST_FIRST = [
-  "test/e2e/gossip.test.ts",
   "test/e2e/no-request-lost.test.ts",
   "test/compat/compat.test.ts",
   "test/e2e/beside.test.ts",
+  "test/e2e/gossip.test.ts",
   "test/e2e/balancer.test.ts",
   "test/e2e/survive.test.ts",
 ];
