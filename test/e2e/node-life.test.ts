@@ -61,7 +61,7 @@ test("ports that are taken, a keeper that was killed, an Engine that was stopped
     assert.match(failed.stderr, /weft daemon: cannot listen on/);
     await other.end("SIGKILL");
     const deaf = await weft(host, "daemon", "--host", "tcp://127.0.0.1:2376");
-    assert.equal(deaf.code, 1);
+    assert.equal(deaf.code, 2);
     assert.match(deaf.stderr, /weft daemon: tcp:\/\/127\.0\.0\.1:2376 needs TLS/);
     await host.startDaemon();
     assert.equal(await swarmState(host), "active");
