@@ -39,6 +39,9 @@ const AT_A_TIME: Readonly<Record<PoolName, number>> = {
 /** Compiled code of tests and sources, for the hundreds of processes that load the same files. */
 process.env["NODE_COMPILE_CACHE"] ??= join(process.cwd(), ".weft-lab", "compiled");
 
+/** The Engine, its CLI and runc are programs in Go: with more memory they do the same for a sixth less of the processors' time. */
+process.env["GOGC"] ??= "400";
+
 /** The longest begin first, so that nobody waits for one of them at the end. */
 const LONGEST_FIRST = [
   "test/e2e/no-request-lost.test.ts",

@@ -36,8 +36,12 @@ export type SocketTables = Readonly<Record<(typeof TABLES)[number] | typeof ADDR
 export const taskSockets: TaskSocketReader = {
   sockets: async (pid) => {
     try {
+      const counts = await taskSockets.counts(pid);
       const tables = await Promise.all(
-        [...TABLES, ADDRESS_TABLE].map(async (table) => [table, await read(pid, table)] as const),
+        [...TABLES, ADDRESS_TABLE].map(async (table) => {
+          const isEmpty = counts !== undefined && hasNone(counts, table);
+          return [table, isEmpty ? "" : await read(pid, table)] as const;
+        }),
       );
       return decodeSockets(Object.fromEntries(tables) as SocketTables);
     } catch {
@@ -52,6 +56,11 @@ export const taskSockets: TaskSocketReader = {
     }
   },
 };
+
+/** Whether there is no socket of that table's kind, by those counts. */
+function hasNone(counts: string, table: string): boolean {
+  return counts.split(", ").includes(`${table.toUpperCase()}: inuse 0`);
+}
 
 /** Of the words of sockstat those that are of the namespace alone: "TCP: inuse 2", "TCP6: inuse 1". */
 export function socketCounts(stat: string): string {

@@ -151,7 +151,7 @@ export function labEnvironment(
   extra: Readonly<Record<string, string>> = {},
 ): Record<string, string> {
   const standard = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  const { NODE_COMPILE_CACHE: compiled } = process.env;
+  const { NODE_COMPILE_CACHE: compiled, GOGC: collected } = process.env;
   return {
     PATH: `${standard}:${dirname(process.execPath)}`,
     HOME: process.env["HOME"] ?? "/root",
@@ -159,6 +159,8 @@ export function labEnvironment(
     TERM: process.env["TERM"] ?? "dumb",
     // Our own programs inside are small: compiling them is most of what they cost.
     ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }),
+    // How much garbage the Engines may keep.
+    ...(collected === undefined ? {} : { GOGC: collected }),
     ...extra,
   };
 }

@@ -57,8 +57,10 @@ const ENOENT = 2;
 /** Runs `work` in the network namespace that is meant; a socket that is made there belongs to it. */
 type Within = <T>(work: () => T) => T;
 
-/** Whether this kernel deletes by a filter, which came with Linux 6.3. */
-let isProven = false;
+/** Whether this kernel deletes by a filter, which came with Linux 6.3; undefined until it is first to. */
+let isFiltering: boolean | undefined;
+/** No flow's replies come from here. */
+const NOTHING: Forget = { kind: "half-open-to", address: "0.0.0.0" };
 
 /**
  * Throws where the library or the kernel cannot. `within` for another namespace than the host's; `flowsAWalk`: how many
@@ -72,8 +74,7 @@ export async function openConntrackSocket(
   const fd = within(() => openNetlinkSocket(library));
   const conntrack = new ConntrackSocket(library, fd, within, flowsAWalk);
   try {
-    if (!isProven) await conntrack.prove();
-    isProven = true;
+    await conntrack.tryOut();
   } catch (error) {
     await conntrack.close();
     throw error;
@@ -96,11 +97,9 @@ class ConntrackSocket implements Conntrack {
     this.#flowsAWalk = flowsAWalk;
   }
 
-  /** Throws where the kernel cannot delete by a filter. */
-  async prove(): Promise<void> {
-    // No flow's replies come from here.
-    const nothing: Forget = { kind: "half-open-to", address: "0.0.0.0" };
-    await this.#exclusively(() => this.#delete([nothing], deletionMessage, []));
+  /** Throws where nobody answers. */
+  async tryOut(): Promise<void> {
+    await this.#exclusively(async () => void (await this.#count()));
   }
 
   async forget(forget: readonly Forget[]): Promise<void> {
@@ -215,10 +214,20 @@ class ConntrackSocket implements Conntrack {
   async #forgetAll(forget: readonly Forget[], count: number): Promise<void> {
     const listed = forget.filter(isByAddress6);
     const walks = forget.length - listed.length + (listed.length > 0 ? 1 : 0);
-    if (count <= this.#flowsAWalk * walks) return await this.#deleteListed(forget, AF_UNSPEC);
+    const isFew = count <= this.#flowsAWalk * walks;
+    if (isFew || !(await this.#filters())) return await this.#deleteListed(forget, AF_UNSPEC);
     const filtered = forget.filter((one) => !isByAddress6(one));
     await this.#delete(filtered, deletionMessage, []);
     if (listed.length > 0) await this.#deleteListed(listed, AF_INET6);
+  }
+
+  /** Asked once, by a deletion of nothing. */
+  async #filters(): Promise<boolean> {
+    isFiltering ??= await this.#delete([NOTHING], deletionMessage, []).then(
+      () => true,
+      () => false,
+    );
+    return isFiltering;
   }
 
   async #deleteListed(
