@@ -98,6 +98,13 @@ export class Cluster {
     await until(look, options);
   }
 
+  /** Where no host answers a published port: that, and what it lacks. */
+  async whyUnanswered(): Promise<string> {
+    const { code } = await this.manager.exec(["test", "-e", "/proc/net/ip_vs"]);
+    const why = code === 0 ? "for no known reason" : "its mesh needs IPVS, which this kernel lacks";
+    return `no host answers the published port: ${why}`;
+  }
+
   /** State and id of the nodes by host name. */
   async nodes(): Promise<Map<string, { readonly id: string; readonly state: string }>> {
     const listed = (await this.call("GET", "/nodes")) as readonly RawNode[];

@@ -100,7 +100,7 @@ export async function measureControl(
     crash,
     many,
     scheduled,
-    notes: hasMesh ? [] : [`no host answers the published port: ${await whyNoMesh(cluster)}`],
+    notes: hasMesh ? [] : [await cluster.whyUnanswered()],
   };
 }
 
@@ -266,9 +266,4 @@ async function scheduleMany(cluster: Cluster, tasks: number): Promise<ControlRes
   await cluster.call("DELETE", "/services/scheduled");
   await cluster.until(async () => (await cluster.tasks()).length === 0, "no task to be left");
   return { tasks, ms };
-}
-
-async function whyNoMesh(cluster: Cluster): Promise<string> {
-  const { code } = await cluster.manager.exec(["test", "-e", "/proc/net/ip_vs"]);
-  return code === 0 ? "for no known reason" : "its mesh needs IPVS, which this kernel lacks";
 }

@@ -28,6 +28,8 @@ export interface FailureRound {
 export interface FailureResult {
   readonly kind: ClusterKind;
   readonly rounds: Readonly<Record<FailureKind, readonly FailureRound[]>>;
+  /** What keeps figures from being there. */
+  readonly notes: readonly string[];
 }
 
 export interface FailuresReport {
@@ -63,7 +65,7 @@ export async function benchFailures(
         rounds[failure].push(await bench.round(failure));
       }
     }
-    clusters.push({ kind, rounds });
+    clusters.push({ kind, rounds, notes: await bench.notes(rounds) });
   }
   return { clusters };
 }
@@ -91,6 +93,13 @@ class FailureBench {
     for (const host of hosts.slice(1)) await this.#cluster.docker(host, command);
     await this.#untilAllReady();
     this.#image = await this.#cluster.imageID("nginx");
+  }
+
+  async notes(rounds: FailureResult["rounds"]): Promise<readonly string[]> {
+    const isAnswered = Object.values(rounds)
+      .flat()
+      .some(({ lastHarmedMs }) => lastHarmedMs !== undefined);
+    return isAnswered ? [] : [await this.#cluster.whyUnanswered()];
   }
 
   /** Begins and ends with three hosts that are well, and no service. */

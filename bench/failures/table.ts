@@ -45,11 +45,13 @@ export function renderFailures({ clusters }: FailuresReport): string {
     row.bound,
     ...clusters.map((cluster) => cell(cluster, row)),
   ]);
+  const notes = clusters.flatMap(({ kind, notes: own }) => own.map((note) => `${kind}: ${note}`));
   const count = clusters[0]?.rounds.crash.length ?? 0;
   return [
     `Failures: one of three hosts, ${count} times each; the median, and the worst in brackets`,
     "",
     renderTable(columns, rows),
+    ...notes,
   ].join("\n");
 }
 
