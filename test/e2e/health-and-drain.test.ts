@@ -18,6 +18,10 @@ const WEFT = join(REPOSITORY, "bin/weft");
 const WEB = 8080;
 const TRACED = 8081;
 const LATE = 9000;
+/** How long a stop may take by default. */
+const GRACE_MS = 20_000;
+/** What an update allows instead: enough to be seen by those who ask again and again. */
+const DRAIN_MS = 4_000;
 /** Answers while its health is as it is; its health is a file. */
 const SERVE =
   'trap "exit 0" TERM; mkdir /www; hostname > /www/index.html; httpd -f -p 80 -h /www & wait';
@@ -86,7 +90,7 @@ describe("health and draining", { skip }, () => {
   });
 
   test("a stop waits for a half-closed connection, as long as it may", async () => {
-    await create("late", LATE, 7, SERVE_LATE, ["--stop-grace-period", "20s"]);
+    await create("late", LATE, 7, SERVE_LATE, ["--stop-grace-period", `${GRACE_MS / 1_000}s`]);
     await running("late", 1);
     // Sends, closes its side, and waits for the answer.
     const argv = ["busybox", "nc", lab.host(2).ip, `${LATE}`];
@@ -113,6 +117,31 @@ describe("health and draining", { skip }, () => {
         timeoutMs: 15_000,
       },
     );
+  });
+
+  test("a drain time that an update sets is that of the task that runs, and ends the wait", async () => {
+    const taskIDs = () => manager.dockerOk(["service", "ps", "-q", "--no-trunc", "late"]);
+    await manager.dockerOk(["service", "scale", "--detach", "late=1"]);
+    await running("late", 1);
+    const before = await taskIDs();
+    const client = await lab
+      .client()
+      .spawn(["sh", "-c", `sleep 1000 | busybox nc ${manager.ip} ${LATE}`]);
+    await until(async () => (await connections("late")) > 0, { what: "the connection" });
+    const label = ["--label-add", `weft.drain.timeout=${DRAIN_MS / 1_000}s`];
+    await manager.dockerOk(["service", "update", "--detach", ...label, "late"]);
+    assert.equal(await taskIDs(), before, "no task is replaced");
+    const askedAt = performance.now();
+    await manager.dockerOk(["service", "scale", "--detach", "late=0"]);
+    const isDraining = async () =>
+      (await states("late")).some((line) => line.includes("draining, 1 connection"));
+    await until(isDraining, { what: "service ps to say what is waited for" });
+    await until(async () => (await states("late")).every((line) => /^Shutdown Shut/.test(line)), {
+      what: "the task to be stopped though it is connected",
+      timeoutMs: GRACE_MS,
+    });
+    assert.ok(performance.now() - askedAt >= DRAIN_MS);
+    await client.end("SIGKILL");
   });
 
   /** Each host counts what its clients ask, and its own processes, whoever of both tasks answers. */

@@ -10,6 +10,8 @@ import { type RunningTask, Swarm, type TaskJson } from "./support/swarm.ts";
 
 const skip = (await labUnavailable()) ?? false;
 
+const SLEEP = ["--stop-signal", "SIGKILL", "busybox", "sleep", "100000"];
+
 describe("a service's life", { skip }, () => {
   let swarm: Swarm;
   before(async () => {
@@ -245,6 +247,70 @@ describe("a service's life", { skip }, () => {
     const message = "{{.UpdateStatus.Message}}";
     const format = ["service", "inspect", "--format", message, "web"];
     assert.equal(await swarm.docker(...format), "update completed");
+  });
+
+  test("an update whose tasks fail goes on, or ends beyond the ratio that it is allowed", async () => {
+    const watch = ["--restart-condition", "none", "--update-monitor", "200ms"];
+    await swarm.create("fragile", "--replicas", "2", ...watch, ...SLEEP);
+    const update = ["service", "update", "--detach", "--no-resolve-image"];
+    const ended = async (state: string) => {
+      await until(async () => (await updateState("fragile")) === state, {
+        what: `the update to be ${state}`,
+        timeoutMs: 40_000,
+      });
+      return (await swarm.tasks("fragile")).filter(({ Status }) => Status.State === "failed")
+        .length;
+    };
+    await swarm.docker(...update, "--update-failure-action", "continue", "--args", "/a", "fragile");
+    assert.equal(await ended("completed"), 2);
+    const half = ["--update-failure-action", "pause", "--update-max-failure-ratio", "0.5"];
+    await swarm.docker(...update, ...half, "--args", "/b", "fragile");
+    assert.equal(await ended("paused"), 4, "one of two may fail");
+    const message = ["service", "inspect", "--format", "{{.UpdateStatus.Message}}", "fragile"];
+    assert.match(await swarm.docker(...message), /^update paused due to failure or early termin/);
+  });
+
+  test("jobs run to their end, shown as they go, and once more by --force", async () => {
+    const many = ["--mode", "replicated-job", "--replicas", "4", "--max-concurrent", "2"];
+    const create = ["service", "create", "--no-resolve-image", "--name"];
+    const said = await swarm.docker(...create, "sums", ...many, "busybox", "true");
+    assert.match(said, /job complete/);
+    assert.match(
+      await swarm.docker("service", "ls"),
+      / sums +replicated job +0\/2 \(4\/4 completed\) +busybox:latest$/m,
+    );
+    assert.equal((await swarm.ps("sums")).match(/ n[123] +Complete +Complete .* ago/g)?.length, 4);
+    await swarm.docker("service", "update", "--detach", "--force", "sums");
+    const complete = async () =>
+      (await swarm.tasks("sums")).filter(({ Status }) => Status.State === "complete").length;
+    await until(async () => (await complete()) === 8, {
+      what: "each slot to have run once more",
+      timeoutMs: 40_000,
+    });
+    await swarm.docker(...create, "each", "--mode", "global-job", "busybox", "true");
+    const places = (await swarm.ps("each")).match(/ n[123] +(?=Complete +Complete )/g) ?? [];
+    assert.deepEqual(places.map((place) => place.trim()).sort(), ["n1", "n2", "n3"]);
+  });
+
+  test("preferences spread new tasks over a label's values, no more of them on a node than may be", async () => {
+    const label = (node: string, zone: string) =>
+      swarm.docker("node", "update", "--label-add", `zone=${zone}`, node);
+    for (const [node, zone] of Object.entries({ n1: "a", n2: "a", n3: "b" }))
+      await label(node, zone);
+    const where = ["--placement-pref", "spread=node.labels.zone", "--replicas-max-per-node", "2"];
+    const tasks = await swarm.create("zoned", "--replicas", "4", ...where, ...SLEEP);
+    assert.deepEqual(namesOf(tasks), ["n1", "n2", "n3", "n3"]);
+    await label("n2", "c");
+    await swarm.docker("service", "scale", "--detach", "zoned=5");
+    const more = await swarm.converged("zoned");
+    const added = more.filter(({ id }) => !tasks.some((task) => task.id === id));
+    assert.equal(added.length, 1, "no task moves because of a label");
+    assert.notEqual(added[0]?.host.name, "n3");
+    await swarm.docker("service", "scale", "--detach", "zoned=7");
+    await pendingBecause("zoned", "no suitable node (max replicas per node limit exceed)");
+    assert.deepEqual(namesOf(await swarm.running("zoned")).slice(-2), ["n3", "n3"]);
+    for (const node of ["n1", "n2", "n3"])
+      await swarm.docker("node", "update", "--label-rm", "zone", node);
   });
 
   test("a drained node's tasks move, and it takes new ones when it is active again", async () => {
