@@ -13,9 +13,9 @@ export interface UntilOptions {
 }
 
 /** What has taken long is looked for less often: each pause is at least this share of the time until then … */
-const PAUSE_SHARE = 0.05;
+const PAUSE_SHARE = 0.1;
 /** … and no longer than this. */
-const PAUSE_MS_MAX = 250;
+const PAUSE_MS_MAX = 400;
 
 /**
  * Resolves with the first truthy value of `look`; a look that throws counts as "not yet". The
